@@ -1,0 +1,1 @@
+"""Measure memorisation in self-supervised vision encoders, with lightly."""

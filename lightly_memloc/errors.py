@@ -1,0 +1,13 @@
+"""The errors and warnings that this package raises of its own accord."""
+
+
+class MemorizationError(ValueError):
+    """Input that cannot be measured; the message says what to do about it."""
+
+
+class UnreadableImageError(MemorizationError):
+    """An image that could not be read; the message starts with its file name."""
+
+
+class MemorizationWarning(UserWarning):
+    """Something that was left out of a measurement, or limits what it can say."""

@@ -1,0 +1,68 @@
+"""ClassMem: how strongly one unit is tied to a class of images."""
+
+from torch import Tensor
+
+from lightly_memloc.functional.unit_mem import selectivity
+
+
+def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
+    r"""Compute ClassMem of each unit from its activations on labelled images [0, 1].
+
+    .. math::
+        \mathrm{ClassMem}(u) = \frac{m_{max} - m_{rest}}{m_{max} + m_{rest}}
+
+    where :math:`m_{max}` is the largest of the unit's mean activations per class and
+    :math:`m_{rest}` the mean of the other classes' means.
+
+    - [0]: Class selectivity, 2018, https://arxiv.org/abs/1803.06959
+    - [1]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        mu: Activations of shape ``(N, U)``: of each of ``N`` images, averaged over
+            views, on each of ``U`` units.
+        targets: Class of each image, shape ``(N,)``, of at least two classes.
+
+    Returns:
+        Tensor of shape ``(U,)``; in [0, 1] if no activation is negative. A dead unit
+        has 0.
+
+    Raises:
+        ValueError: If the shapes do not fit or there are fewer than two classes.
+
+    Examples:
+        >>> import torch
+        >>> from lightly_memloc.functional import class_mem
+        >>> mu = torch.tensor([[3.0, 1.0], [3.0, 1.0], [1.0, 1.0]])
+        >>> class_mem(mu, torch.tensor([0, 0, 1]))
+        tensor([0.5000, 0.0000])
+    """
+    if mu.ndim != 2 or targets.shape != mu.shape[:1]:
+        raise ValueError(
+            "Expected mu of shape (N, U) and targets of shape (N,), got "
+            f"{tuple(mu.shape)} and {tuple(targets.shape)}."
+        )
+    classes, membership = torch.unique(targets, return_inverse=True)
+    if len(classes) < 2:
+        raise ValueError(f"Expected at least two classes, got {len(classes)}.")
+    totals = mu.new_zeros(len(classes), mu.shape[1]).index_add_(0, membership, mu)
+    means = totals / membership.bincount().unsqueeze(1)
+    return class_selectivity(means)
+
+
+def class_selectivity(means: Tensor) -> Tensor:
+    """Compute ClassMem from the mean activations per class.
+
+    Args:
+        means: Mean activations of shape ``(K, U)`` for ``K >= 2`` classes.
+
+    Returns:
+        Tensor of shape ``(U,)``.
+
+    Examples:
+        >>> import torch
+        >>> from lightly_memloc.functional import class_selectivity
+        >>> class_selectivity(torch.tensor([[3.0], [1.0]]))
+        tensor([0.5000])
+    """
+    largest = means.amax(dim=0)
+    return selectivity(largest, (means.sum(dim=0) - largest) / (len(means) - 1))

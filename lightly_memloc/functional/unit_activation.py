@@ -1,0 +1,61 @@
+"""Unit activation: what one unit answers to one view."""
+
+from typing import Literal
+
+from torch import Tensor
+
+Rectify = Literal["auto", "relu", "abs", "none"]
+RECTIFICATIONS = ("auto", "relu", "abs", "none")
+
+
+def unit_activation(
+    output: Tensor, channel_dim: int | None = None, rectify: Rectify = "auto"
+) -> Tensor:
+    """Average a layer's output over positions, for each unit of each view [0].
+
+    A unit is a channel of a convolution, a neuron of a linear layer or a channel of a
+    token stream. Rectification comes before the average, since UnitMem is bounded for
+    non-negative activations only. ReLU leaves non-negative outputs as they are, hence
+    ``"auto"`` computes what ``"relu"`` does; a measurement says which layers needed it.
+
+    - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        output: Layer output of shape ``(N, C)``, ``(N, tokens, C)``, ``(N, C, H, W)``
+            or any other with the batch first.
+        channel_dim: The dimension of the units. By default 1, and the last one for
+            three-dimensional outputs (token streams).
+        rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
+            absolute values, ``"none"`` leaves outputs as they are.
+
+    Returns:
+        Tensor of shape ``(N, C)`` in single precision or better.
+
+    Raises:
+        ValueError: If the output has fewer than two dimensions or ``rectify`` is
+            unknown.
+
+    Examples:
+        >>> import torch
+        >>> from lightly_memloc.functional import unit_activation
+        >>> unit_activation(torch.tensor([[[1.0, -3.0], [2.0, 1.0]]]))
+        tensor([[1.5000, 0.5000]])
+    """
+    if output.ndim < 2:
+        raise ValueError(
+            f"Expected an output of shape (N, C, ...), got {tuple(output.shape)}."
+        )
+    if rectify not in RECTIFICATIONS:
+        raise ValueError(
+            f"Expected rectify to be one of {RECTIFICATIONS}, got {rectify!r}."
+        )
+    if rectify in ("auto", "relu"):
+        output = output.relu()
+    elif rectify == "abs":
+        output = output.abs()
+    if channel_dim is None:
+        channel_dim = 2 if output.ndim == 3 else 1
+    positions = set(range(1, output.ndim)) - {channel_dim % output.ndim}
+    if output.dtype.itemsize < 4:
+        output = output.float()
+    return output.mean(dim=tuple(positions)) if positions else output
