@@ -11,3 +11,7 @@ class UnreadableImageError(MemorizationError):
 
 class MemorizationWarning(UserWarning):
     """Something that was left out of a measurement, or limits what it can say."""
+
+
+class NonFiniteError(MemorizationError):
+    """NaN or infinite values where a measurement needs numbers."""

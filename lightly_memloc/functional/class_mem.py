@@ -1,5 +1,6 @@
 """ClassMem: how strongly one unit is tied to a class of images."""
 
+import torch
 from torch import Tensor
 
 from lightly_memloc.functional.unit_mem import selectivity
