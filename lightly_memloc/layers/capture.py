@@ -1,0 +1,179 @@
+"""Capture: the layers that a model runs, and their outputs as they come about."""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.layers.find import find_layers
+from lightly_memloc.layers.layer import Layer, Site
+from lightly_memloc.layers.tap import Tap, tapped
+
+
+@dataclass(frozen=True)
+class CapturedLayer:
+    """A layer as it runs.
+
+    Attributes:
+        name: The layer's name; with ``#2``, ``#3``, ... for the later calls of a module
+            that runs several times in a forward pass.
+        kind: The layer's kind.
+        site: Where it is read, with the call settled.
+        shape: Shape of its output for one view, without the batch.
+    """
+
+    name: str
+    kind: str
+    site: Site
+    shape: tuple[int, ...]
+
+    @property
+    def channel_dim(self) -> int:
+        """Dimension of the units in the output, batch included."""
+        if self.site.channel_dim is not None:
+            return self.site.channel_dim
+        return 2 if len(self.shape) == 2 else 1
+
+    @property
+    def num_units(self) -> int:
+        """Number of units."""
+        dim = self.channel_dim
+        return self.shape[dim - 1 if dim > 0 else dim]
+
+
+def trace_layers(
+    model: nn.Module,
+    layers: str | Sequence[str],
+    read: Literal["state", "units"],
+    images: Tensor,
+) -> list[CapturedLayer]:
+    """Run a model once and settle which layers it runs, how often, in which order.
+
+    Args:
+        model: The model, in evaluation mode.
+        layers: Names, globs or kinds, as :func:`find_layers` understands them.
+        read: Whether the states after the layers or their units will be read. A layer
+            chosen by name that has only the other is read there.
+        images: At least two images, as the model takes them.
+
+    Returns:
+        The layers in forward order. Found ones (``"auto"``) that do not run or give no
+        tensor with the images in its first dimension are left out with a warning.
+
+    Raises:
+        MemorizationError: If a layer that was asked for does not run or gives no such
+            tensor, or none is left.
+    """
+    found = find_layers(model, layers)
+    automatic = layers in ("auto", ["auto"])
+    if automatic:
+        found = [layer for layer in found if getattr(layer, read)]
+    sites = {layer.name: _site(layer, read) for layer in found}
+    runs: list[tuple[Tap, int, Any]] = []
+
+    def receive(tap: Tap, call: int, value: Any) -> None:
+        tensor = first_tensor(value)
+        runs.append((tap, call, None if tensor is None else tensor.shape))
+
+    with tapped(model, map(_tap, sites.values()), receive):
+        model(images)
+    captured: list[tuple[int, CapturedLayer]] = []
+    faults = []
+    for layer in found:
+        site = sites[layer.name]
+        own = [
+            (order, call, shape)
+            for order, (tap, call, shape) in enumerate(runs)
+            if tap == _tap(site) and site.call in (None, call)
+        ]
+        fault = _fault(layer, own, len(images))
+        if fault:
+            faults.append(fault)
+            continue
+        for order, call, shape in own:
+            repeat = "" if site.call is not None or call == 0 else f"#{call + 1}"
+            captured.append(
+                (
+                    order,
+                    CapturedLayer(
+                        layer.name + repeat,
+                        layer.kind,
+                        replace(site, call=call),
+                        tuple(shape[1:]),
+                    ),
+                )
+            )
+    if faults and (not automatic or not captured):
+        raise MemorizationError(" ".join(faults))
+    if faults:
+        warnings.warn(
+            "Left out of the measurement: " + " ".join(faults),
+            MemorizationWarning,
+            stacklevel=2,
+        )
+    return [layer for _, layer in sorted(captured, key=lambda item: item[0])]
+
+
+@contextmanager
+def captured(
+    model: nn.Module,
+    layers: Sequence[CapturedLayer],
+    receive: Callable[[CapturedLayer, Tensor], None],
+) -> Iterator[None]:
+    """Hand each layer's output to a function at once, while in the context.
+
+    Args:
+        model: The model that runs.
+        layers: Its layers, from :func:`trace_layers`.
+        receive: Called in each forward pass with each layer and its output.
+    """
+    by_run: dict[tuple[Tap, int | None], list[CapturedLayer]] = {}
+    for layer in layers:
+        by_run.setdefault((_tap(layer.site), layer.site.call), []).append(layer)
+
+    def hand_on(tap: Tap, call: int, value: Any) -> None:
+        for layer in by_run.get((tap, call), []):
+            tensor = first_tensor(value)
+            if tensor is None:
+                raise MemorizationError(f"Layer {layer.name} gave no tensor.")
+            receive(layer, tensor)
+
+    with tapped(model, (tap for tap, _ in by_run), hand_on):
+        yield
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """A module's output, or the first of several, if it is a tensor."""
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None
+
+
+def _site(layer: Layer, read: Literal["state", "units"]) -> Site:
+    site = getattr(layer, read) or layer.state or layer.units
+    assert isinstance(site, Site)
+    return site
+
+
+def _tap(site: Site) -> Tap:
+    return Tap(site.module, site.side)
+
+
+def _fault(layer: Layer, runs: list[tuple[int, int, Any]], n_images: int) -> str | None:
+    if not runs:
+        return f"Layer {layer.name} never ran in the forward pass."
+    for _, _, shape in runs:
+        if shape is None:
+            return (
+                f"Layer {layer.name} gave no tensor, nor a tuple that starts with one."
+            )
+        if len(shape) < 2 or shape[0] != n_images:
+            return (
+                f"Layer {layer.name} gave shape {tuple(shape)} for {n_images} images; "
+                "the first dimension must be the images."
+            )
+    return None
