@@ -18,7 +18,7 @@ def unit_mem_gap(
 
     Members and non-members come in as many random groups of images, the j-th group of
     both of one size. Under the null a group of members and its partner are
-    exchangeable, so the p-value swaps random pairs of groups; what is kept per group
+    exchangeable, so the p-value swaps random pairs of groups. What is kept per group
     is enough to recompute UnitMem after a swap, however many images there are. A
     bootstrap would lower the maxima that UnitMem is made of. The interval is therefore
     the estimate plus and minus the same quantile of the swapped gaps.
@@ -27,7 +27,7 @@ def unit_mem_gap(
         largest: Largest activation within each group, shape ``(2, G, U)``, members
             first; units whose largest is 0 everywhere are dead and left out.
         total: Sum of activations within each group, shape ``(2, G, U)``.
-        counts: Images in each group, shape ``(G,)``.
+        counts: Images in each group, shape ``(2, G)``.
         n_resamples: Swaps.
         confidence: Coverage of the interval.
         seed: Seed of the swaps.
@@ -40,14 +40,14 @@ def unit_mem_gap(
         >>> import numpy as np
         >>> from lightly_memloc.functional import unit_mem_gap
         >>> largest = np.array([[[3.0], [1.0]], [[1.0], [1.0]]])
-        >>> unit_mem_gap(largest, largest, np.array([1, 1])).value
+        >>> unit_mem_gap(largest, largest, np.ones((2, 2))).value
         array([0.5])
     """
     alive = (largest != 0).any(axis=(0, 1))
-    if not alive.any() or counts.sum() < 2:
+    if not alive.any() or counts.sum(axis=1).min() < 2:
         return Estimate(*(np.full(1, np.nan) for _ in Estimate._fields))
     largest, total = largest[..., alive], total[..., alive]
-    n_groups, n_images = len(counts), counts.sum()
+    n_groups = counts.shape[1]
 
     def gap(keep: Array) -> Array:
         """Gaps of shape (S,) where keep, of shape (S, G), is 1 for unswapped groups."""
@@ -55,7 +55,7 @@ def unit_mem_gap(
             _mean_unit_mem(
                 np.where(kept[..., None] > 0, largest[0], largest[1]).max(axis=1),
                 kept @ (total[0] - total[1]) + total[1].sum(axis=0),
-                n_images,
+                kept @ (counts[0] - counts[1]) + counts[1].sum(),
             )
             for kept in (keep, 1 - keep)
         )
@@ -74,8 +74,8 @@ def unit_mem_gap(
     return Estimate(value, value - margin, value + margin, np.array([p]))
 
 
-def _mean_unit_mem(largest: Array, total: Array, n_images: float) -> Array:
-    rest = (total - largest) / (n_images - 1)
+def _mean_unit_mem(largest: Array, total: Array, n_images: Array) -> Array:
+    rest = (total - largest) / (n_images[:, None] - 1)
     alive = largest != 0
     scale = np.where(alive, largest + rest, 1)
     return np.asarray(np.where(alive, (largest - rest) / scale, 0).mean(axis=1))

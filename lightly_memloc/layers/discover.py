@@ -76,28 +76,23 @@ def _stage_layers(stage: list[tuple[str, nn.Module]]) -> list[Layer]:
         return [Layer(name, "norm", Site(name), None)]
     if not _starts_stage(first):
         return []
-    channel_dim = module_channel_dim(first)
     units = [
-        path
+        (path, module)
         for path, module in stage
         if module is first or _is_norm(module) or _is_activation(module)
     ]
-    activations = [path for path, module in stage if _is_activation(module)]
-    return [
-        Layer(
-            name,
-            _stage_kind(first),
-            state,
-            Site((activations or units)[-1], channel_dim=channel_dim),
-        )
-    ]
+    activations = [(path, module) for path, module in units if _is_activation(module)]
+    read, reader = (activations or units)[-1]
+    channel_dim = module_channel_dim(reader) or module_channel_dim(first)
+    return [Layer(name, _stage_kind(first), state, Site(read, channel_dim=channel_dim))]
 
 
 def module_channel_dim(module: nn.Module) -> int | None:
     """Dimension of the units in a module's output, where its type tells."""
     if isinstance(module, _ConvNd | nn.modules.batchnorm._NormBase):
         return 1
-    if isinstance(module, nn.Linear | nn.LayerNorm):
+    # A subclass of LayerNorm may have its channels elsewhere.
+    if isinstance(module, nn.Linear) or type(module) is nn.LayerNorm:
         return -1
     return None
 

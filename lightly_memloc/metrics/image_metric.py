@@ -75,8 +75,7 @@ class ImageMetric(Metric):
             )
         self._start()
         index = index.to(device=self.device, dtype=torch.int64)
-        seen = torch.cat([*self.folded_index, *self.row_index])
-        new = _first_occurrences(index) & ~torch.isin(index, seen)
+        new = _first_occurrences(index) & ~torch.isin(index, self._seen())
         if not self.keep_rows:
             self._fold_rows()
         self.rows.append(rows.detach().to(self.device, torch.float64)[new])
@@ -88,6 +87,9 @@ class ImageMetric(Metric):
         self._fold(rows, index, group)
         self.folded_index.append(index)
         self.rows, self.row_index, self.row_group = [rows[:0]], [index[:0]], [group[:0]]
+
+    def _seen(self) -> Tensor:
+        return torch.cat([_cat(self.folded_index), _cat(self.row_index)])
 
     def _unfolded(self) -> tuple[Tensor, Tensor, Tensor]:
         return _cat(self.rows), _cat(self.row_index), _cat(self.row_group)

@@ -38,7 +38,8 @@ class MemberShare(GroupedMaxima):
     Args:
         num_units: Units of the layer.
         members: Indices of the members.
-        holdout: Indices of as many non-members; neither may depend on the activations.
+        holdout: Indices of as many non-members. Images of the mix that are never seen
+            (unreadable ones) do not count.
         seed: Seed of the groups, the resamples and the permutations.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
 
@@ -99,23 +100,24 @@ class MemberShare(GroupedMaxima):
 
     def compute(self) -> MemberShareValues:
         """Return both estimates; NaN where no unit is alive."""
-        largest, index, total, count = (field.cpu() for field in self._merged())
+        largest, index, total, images = (field.cpu() for field in self._merged())
         by_role = (2, self.num_groups // 2, self.num_units)
         winning_group = largest.argmax(dim=0, keepdim=True)
         alive = largest.gather(0, winning_group)[0] != 0
         winners = index.gather(0, winning_group)[0][alive].numpy()
-        order = np.argsort(self.mix)
-        is_member = np.arange(len(self.mix)) < len(self.mix) // 2
+        seen = np.isin(self.mix, self._seen().cpu().numpy())
+        mix, is_member = self.mix[seen], (np.arange(len(seen)) < len(seen) // 2)[seen]
+        order = np.argsort(mix)
         return MemberShareValues(
             member_share(
-                order[np.searchsorted(self.mix[order], winners)],
+                order[np.searchsorted(mix, winners, sorter=order)],
                 is_member,
                 seed=self.seed,
             ),
             unit_mem_gap(
                 largest.reshape(by_role).numpy(),
                 total.reshape(by_role).numpy(),
-                count.reshape(2, -1)[0].numpy(),
+                images.reshape(2, -1).numpy(),
                 seed=self.seed,
             ),
         )

@@ -1,0 +1,24 @@
+"""Data: roles, seeded views, file names and the embedded data set."""
+
+from lightly_memloc.data.digits import Digits
+from lightly_memloc.data.filenames import filename_of
+from lightly_memloc.data.multi_view import (
+    MultiViewDataset,
+    read_image,
+    view_transform,
+)
+from lightly_memloc.data.source import open_dataset
+from lightly_memloc.data.split import ROLES, MemorizationSplit
+from lightly_memloc.data.targets import targets_of
+
+__all__ = [
+    "ROLES",
+    "Digits",
+    "MemorizationSplit",
+    "MultiViewDataset",
+    "filename_of",
+    "open_dataset",
+    "read_image",
+    "targets_of",
+    "view_transform",
+]

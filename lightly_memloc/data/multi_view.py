@@ -1,0 +1,171 @@
+"""Seeded views of the images of any map-style data set."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from lightly.transforms.multi_view_transform import MultiViewTransform
+from lightly.transforms.multi_view_transform_v2 import MultiViewTransformV2
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from lightly_memloc.data.filenames import filename_of
+from lightly_memloc.errors import MemorizationError, UnreadableImageError
+
+_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+
+
+class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
+    """Several augmented views of each image, the same ones whenever they are drawn.
+
+    View v of image i depends on ``(seed, i, v)`` alone: the global generators of torch,
+    numpy and random are seeded from it around the transform and restored after. Batch
+    size, worker count, rank and order cannot change a view, and two encoders see the
+    same ones. A transform that keeps a generator of its own escapes this.
+
+    Args:
+        dataset: A map-style data set of images (PIL or tensors), alone or first in a
+            tuple ``(image, target)`` or ``(image, target, filename)``: LightlyDataset,
+            torchvision's, a Subset of one.
+        transform: The augmentation that makes a tensor of an image. Of a lightly
+            ``MultiViewTransform`` the first view's transform is used.
+        n_views: Number of views V.
+        seed: Seed of the views.
+        anchor_transform: A transform without augmentation. If given, its output comes
+            before the V views, as pairs="anchor" needs it.
+
+    Raises:
+        MemorizationError: If ``n_views`` is too small or the transform gives no tensor.
+        UnreadableImageError: On access, if an image cannot be read; names the file.
+
+    Examples:
+        >>> from torchvision import transforms
+        >>> from lightly_memloc import MultiViewDataset
+        >>> from lightly_memloc.data import Digits
+        >>> transform = transforms.Compose(
+        ...     [transforms.RandomCrop(6), transforms.ToTensor()]
+        ... )
+        >>> views, target, filename = MultiViewDataset(Digits(), transform, n_views=3)[
+        ...     7
+        ... ]
+        >>> views.shape, target, filename
+        (torch.Size([3, 3, 6, 6]), 7, '7/0007.png')
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        n_views: int = 10,
+        seed: int = 0,
+        anchor_transform: Callable[[Any], Any] | None = None,
+    ) -> None:
+        if n_views < (1 if anchor_transform else 2):
+            raise MemorizationError(
+                f"Expected at least two views to compare, got n_views={n_views}."
+            )
+        self.dataset = dataset
+        self.transform = view_transform(transform)
+        self.n_views = n_views
+        self.seed = seed
+        self.anchor_transform = anchor_transform and view_transform(anchor_transform)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Any, str]:
+        """Return the views ``(V, C, H, W)``, the target (-1 if unknown) and the name."""
+        index = int(index)
+        image, target, filename = read_image(self.dataset, index)
+        with _generators_restored():
+            views = []
+            for v in range(self.n_views):
+                _seed_generators(self.seed, index, v)
+                views.append(_one_view(self.transform(image), self.transform))
+            if self.anchor_transform is not None:
+                anchor = self.anchor_transform(image)
+                views.insert(0, _one_view(anchor, self.anchor_transform))
+        return _stack(views, filename), target, filename
+
+
+def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The transform of a single view: of a MultiViewTransform, the first view's."""
+    if isinstance(transform, MultiViewTransform | MultiViewTransformV2):
+        first: Callable[[Any], Any] = transform.transforms[0]
+        return first
+    return transform
+
+
+def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
+    """Read an image with its target (-1 if unknown) and file name.
+
+    Raises:
+        UnreadableImageError: If the image cannot be read; names the file.
+        MemorizationError: If the data set gives no image.
+    """
+    try:
+        item = dataset[index]
+        image, *rest = item if isinstance(item, tuple | list) else (item,)
+        if isinstance(image, Image.Image):
+            image.load()
+    except _UNREADABLE as error:
+        filename = filename_of(dataset, index)
+        reason = str(error) or type(error).__name__
+        raise UnreadableImageError(
+            f"{filename}: cannot be read as an image ({reason}). Mend or remove the "
+            "file, or leave such images out with skip_unreadable (--skip-unreadable)."
+        ) from error
+    if not isinstance(image, Image.Image | Tensor | np.ndarray):
+        raise MemorizationError(
+            f"The data set gave a {type(image).__name__} for image {index}; expected a "
+            "PIL image or a tensor. If the data set has a transform of its own, pass "
+            "the data set without it and the transform apart."
+        )
+    target = rest[0] if rest else -1
+    filename = str(rest[1]) if len(rest) > 1 else filename_of(dataset, index)
+    return image, target, filename
+
+
+def _one_view(view: Any, transform: Callable[[Any], Any]) -> Tensor:
+    if isinstance(view, tuple | list) and view:
+        view = view[0]
+    if not isinstance(view, Tensor):
+        raise MemorizationError(
+            f"Expected the transform to give a tensor, got {type(view).__name__} from "
+            f"{type(transform).__name__}. Does it lack ToTensor()?"
+        )
+    return view
+
+
+def _stack(views: list[Tensor], filename: str) -> Tensor:
+    shapes = {tuple(view.shape) for view in views}
+    if len(shapes) > 1:
+        raise MemorizationError(
+            f"{filename}: expected views of one size, got {sorted(shapes)}. Crop or "
+            "resize to a fixed size in the transform."
+        )
+    return torch.stack(views)
+
+
+def _seed_generators(seed: int, index: int, view: int) -> None:
+    torch_seed, numpy_seed, random_seed = np.random.SeedSequence(
+        [seed, index, view]
+    ).generate_state(3)
+    torch.default_generator.manual_seed(int(torch_seed))
+    np.random.seed(numpy_seed)
+    random.seed(int(random_seed))
+
+
+@contextmanager
+def _generators_restored() -> Iterator[None]:
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])
+        random.setstate(states[2])

@@ -1,0 +1,36 @@
+"""The device to measure on."""
+
+import torch
+from torch import nn
+
+from lightly_memloc.errors import MemorizationError
+
+
+def resolve_device(device: str | torch.device, model: nn.Module) -> torch.device:
+    """Settle the device: ``"auto"`` is the model's own, or else an accelerator.
+
+    Args:
+        device: ``"auto"`` or a torch device.
+        model: The encoder to be measured.
+
+    Raises:
+        MemorizationError: If torch knows no such device.
+    """
+    if str(device) != "auto":
+        try:
+            return torch.device(device)
+        except RuntimeError as error:
+            raise MemorizationError(f"Unknown device {device!r}: {error}") from error
+    own = next((p.device for p in model.parameters()), torch.device("cpu"))
+    if own.type != "cpu":
+        return own
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return own
+
+
+def state_device(device: torch.device) -> torch.device:
+    """Where metrics keep their state: in double precision, which MPS lacks."""
+    return torch.device("cpu") if device.type == "mps" else device

@@ -1,0 +1,21 @@
+"""Progress of long work, on a terminal only."""
+
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+
+T = TypeVar("T")
+
+
+def tracked(items: Iterable[T], total: int, description: str) -> Iterator[T]:
+    """Iterate with a progress bar on standard error, if that is a terminal."""
+    console = Console(stderr=True)
+    with Progress(
+        console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(task)

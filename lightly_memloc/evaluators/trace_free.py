@@ -1,0 +1,49 @@
+"""Measuring without a trace: encoders and generators end as they began."""
+
+import random
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@contextmanager
+def leave_no_trace(models: list[nn.Module], device: torch.device) -> Iterator[None]:
+    """Put encoders into evaluation mode on a device, and everything back afterwards.
+
+    Restored are each module's mode, the buffers, the device of parameters and buffers,
+    and the states of torch's, numpy's and random's generators. No gradients are
+    recorded meanwhile.
+
+    Args:
+        models: The encoders.
+        device: Where they are measured.
+    """
+    with ExitStack() as restore:
+        cuda = [device] if device.type == "cuda" else []
+        restore.enter_context(torch.random.fork_rng(devices=cuda))
+        restore.callback(np.random.set_state, np.random.get_state())
+        restore.callback(random.setstate, random.getstate())
+        for model in models:
+            restore.enter_context(_evaluated(model, device))
+        restore.enter_context(torch.inference_mode())
+        yield
+
+
+@contextmanager
+def _evaluated(model: nn.Module, device: torch.device) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    home = next((p.device for p in model.parameters()), torch.device("cpu"))
+    try:
+        model.eval().to(device)
+        yield
+    finally:
+        model.to(home)
+        for module, training in modes:
+            module.training = training
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)

@@ -1,0 +1,97 @@
+"""Unit activations of images, layer by layer, as the images pass through an encoder."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators.trace_free import leave_no_trace
+from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader, gathered
+from lightly_memloc.functional import unit_activation
+from lightly_memloc.functional.unit_activation import RECTIFICATIONS, Rectify
+from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+
+
+class UnitActivations:
+    """Stream the images' activations on every unit, averaged over views.
+
+    Args:
+        model: The encoder.
+        loader: The images' views.
+        layers: ``"auto"``, or names, globs or kinds of layers.
+        rectify: How negative outputs are rectified.
+        device: Where the encoder runs.
+
+    Raises:
+        MemorizationError: If ``rectify`` is unknown.
+
+    Attributes:
+        layers: The layers in forward order, once the first batch has passed.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loader: ViewLoader,
+        layers: str | Sequence[str],
+        rectify: Rectify,
+        device: torch.device,
+    ) -> None:
+        if rectify not in RECTIFICATIONS:
+            raise MemorizationError(
+                f"Expected rectify to be one of {RECTIFICATIONS}, got {rectify!r}."
+            )
+        self.model = model
+        self.loader = loader
+        self.patterns = layers
+        self.rectify = rectify
+        self.device = device
+        self.layers: list[CapturedLayer] = []
+        self._negative: dict[str, bool] = {}
+
+    def stream(
+        self, receive: Callable[[CapturedLayer, Tensor, ViewBatch], Any]
+    ) -> None:
+        """Pass all images through the encoder, once.
+
+        Args:
+            receive: Called with a layer, activations of shape ``(B, U)`` and the batch.
+        """
+        with leave_no_trace([self.model], self.device):
+            for batch, images in self._batches():
+
+                def reduce(
+                    layer: CapturedLayer, output: Tensor, batch: ViewBatch = batch
+                ) -> None:
+                    self._note_negative(layer, output)
+                    mu = unit_activation(output, layer.channel_dim, self.rectify)
+                    receive(
+                        layer, mu.reshape(*batch.views.shape[:2], -1).mean(1), batch
+                    )
+
+                with captured(self.model, self.layers, reduce):
+                    self.model(images)
+
+    def rectified(self) -> dict[str, bool]:
+        """Whether each layer gave negative outputs that were rectified, on any rank."""
+        ranks = gathered(self._negative)
+        return {
+            layer.name: self.rectify != "none"
+            and any(rank.get(layer.name, False) for rank in ranks)
+            for layer in self.layers
+        }
+
+    def _batches(self) -> Iterator[tuple[ViewBatch, Tensor]]:
+        for batch in self.loader:
+            images = batch.flat.to(self.device)
+            if not self.layers:
+                self.layers = trace_layers(
+                    self.model, self.patterns, "units", images[:2]
+                )
+            yield batch, images
+
+    def _note_negative(self, layer: CapturedLayer, output: Tensor) -> None:
+        if not self._negative.get(layer.name, False):
+            self._negative[layer.name] = bool(output.amin() < 0)

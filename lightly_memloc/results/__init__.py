@@ -1,0 +1,14 @@
+"""What measurements return: tables, saving and loading."""
+
+from lightly_memloc.results.class_mem import ClassMemResult
+from lightly_memloc.results.layer_mem import LayerMemResult
+from lightly_memloc.results.result import Result, load_result
+from lightly_memloc.results.unit_mem import UnitMemResult
+
+__all__ = [
+    "ClassMemResult",
+    "LayerMemResult",
+    "Result",
+    "UnitMemResult",
+    "load_result",
+]

@@ -1,0 +1,101 @@
+"""What a measurement returns: named tables and the settings that led to them."""
+
+import json
+import os
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from lightly_memloc.errors import MemorizationError
+
+_FILE = "result.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A measurement's result.
+
+    Attributes:
+        settings: Everything the measurement was asked for, and what it left out.
+        tables: The result's tables by name.
+    """
+
+    kind: ClassVar[str] = ""
+    kinds: ClassVar[dict[str, type["Result"]]] = {}
+
+    settings: dict[str, Any]
+    tables: dict[str, pd.DataFrame]
+
+    def __init_subclass__(cls) -> None:
+        Result.kinds[cls.kind] = cls
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as a document of plain JSON types (NaN becomes null)."""
+        return {
+            "result": self.kind,
+            "settings": self.settings,
+            "tables": {
+                name: {"columns": list(table.columns), "rows": _rows(table)}
+                for name, table in self.tables.items()
+            },
+        }
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the result to a folder: ``result.json``, and each table as CSV."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        for name, table in self.tables.items():
+            table.to_csv(path / f"{name}.csv", index=False)
+        # The JSON file is what gets loaded: it appears whole or not at all.
+        partial = path / f"{_FILE}.partial"
+        partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
+        os.replace(partial, path / _FILE)
+
+
+def load_result(folder: str | PathLike[str]) -> Result:
+    """Read a result that was saved to a folder.
+
+    Args:
+        folder: The folder given to ``save``.
+
+    Returns:
+        The result, of the class it had.
+
+    Raises:
+        MemorizationError: If the folder holds no result.
+    """
+    path = Path(folder) / _FILE
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        result = Result.kinds[document["result"]]
+        tables = {
+            name: _table(table["rows"], table["columns"])
+            for name, table in document["tables"].items()
+        }
+        return result(document["settings"], tables)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise MemorizationError(
+            f"{folder} holds no saved result: expected a file {_FILE} as the results' "
+            f"save() writes it ({error})."
+        ) from error
+
+
+def _table(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=columns)
+    empty = [column for column in columns if table[column].isna().all()]
+    return table.astype(dict.fromkeys(empty, "float64"))
+
+
+def _rows(table: pd.DataFrame) -> list[list[Any]]:
+    columns = [_plain(table[column].to_numpy()) for column in table.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _plain(values: Any) -> list[Any]:
+    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
+        return [None if np.isnan(value) else value for value in values.tolist()]
+    return list(values.tolist())

@@ -1,0 +1,29 @@
+"""The result of measuring UnitMem."""
+
+import pandas as pd
+
+from lightly_memloc.results.result import Result
+
+
+class UnitMemResult(Result):
+    """UnitMem of each unit, and of each layer against a holdout."""
+
+    kind = "unit-mem"
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a unit.
+
+        Columns: ``layer``, ``unit``, ``unit_mem``, ``mu_max``, ``mu_rest``, ``index``
+        and ``filename`` of the image with the largest activation, ``dead``.
+        """
+        return self.tables["units"].copy()
+
+    def layers_to_pandas(self) -> pd.DataFrame:
+        """Return a row a layer.
+
+        Columns: ``layer``, ``kind``, ``units``, ``dead``, ``mean`` and ``median`` of
+        UnitMem over live units, ``member_share`` and ``gap`` against the holdout, each
+        with ``_low``, ``_high`` and ``_p`` (NaN without a holdout), and ``rectified``:
+        whether the layer gave negative outputs, which were rectified.
+        """
+        return self.tables["layers"].copy()
