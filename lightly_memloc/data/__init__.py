@@ -2,6 +2,7 @@
 
 from lightly_memloc.data.digits import Digits
 from lightly_memloc.data.filenames import filename_of
+from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.data.multi_view import (
     MultiViewDataset,
     read_image,
@@ -17,8 +18,10 @@ __all__ = [
     "MemorizationSplit",
     "MultiViewDataset",
     "filename_of",
+    "generators_restored",
     "open_dataset",
     "read_image",
+    "seed_generators",
     "targets_of",
     "view_transform",
 ]

@@ -1,8 +1,6 @@
 """Seeded views of the images of any map-style data set."""
 
-import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightly_memloc.data.filenames import filename_of
+from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 
 _UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
@@ -81,10 +80,10 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         """Return the views ``(V, C, H, W)``, the target (-1 if unknown) and the name."""
         index = int(index)
         image, target, filename = read_image(self.dataset, index)
-        with _generators_restored():
+        with generators_restored():
             views = []
             for v in range(self.n_views):
-                _seed_generators(self.seed, index, v)
+                seed_generators(self.seed, index, v)
                 views.append(_one_view(self.transform(image), self.transform))
             if self.anchor_transform is not None:
                 anchor = self.anchor_transform(image)
@@ -149,23 +148,3 @@ def _stack(views: list[Tensor], filename: str) -> Tensor:
             "resize to a fixed size in the transform."
         )
     return torch.stack(views)
-
-
-def _seed_generators(seed: int, index: int, view: int) -> None:
-    torch_seed, numpy_seed, random_seed = np.random.SeedSequence(
-        [seed, index, view]
-    ).generate_state(3)
-    torch.default_generator.manual_seed(int(torch_seed))
-    np.random.seed(numpy_seed)
-    random.seed(int(random_seed))
-
-
-@contextmanager
-def _generators_restored() -> Iterator[None]:
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        yield
-    finally:
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])
-        random.setstate(states[2])

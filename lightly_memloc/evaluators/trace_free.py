@@ -1,12 +1,12 @@
 """Measuring without a trace: encoders and generators end as they began."""
 
-import random
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
-import numpy as np
 import torch
 from torch import nn
+
+from lightly_memloc.data import generators_restored
 
 
 @contextmanager
@@ -22,10 +22,9 @@ def leave_no_trace(models: list[nn.Module], device: torch.device) -> Iterator[No
         device: Where they are measured.
     """
     with ExitStack() as restore:
-        cuda = [device] if device.type == "cuda" else []
-        restore.enter_context(torch.random.fork_rng(devices=cuda))
-        restore.callback(np.random.set_state, np.random.get_state())
-        restore.callback(random.setstate, random.getstate())
+        if device.type == "cuda":
+            restore.enter_context(torch.random.fork_rng(devices=[device]))
+        restore.enter_context(generators_restored())
         for model in models:
             restore.enter_context(_evaluated(model, device))
         restore.enter_context(torch.inference_mode())

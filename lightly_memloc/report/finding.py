@@ -1,0 +1,81 @@
+"""What was found, in plain words."""
+
+import pandas as pd
+
+from lightly_memloc.results import LayerMemResult
+
+# Stricter than 0.05, since every layer is tested.
+LEVEL = 0.01
+
+
+def layer_mem_finding(result: LayerMemResult) -> str:
+    """Say in two sentences what a LayerMem measurement found.
+
+    The first says where memorisation was found by the best estimate at hand (symmetric,
+    else calibrated, else the alignment gap), the second how far the published number
+    and images that no encoder was trained on agree with it.
+
+    Args:
+        result: The measurement.
+    """
+    layers = result.to_pandas()
+    measured = [
+        name
+        for name in ("symmetric", "calibrated", "alignment_gap")
+        if layers[name].notna().any()
+    ]
+    if not measured:
+        return (
+            "Without external or independent images, nothing can be concluded. The "
+            "published LayerMem holds the offset between the two encoders, too."
+        )
+    return f"{_where(layers, measured[0])} {_check(layers, result, measured[0])}"
+
+
+def _where(layers: pd.DataFrame, name: str) -> str:
+    label = _LABELS[name]
+    found = layers[(layers[f"{name}_p"] < LEVEL) & (layers[name] > 0)]
+    if found.empty:
+        return (
+            f"No layer shows memorisation: {label} is nowhere above zero with "
+            f"p < {LEVEL} ({len(layers)} layers)."
+        )
+    top = found.loc[found[name].idxmax()]
+    first = found.iloc[0]["layer"]
+    start = f", the first of them {first}" if len(found) > 1 else ""
+    return (
+        f"The encoder memorised its candidates: {label} is above zero with "
+        f"p < {LEVEL} in {len(found)} of {len(layers)} layers{start}, and is largest in "
+        f"{top['layer']} ({top[name]:+.3f}, 95% interval {top[f'{name}_low']:+.3f} to "
+        f"{top[f'{name}_high']:+.3f})."
+    )
+
+
+def _check(layers: pd.DataFrame, result: LayerMemResult, name: str) -> str:
+    control = result.control_to_pandas().iloc[-1]
+    control_name = "alignment_gap" if name == "alignment_gap" else "symmetric"
+    if pd.isna(control[f"{control_name}_p"]):
+        return "There are no external images to check the offset between encoders on."
+    last = layers.iloc[-1]
+    verdict = "nothing" if control[f"{control_name}_p"] >= LEVEL else "a difference"
+    halves = (
+        f"between two halves of the external images the same measure finds {verdict} "
+        f"(p = {control[f'{control_name}_p']:.2f})"
+    )
+    if name == "alignment_gap":
+        return (
+            "This holds only if members and external images are a random split of one "
+            f"set; {halves}."
+        )
+    return (
+        f"The published LayerMem of the last layer, {last['layer_mem']:+.3f}, holds an "
+        f"offset of {last['external']:+.3f} that images outside both trainings show, "
+        f"too; {halves}."
+    )
+
+
+_LABELS = {
+    "symmetric": "symmetric LayerMem",
+    "calibrated": "calibrated LayerMem",
+    "alignment_gap": "the alignment gap",
+}

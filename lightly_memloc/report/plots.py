@@ -1,0 +1,133 @@
+"""Results as figures."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lightly_memloc.results import LayerMemResult, UnitMemResult
+
+# Okabe and Ito's colours, which colour-blind people can tell apart.
+_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
+
+
+def plot_layer_mem(result: LayerMemResult) -> Figure:
+    """Plot LayerMem along depth: published, calibrated and symmetric.
+
+    Args:
+        result: The measurement. The alignment gap is plotted if it has no reference
+            encoder.
+    """
+    layers = result.to_pandas()
+    figure, axes = _figure(len(layers))
+    series = [
+        ("layer_mem", "published", _GREY, "o", "--"),
+        ("external", "the same on images nobody trained on", _GREY, "x", ":"),
+        ("calibrated", "calibrated", _ORANGE, "s", "-"),
+        ("symmetric", "symmetric", _BLUE, "D", "-"),
+    ]
+    if layers["layer_mem"].isna().all():
+        series = [("alignment_gap", "alignment gap", _GREEN, "D", "-")]
+    position = np.arange(len(layers))
+    for name, label, color, marker, line in series:
+        value = layers[name].to_numpy(dtype=float)
+        if np.isnan(value).all():
+            continue
+        axes.plot(
+            position, value, color=color, marker=marker, linestyle=line, label=label
+        )
+        if f"{name}_low" in layers:
+            axes.fill_between(
+                position,
+                layers[f"{name}_low"].to_numpy(dtype=float),
+                layers[f"{name}_high"].to_numpy(dtype=float),
+                color=color,
+                alpha=0.18,
+                linewidth=0,
+            )
+    axes.axhline(0, color="black", linewidth=0.8)
+    _label_layers(axes, layers["layer"].tolist())
+    axes.set_ylabel("memorisation")
+    axes.set_title("Memorisation along depth, with 95% intervals")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_unit_mem(result: UnitMemResult) -> Figure:
+    """Plot the distribution of UnitMem over the live units of each layer.
+
+    Args:
+        result: The measurement.
+    """
+    layers = result.layers_to_pandas()
+    units = result.to_pandas()
+    figure, axes = _figure(len(layers))
+    values = [
+        units[(units["layer"] == layer) & ~units["dead"]]["unit_mem"].to_numpy()
+        for layer in layers["layer"]
+    ]
+    boxes = axes.boxplot(
+        values,
+        positions=np.arange(len(layers)),
+        widths=0.6,
+        patch_artist=True,
+        flierprops={"markersize": 2, "alpha": 0.5},
+        medianprops={"color": "black"},
+    )
+    for box in boxes["boxes"]:
+        box.set(facecolor=_BLUE, alpha=0.5)
+    _label_layers(axes, layers["layer"].tolist())
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    axes.set_ylabel("UnitMem")
+    axes.set_title("Selectivity of units for single images")
+    return figure
+
+
+def plot_member_share(result: UnitMemResult) -> Figure:
+    """Plot the share of units of each layer whose winning image is a member.
+
+    Args:
+        result: A measurement with a holdout.
+    """
+    layers = result.layers_to_pandas()
+    figure, axes = _figure(len(layers))
+    position = np.arange(len(layers))
+    share = layers["member_share"].to_numpy(dtype=float)
+    low, high = (
+        layers[f"member_share_{end}"].to_numpy(float) for end in ("low", "high")
+    )
+    axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
+    axes.errorbar(
+        position,
+        share,
+        yerr=[share - low, high - share],
+        fmt="D",
+        color=_BLUE,
+        capsize=3,
+        label="member share",
+    )
+    _label_layers(axes, layers["layer"].tolist())
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share of units won by a member")
+    axes.set_title("Do units prefer training images? (95% intervals)")
+    axes.legend(frameon=False)
+    return figure
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG."""
+    with matplotlib.rc_context({"savefig.bbox": "tight"}):
+        figure.savefig(path, dpi=150)
+
+
+def _figure(n_layers: int) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(max(6.0, 0.45 * n_layers + 2), 4.2), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _label_layers(axes: Axes, names: list[str]) -> None:
+    axes.set_xticks(np.arange(len(names)), names, rotation=45, ha="right")

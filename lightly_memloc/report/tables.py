@@ -1,0 +1,163 @@
+"""Results as tables for the terminal, 80 columns wide."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.table import Table
+
+from lightly_memloc.results import (
+    ClassMemResult,
+    LayerMemResult,
+    Result,
+    UnitMemResult,
+)
+
+_BAR_WIDTH = 8
+
+
+def result_tables(result: Result) -> list[Table]:
+    """Make the terminal's tables of a result.
+
+    Args:
+        result: A result of any kind.
+    """
+    if isinstance(result, LayerMemResult):
+        return [_layer_mem(result), *_top_samples(result)]
+    if isinstance(result, UnitMemResult):
+        return [_unit_layers(result), _top_units(result)]
+    if isinstance(result, ClassMemResult):
+        return [_class_layers(result)]
+    raise TypeError(f"No table for {type(result).__name__}.")
+
+
+def p_value(p: float) -> str:
+    """Format a p-value."""
+    if np.isnan(p):
+        return "-"
+    return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
+
+
+def _layer_mem(result: LayerMemResult) -> Table:
+    rows = result.to_pandas()
+    estimates = [
+        (header, name)
+        for header, name in (
+            ("LayerMem", "layer_mem"),
+            ("calibrated", "calibrated"),
+            ("symmetric", "symmetric"),
+            ("align. gap", "alignment_gap"),
+        )
+        if rows[name].notna().any()
+    ]
+    # Four estimates do not fit: the gap is for those without a reference encoder.
+    estimates = estimates[:3]
+    last = estimates[-1][1]
+    table = _table(f"LayerMem ({_counts(result.settings['images'])})", "layer", "kind")
+    for header, name in estimates:
+        table.add_column(header, justify="right", no_wrap=True)
+        if name != "layer_mem":
+            table.add_column("p", justify="right", no_wrap=True)
+    table.add_column(estimates[-1][0], no_wrap=True)
+    largest = rows[last].abs().max()
+    for _, row in rows.iterrows():
+        cells = [str(row["layer"]), str(row["kind"])]
+        for _, name in estimates:
+            cells.append(_signed(row[name]))
+            if name != "layer_mem":
+                cells.append(p_value(row[f"{name}_p"]))
+        table.add_row(*cells, _bar(row[last], largest))
+    return table
+
+
+def _top_samples(result: LayerMemResult) -> list[Table]:
+    top = result.top_samples(10)
+    if top["ssl_mem"].isna().all():
+        return []
+    table = _table("The most memorised images", "file name")
+    table.add_column("SSLMem", justify="right")
+    for _, row in top.iterrows():
+        table.add_row(str(row["filename"]), _signed(row["ssl_mem"]))
+    return [table]
+
+
+def _unit_layers(result: UnitMemResult) -> Table:
+    rows = result.layers_to_pandas()
+    holdout = rows["member_share"].notna().any()
+    table = _table("UnitMem", "layer", "kind")
+    for header in ("units", "dead", "mean"):
+        table.add_column(header, justify="right", no_wrap=True)
+    if holdout:
+        for header in ("members win", "p", "gap", "p"):
+            table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("mean", no_wrap=True)
+    for _, row in rows.iterrows():
+        cells = [str(row["layer"]), str(row["kind"])]
+        cells += [str(row["units"]), str(row["dead"]), f"{row['mean']:.3f}"]
+        if holdout:
+            cells += [
+                f"{row['member_share']:.0%}",
+                p_value(row["member_share_p"]),
+                _signed(row["gap"]),
+                p_value(row["gap_p"]),
+            ]
+        table.add_row(*cells, _bar(row["mean"], 1.0))
+    return table
+
+
+def _top_units(result: UnitMemResult) -> Table:
+    units = result.to_pandas()
+    top = units[~units["dead"]].sort_values("unit_mem", ascending=False).head(10)
+    table = _table("The most memorising units", "layer")
+    table.add_column("unit", justify="right")
+    table.add_column("UnitMem", justify="right")
+    table.add_column("image", overflow="fold")
+    for _, row in top.iterrows():
+        table.add_row(
+            str(row["layer"]),
+            str(row["unit"]),
+            f"{row['unit_mem']:.3f}",
+            str(row["filename"]),
+        )
+    return table
+
+
+def _class_layers(result: ClassMemResult) -> Table:
+    table = _table(f"ClassMem ({result.settings['classes']} classes)", "layer", "kind")
+    for header in ("units", "dead", "mean", "median"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("mean", no_wrap=True)
+    for _, row in result.layers_to_pandas().iterrows():
+        table.add_row(
+            str(row["layer"]),
+            str(row["kind"]),
+            str(row["units"]),
+            str(row["dead"]),
+            f"{row['mean']:.3f}",
+            f"{row['median']:.3f}",
+            _bar(row["mean"], 1.0),
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", pad_edge=False, box=None)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _bar(value: float, largest: float) -> str:
+    if pd.isna(value) or not largest > 0:
+        return ""
+    eighths = round(max(0.0, value) / largest * _BAR_WIDTH * 8)
+    full, rest = divmod(eighths, 8)
+    return "█" * full + (" ▏▎▍▌▋▊▉"[rest] if rest else "")
+
+
+def _signed(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:+.3f}"
+
+
+def _counts(images: dict[str, Any]) -> str:
+    return ", ".join(f"{count} {role}" for role, count in images.items())

@@ -1,0 +1,106 @@
+"""Backbones: encoders without a head, by name."""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from lightly_memloc.errors import MemorizationError
+
+
+class BasicBlock(nn.Module):
+    """Two convolutions with normalization and activation, added to their input."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(channels)
+        self.act1 = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(channels)
+        self.act2 = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``(B, C, H, W)`` to the same shape."""
+        out = self.act1(self.bn1(self.conv1(x)))
+        residual: Tensor = self.act2(self.bn2(self.conv2(out)))
+        return x + residual
+
+
+class ResNet9(nn.Sequential):
+    """The small ResNet of the LayerMem paper [0], without its classifier.
+
+    Eight convolutions for images of 32x32 pixels and smaller; features are averaged
+    over positions.
+
+    - [0]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        width: Channels of the first convolution; the features have eight times as
+            many.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.prep = _convolution(3, width, pool=True)
+        self.layer1 = nn.Sequential(
+            _convolution(width, 2 * width, pool=True), BasicBlock(2 * width)
+        )
+        self.layer2 = _convolution(2 * width, 4 * width, pool=True)
+        self.layer3 = nn.Sequential(
+            _convolution(4 * width, 8 * width, pool=True), BasicBlock(8 * width)
+        )
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+
+
+def resnet18() -> nn.Module:
+    """Torchvision's ResNet-18 without its classifier, randomly initialised."""
+    model: nn.Module = torchvision.models.resnet18()
+    model.fc = nn.Identity()
+    return model
+
+
+BACKBONES: dict[str, Callable[[], nn.Module]] = {
+    "resnet9": ResNet9,
+    "resnet9-slim": partial(ResNet9, width=16),
+    "resnet18": resnet18,
+}
+
+
+def make_backbone(name: str) -> nn.Module:
+    """Make a randomly initialised backbone.
+
+    Args:
+        name: A name in ``BACKBONES``.
+
+    Raises:
+        MemorizationError: If there is no such backbone.
+    """
+    if name not in BACKBONES:
+        raise MemorizationError(
+            f"Unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}."
+        )
+    return BACKBONES[name]()
+
+
+def num_features(backbone: nn.Module, input_size: int) -> int:
+    """Number of features that a backbone gives for an image, positions flattened."""
+    training = backbone.training
+    with torch.inference_mode():
+        features = backbone.eval()(torch.zeros(1, 3, input_size, input_size))
+    backbone.train(training)
+    return int(features.flatten(start_dim=1).shape[1])
+
+
+def _convolution(in_channels: int, channels: int, pool: bool) -> nn.Sequential:
+    layers: list[nn.Module] = [
+        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+    ]
+    if pool:
+        layers.append(nn.MaxPool2d(2, ceil_mode=True))
+    return nn.Sequential(*layers)

@@ -1,0 +1,62 @@
+"""What every training method has in common."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from pytorch_lightning import LightningModule
+from torch import Tensor, nn
+
+
+class Method(LightningModule):
+    """A way to pre-train a backbone. A subclass with a name is registered by it.
+
+    Batches are lightly's ``(views, targets, filenames)``.
+
+    Args:
+        backbone: The encoder.
+        num_features: Number of features that it gives for an image.
+        epochs: Epochs of training, for the learning rate's schedule.
+        learning_rate: Peak learning rate.
+    """
+
+    name: ClassVar[str]
+    registry: ClassVar[dict[str, type["Method"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        Method.registry[cls.name] = cls
+
+    def __init__(
+        self, backbone: nn.Module, num_features: int, epochs: int, learning_rate: float
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_features = num_features
+        self.epochs = epochs
+        self.learning_rate = learning_rate
+
+    @staticmethod
+    @abstractmethod
+    def make_transform(**settings: Any) -> Callable[[Any], Any]:
+        """Make the method's augmentation of an image into views.
+
+        Args:
+            settings: Keyword arguments of lightly's transform.
+        """
+
+    @abstractmethod
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return the backbone's features of shape ``(B, num_features)``."""
+        features: Tensor = self.backbone(images).flatten(start_dim=1)
+        return features
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a cosine schedule over the epochs."""
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs)
+        return {"optimizer": optimizer, "lr_scheduler": scheduler}
