@@ -1,15 +1,19 @@
 """Measure memorisation in self-supervised vision encoders, with lightly."""
 
-from lightly_memloc import functional
-from lightly_memloc.data import MemorizationSplit, MultiViewDataset
-from lightly_memloc.evaluators import (
-    measure_class_mem,
-    measure_layer_mem,
-    measure_unit_mem,
-)
-from lightly_memloc.layers import find_layers
-from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
-from lightly_memloc.results import load_result
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lightly_memloc import functional
+    from lightly_memloc.data import MemorizationSplit, MultiViewDataset
+    from lightly_memloc.evaluators import (
+        measure_class_mem,
+        measure_layer_mem,
+        measure_unit_mem,
+    )
+    from lightly_memloc.layers import find_layers
+    from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
+    from lightly_memloc.results import load_result
 
 __all__ = [
     "AlignmentDistance",
@@ -24,3 +28,30 @@ __all__ = [
     "measure_layer_mem",
     "measure_unit_mem",
 ]
+
+_HOMES = {
+    "AlignmentDistance": "metrics",
+    "ClassMem": "metrics",
+    "MemorizationSplit": "data",
+    "MultiViewDataset": "data",
+    "UnitMem": "metrics",
+    "find_layers": "layers",
+    "load_result": "results",
+    "measure_class_mem": "evaluators",
+    "measure_layer_mem": "evaluators",
+    "measure_unit_mem": "evaluators",
+}
+
+
+# torch, lightly and Lightning take seconds to import: names load when first used, so
+# that the command line answers at once.
+def __getattr__(name: str) -> Any:
+    if name == "functional":
+        return import_module(f"{__name__}.functional")
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,6 +11,7 @@ from lightly_memloc.data.multi_view import (
 from lightly_memloc.data.source import open_dataset
 from lightly_memloc.data.split import ROLES, MemorizationSplit
 from lightly_memloc.data.targets import targets_of
+from lightly_memloc.data.unreadable import unreadable_images
 
 __all__ = [
     "ROLES",
@@ -23,5 +24,6 @@ __all__ = [
     "read_image",
     "seed_generators",
     "targets_of",
+    "unreadable_images",
     "view_transform",
 ]

@@ -5,7 +5,7 @@ from lightly_memloc.report.plots import (
     plot_layer_mem,
     plot_member_share,
     plot_unit_mem,
-    save_figure,
+    save_with_figures,
 )
 from lightly_memloc.report.tables import p_value, result_tables
 
@@ -16,5 +16,5 @@ __all__ = [
     "plot_member_share",
     "plot_unit_mem",
     "result_tables",
-    "save_figure",
+    "save_with_figures",
 ]

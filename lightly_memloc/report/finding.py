@@ -40,7 +40,7 @@ def _where(layers: pd.DataFrame, name: str) -> str:
             f"No layer shows memorisation: {label} is nowhere above zero with "
             f"p < {LEVEL} ({len(layers)} layers)."
         )
-    top = found.loc[found[name].idxmax()]
+    top = found.sort_values(name).iloc[-1]
     first = found.iloc[0]["layer"]
     start = f", the first of them {first}" if len(found) > 1 else ""
     return (

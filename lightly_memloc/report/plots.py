@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lightly_memloc.results import LayerMemResult, UnitMemResult
+from lightly_memloc.results import LayerMemResult, Result, UnitMemResult
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
@@ -116,10 +115,23 @@ def plot_member_share(result: UnitMemResult) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG."""
-    with matplotlib.rc_context({"savefig.bbox": "tight"}):
-        figure.savefig(path, dpi=150)
+def save_with_figures(result: Result, folder: Path) -> None:
+    """Save a result to a folder, with its figures as PNG files.
+
+    Args:
+        result: A result of any kind.
+        folder: The folder, made if need be.
+    """
+    result.save(folder)
+    figures: dict[str, Figure] = {}
+    if isinstance(result, LayerMemResult):
+        figures["layer_mem"] = plot_layer_mem(result)
+    if isinstance(result, UnitMemResult):
+        figures["unit_mem"] = plot_unit_mem(result)
+        if result.has_holdout:
+            figures["member_share"] = plot_member_share(result)
+    for name, figure in figures.items():
+        figure.savefig(folder / f"{name}.png", dpi=150)
 
 
 def _figure(n_layers: int) -> tuple[Figure, Axes]:

@@ -13,7 +13,7 @@ from lightly_memloc.results import (
     UnitMemResult,
 )
 
-_BAR_WIDTH = 8
+_BAR_WIDTH = 6
 
 
 def result_tables(result: Result) -> list[Table]:
@@ -58,7 +58,7 @@ def _layer_mem(result: LayerMemResult) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
         if name != "layer_mem":
             table.add_column("p", justify="right", no_wrap=True)
-    table.add_column(estimates[-1][0], no_wrap=True)
+    table.add_column("", no_wrap=True)
     largest = rows[last].abs().max()
     for _, row in rows.iterrows():
         cells = [str(row["layer"]), str(row["kind"])]
@@ -83,18 +83,20 @@ def _top_samples(result: LayerMemResult) -> list[Table]:
 
 def _unit_layers(result: UnitMemResult) -> Table:
     rows = result.layers_to_pandas()
-    holdout = rows["member_share"].notna().any()
-    table = _table("UnitMem", "layer", "kind")
+    title = "UnitMem"
+    if result.has_holdout:
+        title += "; share of units won by members, and gap, against a holdout"
+    table = _table(title, "layer", "kind")
     for header in ("units", "dead", "mean"):
         table.add_column(header, justify="right", no_wrap=True)
-    if holdout:
-        for header in ("members win", "p", "gap", "p"):
+    if result.has_holdout:
+        for header in ("members", "p", "gap", "p"):
             table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("mean", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for _, row in rows.iterrows():
         cells = [str(row["layer"]), str(row["kind"])]
         cells += [str(row["units"]), str(row["dead"]), f"{row['mean']:.3f}"]
-        if holdout:
+        if result.has_holdout:
             cells += [
                 f"{row['member_share']:.0%}",
                 p_value(row["member_share_p"]),
@@ -126,7 +128,7 @@ def _class_layers(result: ClassMemResult) -> Table:
     table = _table(f"ClassMem ({result.settings['classes']} classes)", "layer", "kind")
     for header in ("units", "dead", "mean", "median"):
         table.add_column(header, justify="right", no_wrap=True)
-    table.add_column("mean", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for _, row in result.layers_to_pandas().iterrows():
         table.add_row(
             str(row["layer"]),
@@ -141,7 +143,13 @@ def _class_layers(result: ClassMemResult) -> Table:
 
 
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", pad_edge=False, box=None)
+    table = Table(
+        title=title,
+        title_justify="left",
+        min_width=min(len(title), 80),
+        pad_edge=False,
+        box=None,
+    )
     for column in columns:
         table.add_column(column, overflow="fold")
     return table

@@ -10,6 +10,11 @@ class UnitMemResult(Result):
 
     kind = "unit-mem"
 
+    @property
+    def has_holdout(self) -> bool:
+        """Whether members were compared with a holdout."""
+        return bool(self.tables["layers"]["member_share"].notna().any())
+
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a unit.
 

@@ -10,6 +10,14 @@ import yaml
 from lightly_memloc.errors import MemorizationError
 
 _PACKAGES = ("lightly-memloc", "lightly", "torch", "torchvision", "pytorch-lightning")
+_DIGITS_TRANSFORM = {
+    "min_scale": 0.5,
+    "hf_prob": 0.0,
+    "cj_prob": 0.0,
+    "random_gray_scale": 0.0,
+    "gaussian_blur": 0.0,
+    "normalize": None,
+}
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,23 @@ class TrainingConfig:
     seed: int = 0
     precision: str = "32-true"
     num_workers: int = 0
+
+    @classmethod
+    def for_data(cls, data: str, **settings: Any) -> "TrainingConfig":
+        """Settings with defaults that suit a data set.
+
+        The embedded digits are tiny and grey: views of 16 pixels, crops of at least
+        half the area, neither flips nor colours nor blur.
+
+        Args:
+            data: ``"digits"`` or a folder of images.
+            settings: Settings that differ from the defaults; None is the default.
+        """
+        chosen = {name: value for name, value in settings.items() if value is not None}
+        if data != "digits":
+            return cls(**chosen)
+        transform = _DIGITS_TRANSFORM | chosen.pop("transform", {})
+        return cls(**({"input_size": 16} | chosen), transform=transform)
 
     def save(self, path: Path, data: str) -> None:
         """Write the settings, the data's source and the versions to a YAML file."""

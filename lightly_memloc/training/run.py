@@ -95,3 +95,7 @@ class Run:
         """Load encoder ``"f"`` or ``"g"``."""
         backbone = make_backbone(self.config.backbone)
         return load_encoder(backbone, self.folder / f"{name}.ckpt")
+
+    def losses(self) -> pd.DataFrame:
+        """Return the mean loss of each epoch: a row an epoch, a column an encoder."""
+        return pd.read_csv(self.folder / _LOSSES, index_col="epoch")

@@ -1,0 +1,57 @@
+"""The command line: parses, calls and prints."""
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lightly_memloc.cli.class_mem import class_mem
+from lightly_memloc.cli.demo import demo
+from lightly_memloc.cli.layer_mem import layer_mem
+from lightly_memloc.cli.layers import layers
+from lightly_memloc.cli.report import report
+from lightly_memloc.cli.split import split
+from lightly_memloc.cli.train import train
+from lightly_memloc.cli.unit_mem import unit_mem
+from lightly_memloc.errors import MemorizationError
+
+app = typer.Typer(
+    name="lightly-memloc",
+    help="Find out whether, which and where a vision encoder memorised its images.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, layers, split, train, layer_mem, unit_mem, class_mem, report):
+    app.command()(command)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"lightly-memloc {version('lightly-memloc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print version."
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; the user's errors end with exit code 2, untraced."""
+    try:
+        app()
+    except MemorizationError as error:
+        Console(stderr=True, highlight=False).print(
+            f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True
+        )
+        sys.exit(2)

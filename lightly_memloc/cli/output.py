@@ -1,0 +1,76 @@
+"""What commands print: tables on a terminal, or one JSON document."""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from lightly_memloc.results import Result
+
+
+def console() -> Console:
+    """The terminal on standard output."""
+    return Console(highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """Print a JSON document on standard output."""
+    print(json.dumps(document, indent=1))
+
+
+def say(text: str) -> None:
+    """Print a line as it is, without markup."""
+    console().print(escape(text))
+
+
+def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
+    """Save a result with its figures, and print it as tables or as JSON.
+
+    Args:
+        result: The result.
+        as_json: Whether JSON is printed.
+        folder: The folder to save it to, if any.
+    """
+    from lightly_memloc.report import save_with_figures
+
+    if folder is not None:
+        save_with_figures(result, folder)
+    if as_json:
+        print_json(result.to_dict())
+        return
+    print_tables(result)
+    print_finding(result)
+    if folder is not None:
+        say(f"Tables, JSON and plots are in {folder}.")
+
+
+def print_tables(result: "Result") -> None:
+    """Print a result's tables and the images that were left out."""
+    from lightly_memloc.report import result_tables
+
+    for table in result_tables(result):
+        console().print(table)
+        console().print()
+    print_skipped(result.settings["skipped"])
+
+
+def print_finding(result: "Result") -> None:
+    """Say in words what a result shows, where there are words for it."""
+    from lightly_memloc.report import layer_mem_finding
+    from lightly_memloc.results import LayerMemResult
+
+    if isinstance(result, LayerMemResult):
+        say(layer_mem_finding(result))
+
+
+def print_skipped(filenames: Iterable[str]) -> None:
+    """Say which unreadable images were left out, on standard error."""
+    names = list(filenames)
+    if names:
+        Console(stderr=True, highlight=False).print(
+            escape(f"Left out {len(names)} unreadable images: {', '.join(names)}.")
+        )

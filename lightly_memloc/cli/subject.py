@@ -1,0 +1,107 @@
+"""What a measuring command measures: a run, or encoders of the user's own."""
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lightly_memloc.data import MemorizationSplit, open_dataset
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.training import (
+    Run,
+    TrainingConfig,
+    load_encoder,
+    make_transform,
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Encoders, images and roles to measure.
+
+    Attributes:
+        f: The encoder.
+        g: The reference encoder, if there is one.
+        dataset: The images.
+        transform: The augmentation.
+        split: The roles of the images, if known.
+        folder: The run folder, if it is a run.
+    """
+
+    f: nn.Module
+    g: nn.Module | None
+    dataset: Any
+    transform: Callable[[Any], Any]
+    split: MemorizationSplit | None
+    folder: Path | None
+
+    @classmethod
+    def resolve(
+        cls,
+        source: str,
+        model: str | None = None,
+        checkpoint: Path | None = None,
+        reference: Path | None = None,
+        split: Path | None = None,
+        input_size: int | None = None,
+    ) -> "Subject":
+        """Make the subject that a command's arguments describe.
+
+        Raises:
+            MemorizationError: If they describe none.
+        """
+        if model is None:
+            if not Run.is_run(source):
+                raise MemorizationError(
+                    f"{source} is no run folder (it has no config.yaml). To measure an "
+                    "encoder of your own on a folder of images, add --model and "
+                    "--checkpoint."
+                )
+            run = Run(source)
+            return cls(
+                run.encoder("f"),
+                run.encoder("g"),
+                run.dataset(),
+                run.transform(),
+                run.split if split is None else MemorizationSplit.load(split),
+                Path(source),
+            )
+        if checkpoint is None:
+            raise MemorizationError(
+                "--model needs --checkpoint: an encoder without trained weights has "
+                "memorised nothing."
+            )
+        config = TrainingConfig.for_data(source, input_size=input_size)
+        return cls(
+            load_encoder(make_model(model), checkpoint),
+            load_encoder(make_model(model), reference) if reference else None,
+            open_dataset(source),
+            make_transform(config),
+            MemorizationSplit.load(split) if split else None,
+            None,
+        )
+
+
+def make_model(path: str) -> nn.Module:
+    """Make a module with a factory given as ``package.module:function``.
+
+    Raises:
+        MemorizationError: If there is no such factory or it makes no module.
+    """
+    module_name, _, factory_name = path.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MemorizationError(
+            f"Cannot find the model {path!r} ({error}). Expected "
+            "package.module:function, such as torchvision.models:resnet18."
+        ) from error
+    model = factory() if callable(factory) else None
+    if not isinstance(model, nn.Module):
+        raise MemorizationError(
+            f"{path} made a {type(model).__name__}; expected a torch.nn.Module."
+        )
+    return model
