@@ -1,6 +1,7 @@
 """UnitMem gap: UnitMem on members minus UnitMem on as many non-members."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import Array, as_far, block_sizes
@@ -10,7 +11,7 @@ def unit_mem_gap(
     largest: Array,
     total: Array,
     counts: Array,
-    n_resamples: int = 999,
+    n_resamples: int = 499,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
@@ -49,29 +50,45 @@ def unit_mem_gap(
     largest, total = largest[..., alive], total[..., alive]
     n_groups = counts.shape[1]
 
-    def gap(keep: Array) -> Array:
-        """Gaps of shape (S,) where keep, of shape (S, G), is 1 for unswapped groups."""
+    def gap(keep: NDArray[np.bool_]) -> Array:
+        """Gaps of shape (S,) where keep, of shape (S, G), marks unswapped pairs."""
+        member_max, other_max = _maxima(largest, keep)
         member, other = (
             _mean_unit_mem(
-                np.where(kept[..., None] > 0, largest[0], largest[1]).max(axis=1),
+                maxima,
                 kept @ (total[0] - total[1]) + total[1].sum(axis=0),
                 kept @ (counts[0] - counts[1]) + counts[1].sum(),
             )
-            for kept in (keep, 1 - keep)
+            for maxima, kept in (
+                (member_max, keep.astype(np.float64)),
+                (other_max, 1.0 - keep),
+            )
         )
         return member - other
 
     rng = np.random.default_rng(seed)
-    value = gap(np.ones((1, n_groups)))
+    value = gap(np.ones((1, n_groups), dtype=bool))
     swapped = np.concatenate(
         [
-            gap(rng.integers(2, size=(size, n_groups)).astype(np.float64))
-            for size in block_sizes(n_resamples, largest[0].size)
+            gap(rng.integers(2, size=(size, n_groups)).astype(bool))
+            for size in block_sizes(n_resamples, largest.shape[2])
         ]
     )
     margin = np.quantile(np.abs(swapped), confidence)
     p = (1 + as_far(swapped, value).sum()) / (1 + n_resamples)
     return Estimate(value, value - margin, value + margin, np.array([p]))
+
+
+def _maxima(largest: Array, keep: NDArray[np.bool_]) -> tuple[Array, Array]:
+    """Maxima of shape (S, U) over the kept groups, and over their partners."""
+    kept = np.full((len(keep), largest.shape[2]), -np.inf)
+    partners = kept.copy()
+    for group in range(largest.shape[1]):
+        keeps = keep[:, group, None]
+        member, other = largest[:, group]
+        np.maximum(kept, np.where(keeps, member, other), out=kept)
+        np.maximum(partners, np.where(keeps, other, member), out=partners)
+    return kept, partners
 
 
 def _mean_unit_mem(largest: Array, total: Array, n_images: Array) -> Array:

@@ -7,6 +7,8 @@ from torch import Tensor
 
 from lightly_memloc.metrics.image_metric import ImageMetric
 
+_NO_IMAGE = torch.iinfo(torch.int64).max
+
 
 class Maxima(NamedTuple):
     """What is kept of the activations on a group of images.
@@ -46,7 +48,7 @@ class GroupedMaxima(ImageMetric):
         self.num_units, self.num_groups = num_units, num_groups
         shape = (num_groups, num_units)
         lowest = torch.full(shape, -torch.inf, dtype=torch.float64)
-        none = torch.full(shape, torch.iinfo(torch.int64).max)
+        none = torch.full(shape, _NO_IMAGE)
         zero = torch.zeros(shape, dtype=torch.float64)
         # Largest and winner go together: ranks are stacked here and merged below.
         self.add_state("largest", lowest, dist_reduce_fx=None)
@@ -81,21 +83,14 @@ class GroupedMaxima(ImageMetric):
 
 
 def _folded(maxima: Maxima, rows: Tensor, index: Tensor, group: Tensor) -> Maxima:
-    largest, winner = maxima.largest.clone(), maxima.winner.clone()
-    for g in set(group.tolist()):
-        members = rows[group == g]
-        member_index = index[group == g].unsqueeze(1)
-        largest_member = members.amax(dim=0)
-        # Of equal activations the image of the smallest index wins, whatever the order.
-        candidates = torch.where(
-            members == largest_member, member_index, torch.iinfo(torch.int64).max
-        )
-        largest[g], winner[g] = _winner(
-            largest[g], winner[g], largest_member, candidates.amin(dim=0)
-        )
+    groups = group.unsqueeze(1).expand_as(rows)
+    largest = maxima.largest.scatter_reduce(0, groups, rows, "amax")
+    # Of equal activations the image of the smallest index wins, whatever the order.
+    winner = torch.where(maxima.largest == largest, maxima.winner, _NO_IMAGE)
+    tied = torch.where(rows == largest[group], index.unsqueeze(1), _NO_IMAGE)
     return Maxima(
         largest,
-        winner,
+        winner.scatter_reduce(0, groups, tied, "amin"),
         maxima.total.index_add(0, group, rows),
         maxima.images + group.bincount(minlength=len(maxima.images)),
     )

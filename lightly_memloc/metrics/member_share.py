@@ -10,9 +10,9 @@ from torch import Tensor
 from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
 from lightly_memloc.metrics.grouped_maxima import GroupedMaxima
 
-# Pairs of groups of images that the gap's permutations swap: 2^16 swaps are enough for
-# a p-value, and the state stays a small multiple of the units.
-MAX_GROUPS = 16
+# Pairs of groups of images that the gap's permutations swap: 2^10 swaps are enough for
+# a p-value of 0.002, and the state stays a small multiple of the units.
+MAX_GROUPS = 10
 
 
 class MemberShareValues(NamedTuple):
@@ -30,7 +30,7 @@ class MemberShareValues(NamedTuple):
 class MemberShare(GroupedMaxima):
     """Accumulate member share and UnitMem gap over a balanced mix of images.
 
-    State: three numbers a unit and group of images (at most 32 groups), the rows of
+    State: three numbers a unit and group of images (at most 20 groups), the rows of
     the latest batch and one integer an image. See
     :func:`lightly_memloc.functional.member_share` and
     :func:`lightly_memloc.functional.unit_mem_gap`.

@@ -1,5 +1,6 @@
 """Backbones: encoders without a head, by name."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 
@@ -44,14 +45,10 @@ class ResNet9(nn.Sequential):
 
     def __init__(self, width: int = 32) -> None:
         super().__init__()
-        self.prep = _convolution(3, width, pool=True)
-        self.layer1 = nn.Sequential(
-            _convolution(width, 2 * width, pool=True), BasicBlock(2 * width)
-        )
-        self.layer2 = _convolution(2 * width, 4 * width, pool=True)
-        self.layer3 = nn.Sequential(
-            _convolution(4 * width, 8 * width, pool=True), BasicBlock(8 * width)
-        )
+        self.prep = _convolution(3, width)
+        self.layer1 = _residual_stage(width, 2 * width)
+        self.layer2 = _convolution(2 * width, 4 * width)
+        self.layer3 = _residual_stage(4 * width, 8 * width)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
 
@@ -95,12 +92,17 @@ def num_features(backbone: nn.Module, input_size: int) -> int:
     return int(features.flatten(start_dim=1).shape[1])
 
 
-def _convolution(in_channels: int, channels: int, pool: bool) -> nn.Sequential:
-    layers: list[nn.Module] = [
-        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
-        nn.BatchNorm2d(channels),
-        nn.ReLU(inplace=True),
-    ]
-    if pool:
-        layers.append(nn.MaxPool2d(2, ceil_mode=True))
-    return nn.Sequential(*layers)
+def _convolution(in_channels: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+            bn=nn.BatchNorm2d(channels),
+            act=nn.ReLU(inplace=True),
+            pool=nn.MaxPool2d(2, ceil_mode=True),
+        )
+    )
+
+
+def _residual_stage(in_channels: int, channels: int) -> nn.Sequential:
+    head, residual = _convolution(in_channels, channels), BasicBlock(channels)
+    return nn.Sequential(OrderedDict(head=head, residual=residual))
