@@ -53,7 +53,8 @@ class ImageMetric(Metric):
         super().sync(*args, **kwargs)
 
     def _start(self) -> None:
-        if self.row_index:
+        # Synced states are tensors instead of lists.
+        if isinstance(self.row_index, Tensor) or self.row_index:
             return
         none = torch.zeros(0, dtype=torch.int64, device=self.device)
         self.rows.append(
@@ -68,12 +69,14 @@ class ImageMetric(Metric):
                 f"Expected values of shape {('B', *self.row_shape)} with one index an "
                 f"image, got {tuple(rows.shape)} and {tuple(index.shape)}."
             )
+        self._start()
+        if not len(index):
+            return
         finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)
         if not finite.all():
             raise NonFiniteError(
                 f"Image {int(index[~finite.cpu()][0])} gave NaN or infinite values."
             )
-        self._start()
         index = index.to(device=self.device, dtype=torch.int64)
         new = _first_occurrences(index) & ~torch.isin(index, self._seen())
         if not self.keep_rows:
