@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+import torch
+from torchvision import transforms
+
+from lightly_memloc import MemorizationSplit
+from lightly_memloc.data import Digits
+from lightly_memloc.training import ResNet9
+
+# Test processes run side by side: one thread each.
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def digits():
+    return Digits()
+
+
+@pytest.fixture
+def transform():
+    return transforms.Compose(
+        [
+            transforms.RandomResizedCrop(16, scale=(0.5, 1), antialias=True),
+            transforms.ToTensor(),
+        ]
+    )
+
+
+@pytest.fixture
+def encoders():
+    torch.manual_seed(0)
+    return ResNet9(width=4), ResNet9(width=4)
+
+
+@pytest.fixture
+def small_split(digits):
+    rest = np.arange(31, len(digits)).tolist()
+    return MemorizationSplit.random(len(digits), 9, 7, 8, exclude=rest)

@@ -1,0 +1,129 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.models import resnet18
+
+from lightly_memloc import (
+    MemorizationSplit,
+    measure_class_mem,
+    measure_layer_mem,
+    measure_unit_mem,
+)
+from lightly_memloc.data import open_dataset
+from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.training import ResNet9
+
+
+def test_different_architectures_name_the_first_difference(
+    encoders, digits, small_split, transform
+):
+    with pytest.raises(MemorizationError, match=r"prep.conv.weight has shape \(4, 3"):
+        measure_layer_mem(encoders[0], ResNet9(width=8), digits, small_split, transform)
+    with pytest.raises(MemorizationError, match="it is missing"):
+        measure_layer_mem(encoders[0], resnet18(), digits, small_split, transform)
+
+
+def test_unknown_layer_names_pattern_and_neighbours(encoders, digits, transform):
+    with pytest.raises(MemorizationError, match=r"'layer9\.\*'.*layer1") as error:
+        measure_unit_mem(
+            encoders[0], digits, transform, np.arange(4), layers="layer9.*"
+        )
+    assert "lightly-memloc layers" in str(error.value)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_activations_that_are_not_finite_name_the_layer(
+    encoders, digits, small_split, transform, value
+):
+    with torch.no_grad():
+        encoders[0].layer2.bn.bias[0] = value
+    with pytest.raises(MemorizationError, match=r"Layer layer2\.conv: Image \d+ gave"):
+        measure_layer_mem(*encoders, digits, small_split, transform, n_views=2)
+    with pytest.raises(MemorizationError, match=r"Layer layer2\.conv: Image \d+ gave"):
+        measure_unit_mem(encoders[0], digits, transform, np.arange(4), n_views=2)
+
+
+def test_split_of_another_data_set(encoders, digits, transform):
+    split = MemorizationSplit.random(100, 10, 10, 10)
+    with pytest.raises(MemorizationError, match="made for 100 images.*1797"):
+        measure_layer_mem(*encoders, digits, split, transform)
+
+
+def test_no_reference_and_no_externals(encoders, digits, transform):
+    split = MemorizationSplit.random(len(digits), 10, 10)
+    with pytest.raises(MemorizationError, match="expected external images, got 0"):
+        measure_layer_mem(encoders[0], None, digits, split, transform)
+
+
+def test_image_in_indices_and_holdout(encoders, digits, transform):
+    with pytest.raises(MemorizationError, match="Image 3 and 1 more are in indices"):
+        measure_unit_mem(encoders[0], digits, transform, range(5), range(3, 9))
+
+
+def test_indices_out_of_range(encoders, digits, transform):
+    with pytest.raises(MemorizationError, match="1797 images"):
+        measure_unit_mem(encoders[0], digits, transform, [1, 5000])
+
+
+def test_class_mem_of_one_class(encoders, digits, transform):
+    zeros = np.flatnonzero(np.array(digits.targets) == 0)
+    with pytest.raises(MemorizationError, match="at least two classes, got 1"):
+        measure_class_mem(encoders[0], digits, transform, zeros)
+
+
+def test_anchor_pairs_need_their_transform(encoders, digits, small_split, transform):
+    with pytest.raises(MemorizationError, match="anchor_transform go together"):
+        measure_layer_mem(*encoders, digits, small_split, transform, pairs="anchor")
+
+
+@pytest.fixture
+def folder_with_a_broken_image(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        folder = tmp_path / f"class{number % 2}"
+        folder.mkdir(exist_ok=True)
+        pixels = rng.integers(256, size=(20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{number:02d}.png")
+    broken = tmp_path / "class1" / "05.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    return tmp_path
+
+
+@pytest.mark.parametrize("num_workers", [0, 1])
+def test_unreadable_image_names_itself(
+    encoders, folder_with_a_broken_image, transform, num_workers
+):
+    dataset = open_dataset(folder_with_a_broken_image)
+    with pytest.raises(UnreadableImageError, match=r"class1/05\.png"):
+        measure_unit_mem(
+            encoders[0], dataset, transform, n_views=2, num_workers=num_workers
+        )
+
+
+def test_unreadable_image_is_left_out_and_reported(
+    encoders, folder_with_a_broken_image, transform
+):
+    dataset = open_dataset(folder_with_a_broken_image)
+    broken = [dataset.index_to_filename(dataset.dataset, i) for i in range(12)].index(
+        "class1/05.png"
+    )
+    members = [i for i in range(12) if i % 2 == 0 or i == broken]
+    holdout = [i for i in range(12) if i not in members]
+    result = measure_unit_mem(
+        encoders[0],
+        dataset,
+        transform,
+        members,
+        holdout,
+        n_views=2,
+        skip_unreadable=True,
+    )
+    assert result.settings["skipped"] == ["class1/05.png"]
+    assert broken not in result.to_pandas()["index"].tolist()
+    split = MemorizationSplit(12, candidate=members, external=holdout)
+    layer_mem = measure_layer_mem(
+        *encoders, dataset, split, transform, n_views=2, skip_unreadable=True
+    )
+    assert layer_mem.settings["skipped"] == ["class1/05.png"]
+    assert broken not in layer_mem.samples_to_pandas()["index"].tolist()

@@ -1,0 +1,94 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from lightly_memloc import measure_class_mem, measure_layer_mem, measure_unit_mem
+
+
+class Counting(torch.nn.Module):
+    """An encoder whose forward pass changes a buffer."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        return self.encoder(x)
+
+
+def snapshot(model):
+    numpy_state = np.random.get_state()
+    return {
+        "modes": [module.training for module in model.modules()],
+        "hooks": [
+            (len(module._forward_hooks), len(module._forward_pre_hooks))
+            for module in model.modules()
+        ],
+        "weights": [value.clone() for value in model.state_dict().values()],
+        "identity": [id(value) for value in model.parameters()],
+        "gradients": [p.requires_grad for p in model.parameters()],
+        "recording": torch.is_grad_enabled(),
+        "inference": torch.is_inference_mode_enabled(),
+        "torch": torch.get_rng_state(),
+        "numpy": (numpy_state[1].copy(), numpy_state[2:]),
+        "random": random.getstate(),
+    }
+
+
+def assert_unchanged(before, after):
+    assert all(map(torch.equal, before.pop("weights"), after.pop("weights")))
+    assert torch.equal(before.pop("torch"), after.pop("torch"))
+    keys, rest = before.pop("numpy")
+    assert np.array_equal(keys, after["numpy"][0])
+    assert rest == after.pop("numpy")[1]
+    assert before == after
+
+
+@pytest.fixture
+def model(encoders):
+    model = Counting(encoders[0]).train()
+    model.encoder.layer1.eval()
+    model.encoder.prep.conv.weight.requires_grad_(False)
+    return model
+
+
+@pytest.fixture(params=["layer_mem", "unit_mem", "class_mem"])
+def measurement(request, model, encoders, digits, small_split, transform):
+    def layer_mem():
+        g = Counting(encoders[1])
+        measure_layer_mem(model, g, digits, small_split, transform, n_views=2)
+
+    def unit_mem():
+        measure_unit_mem(
+            model, digits, transform, range(9), range(9, 14), n_views=2, num_workers=1
+        )
+
+    def class_mem():
+        measure_class_mem(model, digits, transform, range(9), n_views=2)
+
+    return {"layer_mem": layer_mem, "unit_mem": unit_mem, "class_mem": class_mem}[
+        request.param
+    ]
+
+
+def test_a_measurement_leaves_no_trace(model, measurement):
+    before = snapshot(model)
+    measurement()
+    assert_unchanged(before, snapshot(model))
+
+
+def test_a_failed_measurement_leaves_no_trace(model, measurement, monkeypatch):
+    def fail(self, x):
+        np.random.rand()
+        torch.rand(1)
+        raise RuntimeError("no forward")
+
+    before = snapshot(model)
+    monkeypatch.setattr(Counting, "forward", fail)
+    with pytest.raises(RuntimeError, match="no forward"):
+        measurement()
+    assert_unchanged(before, snapshot(model))

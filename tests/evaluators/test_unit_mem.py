@@ -1,0 +1,142 @@
+import numpy as np
+import pytest
+import torch
+
+from lightly_memloc import MultiViewDataset, measure_class_mem, measure_unit_mem
+
+
+@pytest.fixture
+def activations(encoders, digits, transform):
+    """Activations (images, units) of two layers on the first 30 digits."""
+    encoder = encoders[0].eval()
+    views = MultiViewDataset(digits, transform, n_views=3)
+    conv, block = [], []
+    for index in range(30):
+        with torch.no_grad():
+            x = encoder.prep(views[index][0])
+            conv_views = torch.relu(encoder.layer1.head.bn(encoder.layer1.head.conv(x)))
+            block_views = encoder.layer1.residual(encoder.layer1.head(x))
+        conv.append(conv_views.double().numpy().mean(axis=(2, 3)).mean(axis=0))
+        block.append(block_views.double().numpy().mean(axis=(2, 3)).mean(axis=0))
+    return {"layer1.head.conv": np.array(conv), "layer1.residual": np.array(block)}
+
+
+@pytest.mark.parametrize("rest", ["mean", "median"])
+def test_unit_mem_is_that_of_a_brute_force(
+    encoders, digits, transform, activations, rest
+):
+    result = measure_unit_mem(
+        encoders[0], digits, transform, np.arange(30), n_views=3, rest=rest
+    )
+    table = result.to_pandas()
+    for layer, mu in activations.items():
+        rows = table[table["layer"] == layer]
+        assert len(rows) == mu.shape[1]
+        for unit, (_, row) in enumerate(rows.iterrows()):
+            ordered = np.sort(mu[:, unit])
+            largest = ordered[-1]
+            others = getattr(np, rest)(ordered[:-1])
+            expected = (largest - others) / (largest + others)
+            assert row["unit"] == unit
+            assert row["unit_mem"] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+            assert row["mu_max"] == pytest.approx(largest, rel=1e-5)
+            assert row["index"] == mu[:, unit].argmax()
+            assert row["filename"] == digits.filenames[row["index"]]
+
+
+def test_holdout_gives_member_share_and_gap(encoders, digits, transform, activations):
+    members, holdout = np.arange(0, 30, 2), np.arange(1, 30, 2)
+    result = measure_unit_mem(
+        encoders[0], digits, transform, members, holdout, n_views=3
+    )
+    rows = result.layers_to_pandas().set_index("layer")
+    for layer, mu in activations.items():
+        alive = mu.max(axis=0) > 0
+        winners = mu.argmax(axis=0)[alive]
+        share = np.mean(np.isin(winners, members))
+
+        def mean_unit_mem(images, mu=mu, alive=alive):
+            values = []
+            for unit in np.flatnonzero(alive):
+                ordered = np.sort(mu[images, unit])
+                rest = ordered[:-1].mean()
+                values.append((ordered[-1] - rest) / (ordered[-1] + rest))
+            return np.mean(values)
+
+        gap = mean_unit_mem(members) - mean_unit_mem(holdout)
+        assert rows.loc[layer, "member_share"] == pytest.approx(share)
+        assert rows.loc[layer, "gap"] == pytest.approx(gap, rel=1e-4, abs=1e-6)
+
+
+def test_unequal_sets_are_balanced(encoders, digits, transform):
+    result = measure_unit_mem(
+        encoders[0], digits, transform, np.arange(20), np.arange(20, 27), n_views=2
+    )
+    assert result.settings["mix"] == {"members": 7, "holdout": 7}
+    assert result.settings["images"] == 20
+
+
+def test_class_mem_is_that_of_a_brute_force(encoders, digits, transform, activations):
+    result = measure_class_mem(encoders[0], digits, transform, np.arange(30), n_views=3)
+    table = result.to_pandas()
+    targets = np.array(digits.targets[:30])
+    for layer, mu in activations.items():
+        rows = table[table["layer"] == layer]
+        for unit, (_, row) in enumerate(rows.iterrows()):
+            means = np.array([mu[targets == c, unit].mean() for c in range(10)])
+            largest = means.max()
+            rest = np.delete(means, means.argmax()).mean()
+            expected = (largest - rest) / (largest + rest)
+            assert row["class_mem"] == pytest.approx(expected, rel=1e-5, abs=1e-7)
+            assert row["class"] == means.argmax()
+
+
+class Signed(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.signed = torch.nn.Conv2d(3, 4, 3)
+        self.act = torch.nn.Tanh()
+        self.positive = torch.nn.Conv2d(4, 4, 3)
+        self.relu = torch.nn.ReLU(inplace=True)
+
+    def forward(self, x):
+        return self.relu(self.positive(self.act(self.signed(x))))
+
+
+@pytest.mark.parametrize("rectify", ["auto", "relu", "abs", "none"])
+def test_negative_layers_are_rectified_and_named(digits, transform, rectify):
+    torch.manual_seed(0)
+    model = Signed().eval()
+    result = measure_unit_mem(
+        model, digits, transform, np.arange(5), n_views=2, rectify=rectify
+    )
+    rectified = result.layers_to_pandas().set_index("layer")["rectified"]
+    assert rectified.to_dict() == {"signed": rectify != "none", "positive": False}
+    views = MultiViewDataset(digits, transform, n_views=2)
+    maps = {"relu": lambda z: z.clip(min=0), "abs": np.abs, "none": lambda z: z}
+    rectifier = maps["relu" if rectify == "auto" else rectify]
+    with torch.no_grad():
+        mu = np.array(
+            [
+                rectifier(torch.tanh(model.signed(views[i][0])).numpy()).mean((0, 2, 3))
+                for i in range(5)
+            ]
+        )
+    rows = result.to_pandas().query("layer == 'signed'")
+    np.testing.assert_allclose(rows["mu_max"], mu.max(axis=0), rtol=1e-5)
+
+
+def test_dead_units_are_flagged_and_left_out_of_averages(encoders, digits, transform):
+    encoder = encoders[0]
+    with torch.no_grad():
+        encoder.prep.bn.weight[1] = 0
+        encoder.prep.bn.bias[1] = -1
+    result = measure_unit_mem(
+        encoder, digits, transform, np.arange(10), layers="prep.conv", n_views=2
+    )
+    units = result.to_pandas()
+    assert units["dead"].tolist() == [False, True, False, False]
+    assert units["unit_mem"][1] == 0
+    row = result.layers_to_pandas().iloc[0]
+    assert row["dead"] == 1
+    assert row["mean"] == pytest.approx(units["unit_mem"][[0, 2, 3]].mean())
