@@ -50,7 +50,7 @@ def main() -> None:
     """Run the command line; the user's errors end with exit code 2, untraced."""
     try:
         app()
-    except MemorizationError as error:
+    except (MemorizationError, OSError) as error:
         Console(stderr=True, highlight=False).print(
             f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True
         )

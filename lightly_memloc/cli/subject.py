@@ -99,7 +99,12 @@ def make_model(path: str) -> nn.Module:
             f"Cannot find the model {path!r} ({error}). Expected "
             "package.module:function, such as torchvision.models:resnet18."
         ) from error
-    model = factory() if callable(factory) else None
+    try:
+        model = factory()
+    except TypeError as error:
+        raise MemorizationError(
+            f"{path} cannot be called without arguments ({error})."
+        ) from error
     if not isinstance(model, nn.Module):
         raise MemorizationError(
             f"{path} made a {type(model).__name__}; expected a torch.nn.Module."

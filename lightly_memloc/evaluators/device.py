@@ -14,13 +14,16 @@ def resolve_device(device: str | torch.device, model: nn.Module) -> torch.device
         model: The encoder to be measured.
 
     Raises:
-        MemorizationError: If torch knows no such device.
+        MemorizationError: If torch has no such device.
     """
     if str(device) != "auto":
         try:
-            return torch.device(device)
-        except RuntimeError as error:
-            raise MemorizationError(f"Unknown device {device!r}: {error}") from error
+            torch.zeros(1, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise MemorizationError(
+                f"Cannot measure on device {str(device)!r}: {error}"
+            ) from error
+        return torch.device(device)
     own = next((p.device for p in model.parameters()), torch.device("cpu"))
     if own.type != "cpu":
         return own

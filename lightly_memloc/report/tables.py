@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from rich.table import Table
+from rich.text import Text
 
 from lightly_memloc.results import (
     ClassMemResult,
@@ -66,7 +67,7 @@ def _layer_mem(result: LayerMemResult) -> Table:
             cells.append(_signed(row[name]))
             if name != "layer_mem":
                 cells.append(p_value(row[f"{name}_p"]))
-        table.add_row(*cells, _bar(row[last], largest))
+        _add_row(table, *cells, _bar(row[last], largest))
     return table
 
 
@@ -77,7 +78,7 @@ def _top_samples(result: LayerMemResult) -> list[Table]:
     table = _table("The most memorised images", "file name")
     table.add_column("SSLMem", justify="right")
     for _, row in top.iterrows():
-        table.add_row(str(row["filename"]), _signed(row["ssl_mem"]))
+        _add_row(table, str(row["filename"]), _signed(row["ssl_mem"]))
     return [table]
 
 
@@ -103,7 +104,7 @@ def _unit_layers(result: UnitMemResult) -> Table:
                 _signed(row["gap"]),
                 p_value(row["gap_p"]),
             ]
-        table.add_row(*cells, _bar(row["mean"], 1.0))
+        _add_row(table, *cells, _bar(row["mean"], 1.0))
     return table
 
 
@@ -115,7 +116,8 @@ def _top_units(result: UnitMemResult) -> Table:
     table.add_column("UnitMem", justify="right")
     table.add_column("image", overflow="fold")
     for _, row in top.iterrows():
-        table.add_row(
+        _add_row(
+            table,
             str(row["layer"]),
             str(row["unit"]),
             f"{row['unit_mem']:.3f}",
@@ -130,7 +132,8 @@ def _class_layers(result: ClassMemResult) -> Table:
         table.add_column(header, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
     for _, row in result.layers_to_pandas().iterrows():
-        table.add_row(
+        _add_row(
+            table,
             str(row["layer"]),
             str(row["kind"]),
             str(row["units"]),
@@ -153,6 +156,11 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
+
+
+def _add_row(table: Table, *cells: str) -> None:
+    """Add a row of plain text: brackets in a file name are no markup."""
+    table.add_row(*map(Text, cells))
 
 
 def _bar(value: float, largest: float) -> str:

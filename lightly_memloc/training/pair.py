@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, TaskID, TimeRemainingColumn
@@ -138,7 +139,16 @@ def train_encoder(
             persistent_workers=config.num_workers > 0,
         )
         history = _History(f"Training {'fg'[stream]} ({config.method})")
-        trainer = pl.Trainer(
+        trainer = _trainer(config, device, history)
+        # Convolutions train up to 1.6 times as fast on CPUs with channels last.
+        trainer.fit(method.to(memory_format=torch.channels_last), loader)
+    trained = method.eval().to("cpu").to(memory_format=torch.contiguous_format)
+    return TrainedEncoder(trained, history.losses)
+
+
+def _trainer(config: TrainingConfig, device: str, history: pl.Callback) -> pl.Trainer:
+    try:
+        return pl.Trainer(
             accelerator=device,
             devices=1,
             max_epochs=config.epochs,
@@ -149,10 +159,8 @@ def train_encoder(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        # Convolutions train up to 1.6 times as fast on CPUs with channels last.
-        trainer.fit(method.to(memory_format=torch.channels_last), loader)
-    trained = method.eval().to("cpu").to(memory_format=torch.contiguous_format)
-    return TrainedEncoder(trained, history.losses)
+    except (MisconfigurationException, ValueError) as error:
+        raise MemorizationError(f"Lightning refuses the settings: {error}") from error
 
 
 class _TrainingViews(Dataset[tuple[Any, Any, str]]):

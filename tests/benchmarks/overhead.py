@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -124,7 +125,7 @@ def time_ratios(images: int, repeats: int) -> Table:
             study.bare(passes)
             bare, measured = [], []
             for _ in range(repeats):
-                bare.append(seconds(lambda passes=passes: study.bare(passes)))
+                bare.append(seconds(partial(study.bare, passes)))
                 measured.append(seconds(measure))
             ratios = [m / b for m, b in zip(measured, bare, strict=True)]
             table.add_row(

@@ -46,7 +46,7 @@ def test_activations_that_are_not_finite_name_the_layer(
 
 def test_split_of_another_data_set(encoders, digits, transform):
     split = MemorizationSplit.random(100, 10, 10, 10)
-    with pytest.raises(MemorizationError, match="made for 100 images.*1797"):
+    with pytest.raises(MemorizationError, match=r"made for 100 images.*1797"):
         measure_layer_mem(*encoders, digits, split, transform)
 
 

@@ -1,0 +1,5 @@
+from functools import partial
+
+from lightly_memloc.training import ResNet9
+
+make = partial(ResNet9, width=16)

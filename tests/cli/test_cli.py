@@ -1,0 +1,223 @@
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from lightly_memloc import MemorizationSplit
+from lightly_memloc.cli import app
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line in this process: exit code, standard output and error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lightly-memloc", *map(str, arguments)])
+        code = 0
+        try:
+            app.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        label = folder / f"class{number % 2}"
+        label.mkdir(exist_ok=True)
+        pixels = rng.integers(256, size=(20, 20, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(label / f"{number:02d}.png")
+    return folder
+
+
+SIZES = ("--candidate", 8, "--independent", 8, "--external", 8)
+
+
+@pytest.fixture(scope="module")
+def trained(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    arguments = ["train", images, "--out", folder, "--epochs", 1, "--batch-size", 8]
+    arguments += ["--backbone", "resnet9-slim", "--input-size", 16, *SIZES]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["lightly-memloc", *map(str, arguments)])
+        with pytest.raises(SystemExit, match="0"):
+            app.main()
+    return folder
+
+
+def test_train_writes_a_run_folder(trained):
+    names = {path.name for path in trained.iterdir()}
+    assert {"config.yaml", "split.json", "f.ckpt", "g.ckpt", "losses.csv"} <= names
+    split = MemorizationSplit.load(trained / "split.json")
+    assert (len(split.shared), len(split.candidate)) == (16, 8)
+    for name in ("f.ckpt", "g.ckpt"):
+        torch.load(trained / name, weights_only=True)
+
+
+@pytest.mark.parametrize("command", ["layer-mem", "unit-mem", "class-mem"])
+def test_measuring_a_run_needs_nothing_else(run, trained, command):
+    code, out, err = run(command, trained, "--views", 2)
+    assert (code, err) == (0, "")
+    assert "layer3.residual" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert (trained / command / "result.json").is_file()
+    assert (trained / command / "layers.csv").is_file()
+
+
+def test_report_prints_the_same_again(run, trained):
+    _, first, _ = run("layer-mem", trained, "--views", 2)
+    code, out, _ = run("report", trained / "layer-mem")
+    assert code == 0
+    assert out.strip() in first
+    code, out, _ = run("report", trained, "--json")
+    assert "layer-mem" in json.loads(out)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("layer-mem", "RUN", "--views", 2),
+        ("unit-mem", "RUN", "--views", 2),
+        ("class-mem", "RUN", "--views", 2),
+        ("layers", "RUN"),
+        ("split", "digits", "--out", "OUT"),
+    ],
+)
+def test_json_is_all_that_is_printed(run, trained, tmp_path, arguments):
+    places = {"RUN": trained, "OUT": tmp_path / "split.json"}
+    code, out, _ = run(*(places.get(a, a) for a in arguments), "--json")
+    assert code == 0
+    json.loads(out)
+
+
+def test_layers_lists_names_and_kinds(run):
+    code, out, _ = run("layers", "--model", "torchvision.models:resnet18")
+    assert code == 0
+    assert "18 layers" in out
+    assert "layer4.1.conv1" in out
+    code, out, _ = run(
+        "layers", "--model", "torchvision.models:vit_b_16", "--layers", "attention"
+    )
+    assert out.count("self_attention") == 12
+
+
+def test_split_writes_roles(run, images, tmp_path):
+    code, out, _ = run("split", images, "--out", tmp_path / "s.json", *SIZES)
+    assert code == 0
+    assert "16 shared, 8 candidate, 8 independent, 8 external" in out
+    assert MemorizationSplit.load(tmp_path / "s.json").n == 40
+
+
+def test_an_encoder_of_ones_own(run, images, trained, tmp_path):
+    weights = torch.load(trained / "f.ckpt", weights_only=True)
+    torch.save(weights, tmp_path / "mine.pt")
+    split = trained / "split.json"
+    arguments = [
+        "--model",
+        "tests.cli.encoder:make",
+        "--checkpoint",
+        tmp_path / "mine.pt",
+    ]
+    arguments += ["--input-size", 16, "--views", 2]
+    code, out, err = run("layer-mem", images, *arguments, "--split", split, "--json")
+    assert code == 0, err
+    own = json.loads(out)["tables"]["layers"]
+    rows = pd.DataFrame(own["rows"], columns=own["columns"])
+    assert rows["alignment_gap"].notna().all()
+    assert rows["layer_mem"].isna().all()
+    code, out, _ = run("unit-mem", images, *arguments, "--out", tmp_path / "unit")
+    assert code == 0
+    assert (tmp_path / "unit" / "unit_mem.png").is_file()
+
+
+def test_unreadable_images(run, images, tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for path in sorted(images.glob("*/*.png"))[:30]:
+        (folder / path.name).write_bytes(path.read_bytes())
+    broken = sorted(folder.iterdir())[3]
+    broken.write_bytes(b"no image")
+    out = tmp_path / "run"
+    arguments = ["train", folder, "--out", out, "--epochs", 1, "--batch-size", 8]
+    arguments += ["--backbone", "resnet9-slim", "--input-size", 16, "--candidate", 5]
+    code, _, err = run(*arguments, "--seed", 1)
+    assert (code, out.exists()) == (2, False)
+    assert broken.name in err
+    assert "--skip-unreadable" in err
+    assert "Traceback" not in err
+    code, _, err = run(*arguments, "--skip-unreadable")
+    assert code == 0
+    assert f"Left out 1 unreadable images: {broken.name}" in err
+    assert run("layer-mem", out, "--views", 2)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("layer-mem", "nowhere"), "nowhere is no run folder"),
+        (("train", "nowhere", "--out", "x"), "nowhere is no folder"),
+        (("train", "digits", "--out", "RUN"), "holds a run already"),
+        (
+            ("train", "digits", "--out", "x", "--method", "magic"),
+            "choose one of simclr",
+        ),
+        (("train", "digits", "--out", "x", "--backbone", "b"), "choose one of resnet9"),
+        (("split", "digits", "--candidate", "2000"), "Cannot take 2000 candidate"),
+        (("unit-mem", "RUN", "--layers", "bogus"), "matches 'bogus'"),
+        (("train", "digits", "--out", "x", "--device", "abacus"), "Lightning refuses"),
+        (("train", "digits", "--out", "x", "--precision", "3"), "Lightning refuses"),
+        (("split", "digits", "--out", "no/such/folder.json"), "no/such/folder.json"),
+        (("unit-mem", "RUN", "--device", "abacus"), "device 'abacus'"),
+        (("layers", "--model", "torchvision.models:resnet1"), "Cannot find the model"),
+        (("layers", "--model", "json:dumps"), "json:dumps"),
+        (("layers",), "either a run folder or --model"),
+        (("unit-mem", "digits", "--model", "tests.cli.encoder:make"), "--checkpoint"),
+        (("report", "nowhere"), "no folder nowhere"),
+        (("report", "EMPTY"), "holds no saved result"),
+    ],
+)
+def test_errors_end_with_2_and_no_traceback(
+    run, trained, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    places = {"RUN": trained, "EMPTY": tmp_path}
+    code, out, err = run(*(places.get(a, a) for a in arguments))
+    assert code == 2
+    assert out == ""
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err
+
+
+def test_demo_smoke_tells_the_whole_story(run, tmp_path):
+    code, out, _ = run("demo", "--smoke", "--out", tmp_path / "demo")
+    assert code == 0
+    assert "The most memorised images" in out
+    assert "between two halves of the external images" in " ".join(out.split())
+    for name in (
+        "config.yaml",
+        "layer-mem/layer_mem.png",
+        "layer-mem/samples.csv",
+        "layer-mem/result.json",
+        "unit-mem/unit_mem.png",
+        "unit-mem/member_share.png",
+    ):
+        assert (tmp_path / "demo" / name).is_file()
+    trained = (tmp_path / "demo" / "f.ckpt").stat().st_mtime_ns
+    code, again, _ = run("demo", "--smoke", "--out", tmp_path / "demo")
+    assert code == 0
+    assert again == out
+    assert (tmp_path / "demo" / "f.ckpt").stat().st_mtime_ns == trained
+
+
+def test_version(run):
+    assert run("--version")[1] == "lightly-memloc 0.1.0\n"

@@ -1,0 +1,85 @@
+import os
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.training import ResNet9, load_encoder, save_checkpoint
+
+
+class Whole(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.backbone = ResNet9(width=4)
+        self.head = nn.Linear(32, 8)
+
+
+def assert_same_weights(one, two):
+    weights, expected = one.state_dict(), two.state_dict()
+    assert weights.keys() == expected.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, expected[name])
+
+
+def test_backbone_of_a_saved_method(tmp_path):
+    whole = Whole()
+    save_checkpoint(whole, tmp_path / "f.ckpt")
+    loaded = load_encoder(ResNet9(width=4), tmp_path / "f.ckpt")
+    assert_same_weights(loaded, whole.backbone)
+    assert not loaded.training
+
+
+@pytest.mark.parametrize("wrap", [dict, lambda weights: {"state_dict": weights}])
+def test_state_dicts(tmp_path, wrap):
+    encoder = ResNet9(width=4)
+    torch.save(wrap(encoder.state_dict()), tmp_path / "weights.pt")
+    assert_same_weights(load_encoder(ResNet9(4), tmp_path / "weights.pt"), encoder)
+
+
+def test_keys_that_do_not_fit_are_listed(tmp_path):
+    weights = ResNet9(width=4).state_dict()
+    weights["extra"] = weights.pop("prep.conv.weight")
+    weights["layer2.conv.weight"] = torch.zeros(1)
+    torch.save(weights, tmp_path / "weights.pt")
+    encoder = ResNet9(width=4)
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    with pytest.raises(MemorizationError) as error:
+        load_encoder(encoder, tmp_path / "weights.pt")
+    message = str(error.value)
+    assert "Missing: prep.conv.weight." in message
+    assert "Unexpected: extra." in message
+    assert "layer2.conv.weight (1,) instead of (16, 8, 3, 3)" in message
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+class Malicious:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path):
+    target = tmp_path / "ran"
+    torch.save({"state_dict": Malicious(str(target))}, tmp_path / "bad.ckpt")
+    with pytest.raises(MemorizationError, match="could run code"):
+        load_encoder(ResNet9(width=4), tmp_path / "bad.ckpt")
+    (tmp_path / "bad.pkl").write_bytes(pickle.dumps(Malicious(str(target))))
+    with pytest.raises(MemorizationError, match="could run code"):
+        load_encoder(ResNet9(width=4), tmp_path / "bad.pkl")
+    assert not target.exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(MemorizationError, match="no checkpoint"):
+        load_encoder(ResNet9(width=4), tmp_path / "none.ckpt")
+    torch.save(torch.zeros(3), tmp_path / "tensor.pt")
+    with pytest.raises(MemorizationError, match="no state_dict"):
+        load_encoder(ResNet9(width=4), tmp_path / "tensor.pt")
+    (tmp_path / "text.ckpt").write_text("weights")
+    with pytest.raises(MemorizationError):
+        load_encoder(ResNet9(width=4), tmp_path / "text.ckpt")
