@@ -1,5 +1,7 @@
 """Alignment distance: how far apart an encoder puts the views of one image."""
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -26,9 +28,9 @@ def alignment_distance(
     each other one. The latter is what the official scripts [1] compute, where the
     first view is the image without augmentation.
 
-    Distances are computed in double precision relative to the first view, so that
-    nearly identical views keep their precision (single precision on devices that
-    lack double).
+    Distances come from inner products of the normalized views' offsets from the first
+    one, in double precision, so that nearly identical views keep theirs (in single
+    precision on devices that lack double).
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
     - [1]: https://github.com/sprintml/LocalizingMemorizationInSSL
@@ -61,16 +63,16 @@ def alignment_distance(
     if pairs not in ("all", "anchor"):
         raise ValueError(f"Expected pairs to be 'all' or 'anchor', got {pairs!r}.")
     n_images, n_views = views.shape[:2]
-    gram = _gram_relative_to_first(views.reshape(n_images, n_views, -1))
-    squared = _squared_distances(_normalized(gram) if normalize else _offsets(gram))
+    flat = views.reshape(n_images, n_views, math.prod(views.shape[2:]))
+    squared = _squared_distances(_offsets(flat, normalize))
     first, second = torch.triu_indices(n_views, n_views, offset=1, device=views.device)
     if pairs == "anchor":
         first, second = first[: n_views - 1], second[: n_views - 1]
     return squared[:, first, second].sqrt().mean(dim=1)
 
 
-def _gram_relative_to_first(views: Tensor) -> Tensor:
-    """Inner products of (z_0, z_1 - z_0, ..., z_V-1 - z_0), shape (B, V, V)."""
+def _offsets(views: Tensor, normalize: bool) -> Tensor:
+    """Inner products of (normalized) views' offsets from the first one, (B, V, V)."""
     dtype = torch.float32 if views.device.type == "mps" else torch.float64
     n_views, n_features = views.shape[1:]
     images_per_block = max(1, _BLOCK // (n_views * max(1, n_features)))
@@ -80,59 +82,24 @@ def _gram_relative_to_first(views: Tensor) -> Tensor:
         gram = torch.zeros(
             len(images), n_views, n_views, dtype=dtype, device=views.device
         )
-        for block in torch.split(images, features_per_block, dim=2):
-            relative = block.to(dtype, copy=True)
-            relative[:, 1:] -= relative[:, :1].clone()
-            gram.baddbmm_(relative, relative.transpose(1, 2))
+        blocks = torch.split(images, features_per_block, dim=2)
+        scale = _norm(blocks, dtype) if normalize else torch.ones(())
+        for block in blocks:
+            offset = block.to(dtype, copy=True)
+            offset /= torch.where(scale > 0, scale, 1)
+            offset -= offset[:, :1].clone()
+            gram.baddbmm_(offset, offset.transpose(1, 2))
         grams.append(gram)
-    return torch.cat(grams) if grams else views.new_zeros(0, n_views, n_views)
+    return torch.cat(grams)
 
 
-def _offsets(gram: Tensor) -> Tensor:
-    """Inner products of the views' offsets from the first view."""
-    offsets = gram.clone()
-    offsets[:, 0, :] = 0
-    offsets[:, :, 0] = 0
-    return offsets
-
-
-def _normalized(gram: Tensor) -> Tensor:
-    """Inner products of the normalized views' offsets from the first one.
-
-    With d_v = z_v - z_0, s_v = 1 / |z_v| and c_v = s_v - s_0 the offset is
-    s_v d_v + c_v z_0. c_v comes from |z_0|^2 - |z_v|^2 = -(2 <z_0, d_v> + |d_v|^2),
-    which does not cancel when z_v is close to z_0.
-    """
-    reference = gram[:, :1, :1]
-    cross = _offset_row(gram)
-    growth = 2 * cross + gram.diagonal(dim1=1, dim2=2).unsqueeze(1) * _not_first(gram)
-    norm_0 = reference.sqrt()
-    norm = (reference + growth).clamp_min(0).sqrt()
-    scale_0, scale = _reciprocal(norm_0), _reciprocal(norm)
-    change = torch.where(
-        scale * scale_0 > 0,
-        -growth * _reciprocal(norm + norm_0) * scale * scale_0,
-        scale - scale_0,
-    )
-    mixed = scale.transpose(1, 2) * cross.transpose(1, 2) * change
-    return (
-        _offsets(gram) * scale * scale.transpose(1, 2)
-        + mixed
-        + mixed.transpose(1, 2)
-        + change * change.transpose(1, 2) * reference
-    )
-
-
-def _offset_row(gram: Tensor) -> Tensor:
-    return gram[:, :1, :] * _not_first(gram)
-
-
-def _not_first(gram: Tensor) -> Tensor:
-    return (torch.arange(gram.shape[1], device=gram.device) > 0).to(gram.dtype)
-
-
-def _reciprocal(values: Tensor) -> Tensor:
-    return torch.where(values > 0, 1 / values, 0)
+def _norm(blocks: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """L2 norms over the features of all blocks, shape (B, V, 1)."""
+    squares = []
+    for block in blocks:
+        precise = block.to(dtype)
+        squares.append(torch.einsum("bvd,bvd->bv", precise, precise))
+    return torch.stack(squares).sum(dim=0).sqrt().unsqueeze(2)
 
 
 def _squared_distances(gram: Tensor) -> Tensor:

@@ -32,8 +32,8 @@ def unit_activation(
         Tensor of shape ``(N, C)`` in single precision or better.
 
     Raises:
-        ValueError: If the output has fewer than two dimensions or ``rectify`` is
-            unknown.
+        ValueError: If the output has fewer than two dimensions, the units are in the
+            first, or ``rectify`` is unknown.
 
     Examples:
         >>> import torch
@@ -56,6 +56,8 @@ def unit_activation(
     if channel_dim is None:
         channel_dim = 2 if output.ndim == 3 else 1
     positions = set(range(1, output.ndim)) - {channel_dim % output.ndim}
+    if channel_dim % output.ndim == 0:
+        raise ValueError("The units cannot be in dimension 0, which is the batch.")
     if output.dtype.itemsize < 4:
         output = output.float()
     return output.mean(dim=tuple(positions)) if positions else output

@@ -44,7 +44,7 @@ def unit_mem_gap(
         >>> unit_mem_gap(largest, largest, np.ones((2, 2))).value
         array([0.5])
     """
-    alive = (largest != 0).any(axis=(0, 1))
+    alive = ((largest != 0) & (counts[..., None] > 0)).any(axis=(0, 1))
     if not alive.any() or counts.sum(axis=1).min() < 2:
         return Estimate(*(np.full(1, np.nan) for _ in Estimate._fields))
     largest, total = largest[..., alive], total[..., alive]
@@ -74,8 +74,10 @@ def unit_mem_gap(
             for size in block_sizes(n_resamples, largest.shape[2])
         ]
     )
-    margin = np.quantile(np.abs(swapped), confidence)
-    p = (1 + as_far(swapped, value).sum()) / (1 + n_resamples)
+    # A swap that leaves a side with one image says nothing: its gap is NaN.
+    swapped = swapped[~np.isnan(swapped)]
+    margin = np.quantile(np.abs(swapped), confidence) if len(swapped) else np.nan
+    p = (1 + as_far(swapped, value).sum()) / (1 + len(swapped))
     return Estimate(value, value - margin, value + margin, np.array([p]))
 
 
@@ -92,7 +94,8 @@ def _maxima(largest: Array, keep: NDArray[np.bool_]) -> tuple[Array, Array]:
 
 
 def _mean_unit_mem(largest: Array, total: Array, n_images: Array) -> Array:
-    rest = (total - largest) / (n_images[:, None] - 1)
+    n_others = np.where(n_images > 1, n_images - 1, np.nan)
+    rest = (total - largest) / n_others[:, None]
     alive = largest != 0
     scale = np.where(alive, largest + rest, 1)
     return np.asarray(np.where(alive, (largest - rest) / scale, 0).mean(axis=1))

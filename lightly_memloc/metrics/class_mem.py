@@ -55,7 +55,8 @@ class ClassMem(ImageMetric):
         self.num_units, self.num_classes = num_units, num_classes
         zero = torch.zeros(num_classes, num_units, dtype=torch.float64)
         self.add_state("total", zero, dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(num_classes), dist_reduce_fx="sum")
+        count = torch.zeros(num_classes, dtype=torch.int64)
+        self.add_state("count", count, dist_reduce_fx="sum")
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -54,7 +54,8 @@ class GroupedMaxima(ImageMetric):
         self.add_state("largest", lowest, dist_reduce_fx=None)
         self.add_state("largest_index", none, dist_reduce_fx=None)
         self.add_state("total", zero, dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(num_groups), dist_reduce_fx="sum")
+        count = torch.zeros(num_groups, dtype=torch.int64)
+        self.add_state("count", count, dist_reduce_fx="sum")
 
     @property
     def row_shape(self) -> tuple[int, ...]:

@@ -31,12 +31,14 @@ class ImageMetric(Metric):
     row_index: list[Tensor]
     row_group: list[Tensor]
     folded_index: list[Tensor]
+    highest_index: Tensor
 
     def __init__(self, keep_rows: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.keep_rows = keep_rows
         for state in ("rows", "row_index", "row_group", "folded_index"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
+        self.add_state("highest_index", torch.tensor(-1), dist_reduce_fx="max")
 
     @property
     @abstractmethod
@@ -78,7 +80,11 @@ class ImageMetric(Metric):
                 f"Image {int(index[~finite.cpu()][0])} gave NaN or infinite values."
             )
         index = index.to(device=self.device, dtype=torch.int64)
-        new = _first_occurrences(index) & ~torch.isin(index, self._seen())
+        new = _first_occurrences(index)
+        # In ascending order no image can have been seen: nothing to search.
+        if int(index.min()) <= int(self.highest_index):
+            new &= ~torch.isin(index, self._seen())
+        self.highest_index = torch.maximum(self.highest_index, index.max())
         if not self.keep_rows:
             self._fold_rows()
         self.rows.append(rows.detach().to(self.device, torch.float64)[new])

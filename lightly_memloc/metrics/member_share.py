@@ -102,18 +102,16 @@ class MemberShare(GroupedMaxima):
         """Return both estimates; NaN where no unit is alive."""
         largest, index, total, images = (field.cpu() for field in self._merged())
         by_role = (2, self.num_groups // 2, self.num_units)
-        winning_group = largest.argmax(dim=0, keepdim=True)
-        alive = largest.gather(0, winning_group)[0] != 0
-        winners = index.gather(0, winning_group)[0][alive].numpy()
+        best = largest.amax(dim=0)
+        alive = (best != 0) & torch.isfinite(best)
+        # Of equal activations the image of the smallest index wins, as in UnitMem.
+        tied = torch.where(largest == best, index, torch.iinfo(torch.int64).max)
         seen = np.isin(self.mix, self._seen().cpu().numpy())
         mix, is_member = self.mix[seen], (np.arange(len(seen)) < len(seen) // 2)[seen]
-        order = np.argsort(mix)
+        position = {image: place for place, image in enumerate(mix.tolist())}
+        winners = [position[image] for image in tied.amin(dim=0)[alive].tolist()]
         return MemberShareValues(
-            member_share(
-                order[np.searchsorted(mix, winners, sorter=order)],
-                is_member,
-                seed=self.seed,
-            ),
+            member_share(np.array(winners, dtype=np.int64), is_member, seed=self.seed),
             unit_mem_gap(
                 largest.reshape(by_role).numpy(),
                 total.reshape(by_role).numpy(),

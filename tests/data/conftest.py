@@ -1,0 +1,47 @@
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write_images(tmp_path: Path) -> Write:
+    """Write 12x12 PNGs below a folder, each of one grey: 10, 20, 30, ..."""
+
+    def write(*names: str) -> Path:
+        for position, name in enumerate(names, start=1):
+            path = tmp_path / "images" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (12, 12), (10 * position,) * 3).save(path)
+        return tmp_path / "images"
+
+    return write
+
+
+@pytest.fixture
+def generator_states() -> Callable[[], tuple]:
+    def states() -> tuple:
+        name, keys, *rest = np.random.get_state()
+        return (
+            torch.get_rng_state().tolist(),
+            (name, keys.tolist(), *rest),
+            random.getstate(),
+        )
+
+    return states
+
+
+@pytest.fixture
+def stir() -> Callable[[int], None]:
+    def seed_all(seed: int) -> None:
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+
+    return seed_all

@@ -1,0 +1,182 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lightly_memloc.functional import contrast_estimate, mean_estimate, resampling
+from tests.functional.exact import (
+    STANDARD_ERRORS,
+    assert_p_value,
+    assert_quantile,
+    relabellings,
+    resamples,
+    share_as_far,
+)
+
+FIRST, SECOND = [0.31, 0.55, 0.12, 0.47], [0.05, 0.22, 0.34, -0.18]
+
+
+@pytest.fixture(params=[1 << 20, 50])
+def block(request, monkeypatch):
+    monkeypatch.setattr(resampling, "_BLOCK", request.param)
+
+
+def ratio(first, second):
+    return (second - first) / (second + first)
+
+
+@pytest.mark.parametrize("n", [2, 3, 20, 500])
+def test_mean_and_p_value_of_each_layer(n):
+    values = np.random.default_rng(n).normal([0.0, 0.1, 5.0], [1.0, 1.0, 0.01], (n, 3))
+    estimate = mean_estimate(values, n_resamples=10)
+    expected = stats.ttest_1samp(values, 0)
+    np.testing.assert_allclose(estimate.value, [sum(c) / n for c in values.T])
+    np.testing.assert_allclose(estimate.p, expected.pvalue, rtol=1e-10)
+    assert all(field.shape == (3,) for field in estimate)
+
+
+@pytest.mark.usefixtures("block")
+def test_mean_interval_against_every_resample():
+    values = np.array([0.3, -1.2, 2.5, 0.9, 0.4])
+    every = values[resamples(5)].mean(axis=1)
+    estimate = mean_estimate(values, n_resamples=20_000, confidence=0.9)
+    assert_quantile(estimate.low[0], 0.05, every, 20_000)
+    assert_quantile(estimate.high[0], 0.95, every, 20_000)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95, 0.99])
+def test_mean_interval_against_the_normal_one(confidence):
+    n, n_resamples = 1000, 8000
+    values = np.random.default_rng(0).normal(2.0, 3.0, n)
+    estimate = mean_estimate(values, n_resamples=n_resamples, confidence=confidence)
+    tail = (1 - confidence) / 2
+    error = values.std() / math.sqrt(n)
+    low, high = stats.norm.interval(confidence, values.mean(), error)
+    # Standard error of a sample quantile: sqrt(q (1 - q) / n) / density.
+    density = stats.norm.pdf(stats.norm.ppf(tail)) / error
+    off = STANDARD_ERRORS * math.sqrt(tail * (1 - tail) / n_resamples) / density
+    assert abs(estimate.low[0] - low) < off
+    assert abs(estimate.high[0] - high) < off
+
+
+def test_mean_interval_covers_the_mean_at_its_rate():
+    rng = np.random.default_rng(0)
+    n, repeats = 40, 500
+    covered = 0
+    for seed in range(repeats):
+        estimate = mean_estimate(rng.normal(1, 2, n), n_resamples=500, seed=seed)
+        covered += int(estimate.low[0] <= 1 <= estimate.high[0])
+    # The bootstrap's error is smaller than that of Student's t by sqrt((n - 1) / n).
+    quantile = stats.norm.ppf(0.975) * math.sqrt((n - 1) / n)
+    rate = 1 - 2 * stats.t.sf(quantile, n - 1)
+    lowest, highest = stats.binom.ppf([1e-5, 1 - 1e-5], repeats, rate)
+    assert lowest <= covered <= highest
+
+
+def test_mean_of_equal_values():
+    zero, half = mean_estimate([0.0] * 5), mean_estimate([0.5] * 5)
+    assert (zero.value, zero.low, zero.high, zero.p) == (0, 0, 0, 1)
+    assert (half.value, half.low, half.high, half.p) == (0.5, 0.5, 0.5, 0)
+
+
+@pytest.mark.parametrize("values", [[1.0], [], [[1.0, 2.0]], np.zeros((2, 2, 2))])
+def test_mean_of_too_few_images(values):
+    with pytest.raises(ValueError, match="N >= 2"):
+        mean_estimate(values)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("contrast", [np.subtract, ratio])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(FIRST, SECOND), (FIRST[:3], [*SECOND, 0.9]), ([3, 3, 2, 2], [3, 2, 2, 2])],
+)
+def test_contrast_p_value_against_every_relabelling(first, second, contrast):
+    pooled = np.array([*first, *second])
+    is_first = np.arange(len(pooled)) < len(first)
+    every = [
+        contrast(pooled[labels].mean(), pooled[~labels].mean())
+        for labels in relabellings(is_first)
+    ]
+    value = contrast(np.mean(first), np.mean(second))
+    estimate = contrast_estimate(first, second, contrast, n_resamples=20_000)
+    assert estimate.value[0] == pytest.approx(value, rel=1e-12)
+    assert_p_value(estimate.p[0], share_as_far(every, value), 20_000)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("contrast", [np.subtract, ratio])
+def test_contrast_interval_against_every_resample(contrast):
+    first, second = np.array(FIRST), np.array(SECOND) + 1
+    every = [
+        contrast(a, b)
+        for a, b in itertools.product(
+            first[resamples(4)].mean(axis=1), second[resamples(4)].mean(axis=1)
+        )
+    ]
+    estimate = contrast_estimate(first, second, contrast, 20_000, confidence=0.8)
+    assert_quantile(estimate.low[0], 0.1, every, 20_000)
+    assert_quantile(estimate.high[0], 0.9, every, 20_000)
+
+
+def test_contrast_of_each_layer():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(4, 3)), rng.normal(0.5, size=(3, 3))
+    estimate = contrast_estimate(first, second, np.subtract, n_resamples=10_000)
+    for layer in range(3):
+        pooled = np.concatenate([first[:, layer], second[:, layer]])
+        every = [
+            pooled[labels].mean() - pooled[~labels].mean()
+            for labels in relabellings([True] * 4 + [False] * 3)
+        ]
+        value = first[:, layer].mean() - second[:, layer].mean()
+        assert estimate.value[layer] == pytest.approx(value, rel=1e-12)
+        assert_p_value(estimate.p[layer], share_as_far(every, value), 10_000)
+
+
+def test_contrast_of_separate_sets_is_as_significant_as_can_be():
+    estimate = contrast_estimate(np.arange(50), np.arange(50) + 1000, np.subtract, 999)
+    assert estimate.p[0] == 1 / 1000
+
+
+def test_contrast_of_equal_sets():
+    estimate = contrast_estimate([0.1, 0.2, 0.7], [0.7, 0.1, 0.2], np.subtract)
+    assert estimate.value[0] == pytest.approx(0, abs=1e-15)
+    assert estimate.p[0] == 1
+
+
+def test_contrast_without_anything_to_find():
+    rng = np.random.default_rng(0)
+    repeats, significant = 600, 0
+    for seed in range(repeats):
+        first, second = rng.exponential(size=12), rng.exponential(size=17)
+        estimate = contrast_estimate(first, second, np.subtract, 199, seed=seed)
+        significant += int(estimate.p[0] <= 0.05)
+    lowest, highest = stats.binom.ppf([1e-5, 1 - 1e-5], repeats, 0.05)
+    assert lowest <= significant <= highest
+
+
+def test_contrast_shapes_do_not_fit():
+    with pytest.raises(ValueError, match="columns"):
+        contrast_estimate(np.zeros((3, 2)), np.zeros((3, 1)), np.subtract)
+    with pytest.raises(ValueError, match="first"):
+        contrast_estimate([1.0], [1.0, 2.0], np.subtract)
+    with pytest.raises(ValueError, match="second"):
+        contrast_estimate([1.0, 2.0], [1.0], np.subtract)
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        lambda **options: mean_estimate(FIRST, 300, **options),
+        lambda **options: contrast_estimate(FIRST, SECOND, ratio, 300, **options),
+    ],
+)
+def test_the_seed_decides(estimate, monkeypatch):
+    once = estimate(seed=3)
+    assert estimate(seed=3) == once
+    assert estimate(seed=4) != once
+    monkeypatch.setattr(resampling, "_BLOCK", 7)
+    np.testing.assert_allclose(estimate(seed=3), once, rtol=1e-12)

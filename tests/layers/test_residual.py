@@ -1,0 +1,92 @@
+import pytest
+import torch
+from timm.models.resnet import BasicBlock as TimmBasicBlock
+from timm.models.resnet import Bottleneck as TimmBottleneck
+from torch import nn
+from torch.nn import functional as F
+from torch.testing import assert_close
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from lightly_memloc.layers import find_layers
+
+
+def convolved(x, convolution, norm):
+    return F.batch_norm(
+        F.conv2d(
+            x,
+            convolution.weight,
+            convolution.bias,
+            convolution.stride,
+            convolution.padding,
+        ),
+        norm.running_mean,
+        norm.running_var,
+        norm.weight,
+        norm.bias,
+        eps=norm.eps,
+    )
+
+
+def shortcut(x, block):
+    return x if block.downsample is None else convolved(x, *block.downsample)
+
+
+def walk(x, name, block):
+    outputs = {}
+    convolutions = [i for i in (1, 2, 3) if hasattr(block, f"conv{i}")]
+    y = x
+    for i in convolutions:
+        y = convolved(y, getattr(block, f"conv{i}"), getattr(block, f"bn{i}"))
+        if i < convolutions[-1]:
+            assert (y < 0).any()
+            y = y.clamp(min=0)
+            outputs[f"{name}.conv{i}"] = y
+    outputs[name] = (y + shortcut(x, block)).clamp(min=0)
+    return outputs
+
+
+@pytest.mark.parametrize("kind", ["units", "state"])
+@pytest.mark.parametrize(
+    ("block", "inner"), [(BasicBlock, ["conv1"]), (Bottleneck, ["conv1", "conv2"])]
+)
+def test_torchvision_blocks(read, randomized, block, inner, kind):
+    model = randomized(ResNet(block, [2, 1, 1, 1], width_per_group=64))
+    images = torch.randn(2, 3, 32, 32).double()
+    stem = convolved(images, model.conv1, model.bn1).clamp(min=0)
+    x = F.max_pool2d(stem, 3, stride=2, padding=1)
+    expected, names = {}, []
+    for name in ["layer1.0", "layer1.1", "layer2.0", "layer3.0", "layer4.0"]:
+        outputs = walk(x, name, model.get_submodule(name))
+        expected |= outputs
+        names += [f"{name}.{conv}" for conv in inner] + [name]
+        x = outputs[name]
+    found = read(model, images, kind, "layer*")
+    assert list(found) == names
+    for name in names:
+        assert_close(found[name], expected[name])
+
+
+@pytest.mark.parametrize("make", [TimmBasicBlock, TimmBottleneck])
+def test_timm_blocks(read, randomized, make):
+    model = randomized(nn.Sequential(make(32, 32 // make.expansion)))
+    x = torch.randn(2, 32, 4, 4).double()
+    expected = walk(x, "0", model[0])
+    found = read(model, x, "units")
+    assert list(found) == list(expected)
+    for name, value in expected.items():
+        assert_close(found[name], value)
+
+
+class ConvolutionOnly(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(4, 4, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(self.conv1(x))
+
+
+def test_other_module_is_no_residual_block():
+    layers = find_layers(nn.Sequential(ConvolutionOnly()))
+    assert [(layer.name, layer.kind) for layer in layers] == [("0.conv1", "conv")]
