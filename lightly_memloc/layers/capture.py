@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Tensor, nn
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.layers.find import find_layers
 from lightly_memloc.layers.layer import Layer, Site
-from lightly_memloc.layers.tap import Tap, tapped
+from lightly_memloc.layers.tap import Tap, first_tensor, tapped
+from lightly_memloc.layers.traced_run import SettledSite, TracedRun
 
 
 @dataclass(frozen=True)
@@ -69,42 +70,35 @@ def trace_layers(
             tensor, or none is left.
     """
     found = find_layers(model, layers)
-    automatic = layers in ("auto", ["auto"])
+    automatic = layers == "auto" or list(layers) == ["auto"]
     if automatic:
         found = [layer for layer in found if getattr(layer, read)]
-    sites = {layer.name: _site(layer, read) for layer in found}
-    runs: list[tuple[Tap, int, Any]] = []
-
-    def receive(tap: Tap, call: int, value: Any) -> None:
-        tensor = first_tensor(value)
-        runs.append((tap, call, None if tensor is None else tensor.shape))
-
-    with tapped(model, map(_tap, sites.values()), receive):
-        model(images)
+    run = TracedRun(model, images)
+    settled: list[tuple[Layer, list[SettledSite]]] = [
+        (layer, run.settle(_site(layer, read))) for layer in found
+    ]
+    if automatic:
+        followers = {step for _, sites in settled for s in sites for step in s.passed}
+        settled = [
+            (layer, sites)
+            for layer, sites in settled
+            if layer.kind not in ("pool", "norm")
+            or not {s.origin for s in sites} & followers
+        ]
     captured: list[tuple[int, CapturedLayer]] = []
     faults = []
-    for layer in found:
-        site = sites[layer.name]
-        own = [
-            (order, call, shape)
-            for order, (tap, call, shape) in enumerate(runs)
-            if tap == _tap(site) and site.call in (None, call)
-        ]
-        fault = _fault(layer, own, len(images))
+    for layer, sites in settled:
+        fault = _fault(layer, sites, len(images))
         if fault:
             faults.append(fault)
             continue
-        for order, call, shape in own:
-            repeat = "" if site.call is not None or call == 0 else f"#{call + 1}"
+        for number, settled_site in enumerate(sites, start=1):
+            name = layer.name if number == 1 else f"{layer.name}#{number}"
+            shape = (settled_site.shape or ())[1:]
             captured.append(
                 (
-                    order,
-                    CapturedLayer(
-                        layer.name + repeat,
-                        layer.kind,
-                        replace(site, call=call),
-                        tuple(shape[1:]),
-                    ),
+                    settled_site.order,
+                    CapturedLayer(name, layer.kind, settled_site.site, shape),
                 )
             )
     if faults and (not automatic or not captured):
@@ -146,13 +140,6 @@ def captured(
         yield
 
 
-def first_tensor(value: Any) -> Tensor | None:
-    """A module's output, or the first of several, if it is a tensor."""
-    if isinstance(value, tuple | list) and value:
-        value = value[0]
-    return value if isinstance(value, Tensor) else None
-
-
 def _site(layer: Layer, read: Literal["state", "units"]) -> Site:
     site = getattr(layer, read) or layer.state or layer.units
     assert isinstance(site, Site)
@@ -163,17 +150,17 @@ def _tap(site: Site) -> Tap:
     return Tap(site.module, site.side)
 
 
-def _fault(layer: Layer, runs: list[tuple[int, int, Any]], n_images: int) -> str | None:
-    if not runs:
+def _fault(layer: Layer, sites: list[SettledSite], n_images: int) -> str | None:
+    if not sites:
         return f"Layer {layer.name} never ran in the forward pass."
-    for _, _, shape in runs:
-        if shape is None:
+    for site in sites:
+        if site.shape is None:
             return (
                 f"Layer {layer.name} gave no tensor, nor a tuple that starts with one."
             )
-        if len(shape) < 2 or shape[0] != n_images:
+        if len(site.shape) < 2 or site.shape[0] != n_images:
             return (
-                f"Layer {layer.name} gave shape {tuple(shape)} for {n_images} images; "
+                f"Layer {layer.name} gave shape {site.shape} for {n_images} images; "
                 "the first dimension must be the images."
             )
     return None

@@ -7,8 +7,9 @@ from fnmatch import fnmatchcase
 from torch import nn
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.layers.discover import discover_layers, module_channel_dim
+from lightly_memloc.layers.discover import discover_layers
 from lightly_memloc.layers.layer import Layer, Site
+from lightly_memloc.layers.module_types import block_channel_dim, channel_dim
 
 
 def find_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[Layer]:
@@ -24,8 +25,8 @@ def find_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[
             among all modules of the model, which are then read at their outputs.
 
     Returns:
-        Layers in the order of their definition, each once. A measurement brings them
-        into forward order.
+        Layers, each once: all of them in the order of their definition, others in that
+        of the patterns. A measurement brings them into forward order.
 
     Raises:
         MemorizationError: If a name, glob or kind matches nothing, or the model has
@@ -46,6 +47,8 @@ def find_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[
                 "the modules to measure with layers=..."
             )
         return found
+    if not patterns:
+        raise MemorizationError("No layers were asked for; 'auto' stands for all.")
     chosen: dict[str, Layer] = {}
     for pattern in patterns:
         chosen |= {layer.name: layer for layer in _matching(model, found, pattern)}
@@ -62,7 +65,9 @@ def _matching(model: nn.Module, found: list[Layer], pattern: str) -> list[Layer]
         Layer(name, type(module).__name__.lower(), site, site)
         for name, module in model.named_modules()
         if name and fnmatchcase(name, pattern)
-        for site in [Site(name, channel_dim=module_channel_dim(module))]
+        for site in [
+            Site(name, channel_dim=channel_dim(module) or block_channel_dim(module))
+        ]
     ]
     if matches or modules:
         return matches or modules

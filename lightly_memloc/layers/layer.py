@@ -15,12 +15,16 @@ class Site:
             them, as a layer of its own.
         channel_dim: Dimension of the units; None for 1, and the last one of token
             streams (three dimensions).
+        stage: Whether the site moves on along the norm, activation, pooling and other
+            modules without weights that take the module's output in the run: to the
+            stage's ``"end"`` or to its last ``"activation"``. None if it stays.
     """
 
     module: str
     side: Literal["input", "output"] = "output"
     call: int | None = None
     channel_dim: int | None = None
+    stage: Literal["end", "activation"] | None = None
 
 
 @dataclass(frozen=True)

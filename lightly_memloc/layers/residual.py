@@ -1,34 +1,37 @@
-"""The layers of a residual block of torchvision or timm."""
+"""The layers of a ResNet's residual block."""
 
 from torch import nn
+from torch.nn.modules.conv import _ConvNd
 
 from lightly_memloc.layers.layer import Layer, Site
 
 
 def is_residual_block(module: nn.Module) -> bool:
     """Whether the module is a ResNet's basic or bottleneck block."""
-    return (
-        type(module).__name__ in ("BasicBlock", "Bottleneck")
-        and hasattr(module, "conv1")
-        and (hasattr(module, "relu") or hasattr(module, "act1"))
+    return type(module).__name__ in ("BasicBlock", "Bottleneck") and isinstance(
+        getattr(module, "conv1", None), _ConvNd
     )
 
 
 def residual_layers(name: str, block: nn.Module) -> list[Layer]:
     """Layers of a residual block.
 
-    Each convolution but the last is read after its activation, the block after the
-    addition. In torchvision all activations are calls of one module.
+    Each convolution but the last starts a stage; the last one's output is the block's,
+    after the addition.
     """
     convolutions = [
         child for child in ("conv1", "conv2", "conv3") if hasattr(block, child)
     ]
-    layers = []
-    for call, convolution in enumerate(convolutions[:-1]):
-        if hasattr(block, "relu"):
-            site = Site(f"{name}.relu", call=call, channel_dim=1)
-        else:
-            site = Site(f"{name}.act{call + 1}", channel_dim=1)
-        layers.append(Layer(f"{name}.{convolution}", "conv", site, site))
     output = Site(name, channel_dim=1)
-    return [*layers, Layer(name, "block", output, output)]
+    return [
+        *(
+            Layer(
+                f"{name}.{convolution}",
+                "conv",
+                Site(f"{name}.{convolution}", stage="end"),
+                Site(f"{name}.{convolution}", channel_dim=1, stage="activation"),
+            )
+            for convolution in convolutions[:-1]
+        ),
+        Layer(name, "block", output, output),
+    ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
-from torch import nn
+from torch import Tensor, nn
 
 
 class Tap(NamedTuple):
@@ -45,7 +45,7 @@ def tapped(
         if tap.side == "input":
             return module.register_forward_pre_hook(
                 lambda _, args, kwargs: arrive(
-                    tap, args[0] if args else next(iter(kwargs.values()))
+                    tap, args[0] if args else next(iter(kwargs.values()), None)
                 ),
                 with_kwargs=True,
             )
@@ -57,3 +57,10 @@ def tapped(
         for tap in dict.fromkeys(taps):
             hooks.callback(attach(tap).remove)
         yield
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """A module's input or output, or the first of several, if it is a tensor."""
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None

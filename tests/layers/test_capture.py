@@ -1,11 +1,13 @@
 from contextlib import nullcontext
 
 import pytest
+import timm
 import torch
+from lightly.models import ResNetGenerator
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 from torch.testing import assert_close
-from torchvision.models import VisionTransformer, resnet18
+from torchvision.models import VisionTransformer, mobilenet_v3_small, resnet18
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.layers import captured, trace_layers
@@ -374,3 +376,81 @@ def test_layer_that_stops_giving_tensors_is_refused():
         captured(model, traced, lambda *_: None),
     ):
         model(images)
+
+
+def stages(model, read, image_size=16):
+    layers = trace_layers(
+        model.eval(), "auto", read, torch.zeros(2, 3, image_size, image_size)
+    )
+    return {
+        layer.name: (layer.site.module, layer.site.call, layer.shape)
+        for layer in layers
+    }
+
+
+class SharedModules(nn.Module):
+    """One activation and one pooling module for two convolutions."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 4, 3)
+        self.conv2 = nn.Conv2d(4, 5, 3)
+        self.relu = nn.ReLU(inplace=True)
+        self.pool = nn.MaxPool2d(2)
+
+    def forward(self, x):
+        return self.pool(self.relu(self.conv2(self.pool(self.relu(self.conv1(x))))))
+
+
+def test_shared_modules_belong_to_the_stage_that_runs_them():
+    assert stages(SharedModules(), "state") == {
+        "conv1": ("pool", 0, (4, 7, 7)),
+        "conv2": ("pool", 1, (5, 2, 2)),
+    }
+    assert stages(SharedModules(), "units") == {
+        "conv1": ("relu", 0, (4, 14, 14)),
+        "conv2": ("relu", 1, (5, 5, 5)),
+    }
+
+
+def test_one_instance_twice_in_a_sequential():
+    act = nn.ReLU()
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), act, nn.Conv2d(4, 5, 3), act)
+    assert stages(model, "units") == {
+        "0": ("1", 0, (4, 14, 14)),
+        "2": ("1", 1, (5, 12, 12)),
+    }
+
+
+def test_stages_go_on_beyond_their_container():
+    model = timm.create_model("resnet18d")
+    units = stages(model, "units", 32)
+    assert units["conv1.6"] == ("act1", 0, (64, 16, 16))
+    assert "bn1" not in stages(model, "state", 32)
+
+
+def test_a_branch_is_no_part_of_the_stage_it_starts_from():
+    states = stages(mobilenet_v3_small(), "state", 32)
+    assert states["features.1.block.0.0"] == ("features.1.block.0.2", 0, (16, 8, 8))
+
+
+def test_an_empty_shortcut_is_not_taken_for_the_end_of_a_stage():
+    states = stages(ResNetGenerator("resnet-18", width=0.25), "state", 32)
+    assert states["layer1.0.conv1"][0] == "layer1.0.bn1"
+    assert states["layer1.0"][0] == "layer1.0"
+    assert "linear" not in states
+
+
+def test_channels_last_blocks():
+    units = stages(timm.create_model("convnext_tiny", depths=(1, 1, 1, 1)), "units", 64)
+    assert units["stages.0.blocks.0.mlp.fc1"][2] == (16, 16, 384)
+    layers = trace_layers(
+        timm.create_model("convnext_tiny", depths=(1, 1, 1, 1)).eval(),
+        "auto",
+        "units",
+        torch.zeros(2, 3, 64, 64),
+    )
+    by_name = {layer.name: layer.num_units for layer in layers}
+    assert by_name["stages.0.blocks.0.conv_dw"] == 96
+    assert by_name["stages.0.blocks.0.mlp.fc1"] == 384
+    assert by_name["stages.0.blocks.0.mlp"] == 96

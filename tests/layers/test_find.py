@@ -76,10 +76,10 @@ def test_kinds_of_a_transformer():
 
 def test_layer_goes_before_the_module_of_its_name(resnet):
     (layer,) = find_layers(resnet, "conv1")
-    assert (layer.kind, layer.state.module, layer.units.module) == (
+    assert (layer.kind, layer.state.stage, layer.units.stage) == (
         "conv",
-        "maxpool",
-        "relu",
+        "end",
+        "activation",
     )
 
 
