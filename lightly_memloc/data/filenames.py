@@ -18,7 +18,7 @@ def filename_of(dataset: Any, index: int) -> str:
         index: Index of the image.
     """
     if isinstance(dataset, Subset):
-        return filename_of(dataset.dataset, dataset.indices[index])
+        return filename_of(dataset.dataset, int(dataset.indices[index]))
     if isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             if index < len(part):  # type: ignore[arg-type]

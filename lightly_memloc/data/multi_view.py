@@ -15,7 +15,7 @@ from lightly_memloc.data.filenames import filename_of
 from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 
-_UNREADABLE = (OSError, SyntaxError, Image.DecompressionBombError)
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
@@ -67,6 +67,8 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             raise MemorizationError(
                 f"Expected at least two views to compare, got n_views={n_views}."
             )
+        if seed < 0:
+            raise MemorizationError(f"Expected a seed of at least 0, got {seed}.")
         self.dataset = dataset
         self.transform = view_transform(transform)
         self.n_views = n_views
@@ -79,8 +81,12 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
     def __getitem__(self, index: int) -> tuple[Tensor, Any, str]:
         """Return the views ``(V, C, H, W)``, the target (-1 if unknown) and the name."""
         index = int(index)
-        image, target, filename = read_image(self.dataset, index)
+        if not 0 <= index < len(self):
+            raise IndexError(f"Image {index} of a data set of {len(self)}.")
         with generators_restored():
+            # A data set may have a random transform of its own.
+            seed_generators(self.seed, index)
+            image, target, filename = read_image(self.dataset, index)
             views = []
             for v in range(self.n_views):
                 seed_generators(self.seed, index, v)
@@ -108,7 +114,7 @@ def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
     """
     try:
         item = dataset[index]
-        image, *rest = item if isinstance(item, tuple | list) else (item,)
+        image, *rest = item if isinstance(item, tuple | list) and item else (item,)
         if isinstance(image, Image.Image):
             image.load()
     except _UNREADABLE as error:
@@ -118,9 +124,13 @@ def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
             f"{filename}: cannot be read as an image ({reason}). Mend or remove the "
             "file, or leave such images out with skip_unreadable (--skip-unreadable)."
         ) from error
-    if not isinstance(image, Image.Image | Tensor | np.ndarray):
+    gives_views = bool(rest) and isinstance(rest[0], Image.Image | Tensor)
+    if not isinstance(image, Image.Image | Tensor | np.ndarray) or (
+        gives_views and np.ndim(rest[0]) > 1
+    ):
+        what = "several images" if gives_views else f"a {type(image).__name__}"
         raise MemorizationError(
-            f"The data set gave a {type(image).__name__} for image {index}; expected a "
+            f"The data set gave {what} for image {index}; expected a "
             "PIL image or a tensor. If the data set has a transform of its own, pass "
             "the data set without it and the transform apart."
         )

@@ -22,7 +22,7 @@ def open_dataset(source: str | PathLike[str]) -> Any:
     Raises:
         MemorizationError: If there is no such folder or it holds no images.
     """
-    if str(source) == "digits":
+    if source == "digits":
         return Digits()
     folder = Path(source)
     if not folder.is_dir():

@@ -48,6 +48,7 @@ class MemorizationSplit:
     external: Indices = field(default_factory=lambda: _indices([]))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "n", int(self.n))
         seen: dict[int, str] = {}
         for role in ROLES:
             indices = _indices(getattr(self, role))
@@ -98,7 +99,12 @@ class MemorizationSplit:
             "independent": independent,
             "external": external,
         }
-        available = np.setdiff1d(np.arange(n), np.asarray(exclude, dtype=np.int64))
+        excluded = _indices(exclude)
+        if len(excluded) and not 0 <= excluded[0] <= excluded[-1] < n:
+            raise MemorizationError(
+                f"Cannot exclude {excluded[0]} to {excluded[-1]} from {n} images."
+            )
+        available = np.setdiff1d(np.arange(n), excluded)
         if min(sizes.values()) < 0 or sum(sizes.values()) > len(available):
             raise MemorizationError(
                 "Cannot take "
@@ -141,12 +147,18 @@ class MemorizationSplit:
         """
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(int(document["n"]), **{r: document[r] for r in ROLES})
+            roles = {role: document[role] for role in ROLES}
+            if not isinstance(document["n"], int) or not all(
+                isinstance(indices, list) and all(type(i) is int for i in indices)
+                for indices in roles.values()
+            ):
+                raise TypeError("n and the indices must be integers")
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise MemorizationError(
                 f"{path} holds no split: expected a JSON object with n, "
                 f"{', '.join(ROLES)}, as MemorizationSplit.save writes it ({error})."
             ) from error
+        return cls(document["n"], **roles)
 
 
 def _indices(values: ArrayLike) -> Indices:

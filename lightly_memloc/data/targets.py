@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from lightly.data import LightlyDataset
 from numpy.typing import NDArray
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 
 def targets_of(dataset: Any) -> NDArray[np.int64] | None:
     """Targets of all images, or None where the data set does not tell.
 
-    Understood are data sets with a ``targets`` attribute (torchvision's), Subsets of
-    them and LightlyDataset.
+    Understood are data sets with a ``targets`` attribute (torchvision's), LightlyDataset,
+    and torch's Subset and ConcatDataset of any of them.
 
     Args:
         dataset: A map-style data set.
@@ -20,6 +20,10 @@ def targets_of(dataset: Any) -> NDArray[np.int64] | None:
     if isinstance(dataset, Subset):
         targets = targets_of(dataset.dataset)
         return None if targets is None else targets[np.asarray(dataset.indices)]
+    if isinstance(dataset, ConcatDataset):
+        parts = [targets_of(part) for part in dataset.datasets]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
     if isinstance(dataset, LightlyDataset):
         return targets_of(dataset.dataset)
     targets = getattr(dataset, "targets", None)

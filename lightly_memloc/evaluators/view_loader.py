@@ -79,9 +79,10 @@ class ViewLoader:
         self.dataset = dataset
         self.indices = indices
         self.description = description
+        self.skip_unreadable = skip_unreadable
         self.skipped: list[str] = []
         self._loader = DataLoader(
-            _Reader(dataset, skip_unreadable),
+            _Reader(dataset),
             batch_size=batch_size,
             sampler=indices[self.rank :: self.world_size].tolist(),
             num_workers=num_workers,
@@ -95,7 +96,9 @@ class ViewLoader:
         batches = iter(self._loader)
         total = len(self._loader)
         for batch, unreadable in tracked(batches, total, self.description):
-            self.skipped += unreadable
+            if unreadable and not self.skip_unreadable:
+                raise UnreadableImageError(unreadable[0].message)
+            self.skipped += [image.filename for image in unreadable]
             if batch is not None:
                 loaded = True
                 yield batch
@@ -129,29 +132,35 @@ def _rank_and_world_size() -> tuple[int, int]:
     return 0, 1
 
 
-_Item = tuple[int, Tensor, Any] | str
+@dataclass(frozen=True)
+class _Unreadable:
+    """An image that cannot be read: raised by the main process, in its own words."""
+
+    filename: str
+    message: str
+
+
+_Item = tuple[int, Tensor, Any] | _Unreadable
 
 
 class _Reader(Dataset[_Item]):
-    """Items with their indices; the file names of unreadable ones, where skipped."""
+    """Items with their indices."""
 
-    def __init__(self, dataset: MultiViewDataset, skip_unreadable: bool) -> None:
+    def __init__(self, dataset: MultiViewDataset) -> None:
         self.dataset = dataset
-        self.skip_unreadable = skip_unreadable
 
     def __getitem__(self, index: int) -> _Item:
         try:
             views, target, _ = self.dataset[index]
-        except UnreadableImageError:
-            if not self.skip_unreadable:
-                raise
-            return filename_of(self.dataset.dataset, index)
+        except UnreadableImageError as error:
+            filename = filename_of(self.dataset.dataset, index)
+            return _Unreadable(filename, str(error))
         return index, views, target
 
 
-def _collate(items: list[_Item]) -> tuple[ViewBatch | None, list[str]]:
-    unreadable = [item for item in items if isinstance(item, str)]
-    readable = [item for item in items if not isinstance(item, str)]
+def _collate(items: list[_Item]) -> tuple[ViewBatch | None, list[_Unreadable]]:
+    unreadable = [item for item in items if isinstance(item, _Unreadable)]
+    readable = [item for item in items if not isinstance(item, _Unreadable)]
     if not readable:
         return None, unreadable
     index, views, targets = zip(*readable, strict=True)

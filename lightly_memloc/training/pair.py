@@ -22,7 +22,7 @@ from lightly_memloc.data import (
     read_image,
     seed_generators,
 )
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.training.backbones import make_backbone, num_features
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.methods import Method, method_class
@@ -141,7 +141,12 @@ def train_encoder(
         history = _History(f"Training {'fg'[stream]} ({config.method})")
         trainer = _trainer(config, device, history)
         # Convolutions train up to 1.6 times as fast on CPUs with channels last.
-        trainer.fit(method.to(memory_format=torch.channels_last), loader)
+        try:
+            trainer.fit(method.to(memory_format=torch.channels_last), loader)
+        except UnreadableImageError as error:
+            # A worker's error comes with its traceback before its words.
+            words = str(error).rpartition("UnreadableImageError: ")[2]
+            raise UnreadableImageError(words.strip()) from None
     trained = method.eval().to("cpu").to(memory_format=torch.contiguous_format)
     return TrainedEncoder(trained, history.losses)
 

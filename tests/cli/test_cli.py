@@ -150,11 +150,12 @@ def test_unreadable_images(run, images, tmp_path):
     out = tmp_path / "run"
     arguments = ["train", folder, "--out", out, "--epochs", 1, "--batch-size", 8]
     arguments += ["--backbone", "resnet9-slim", "--input-size", 16, "--candidate", 5]
-    code, _, err = run(*arguments, "--seed", 1)
-    assert (code, out.exists()) == (2, False)
-    assert broken.name in err
-    assert "--skip-unreadable" in err
-    assert "Traceback" not in err
+    for workers in (0, 1):
+        code, _, err = run(*arguments, "--seed", 1, "--num-workers", workers)
+        assert (code, out.exists()) == (2, False)
+        assert err.startswith(f"Error: {broken.name}: ")
+        assert "--skip-unreadable" in err
+        assert "Traceback" not in err
     code, _, err = run(*arguments, "--skip-unreadable")
     assert code == 0
     assert f"Left out 1 unreadable images: {broken.name}" in err
