@@ -15,7 +15,7 @@ from lightly_memloc.functional.resampling import (
 def member_share(
     winners: NDArray[np.integer],
     is_member: NDArray[np.bool_],
-    n_resamples: int = 2000,
+    n_resamples: int = 999,
     confidence: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
@@ -52,13 +52,12 @@ def member_share(
     value = is_member @ wins / wins.sum()
     rng = np.random.default_rng(seed)
     resampled = []
+    member_wins = wins * is_member
     for size in block_sizes(n_resamples, n_images):
-        drawn = rng.integers(n_images, size=(size, n_images))
+        drawn = rng.integers(n_images, size=(size, n_images), dtype=np.int32)
         # A resample that draws no winner says nothing: NaN, left out of the interval.
         with np.errstate(invalid="ignore"):
-            resampled.append(
-                (wins[drawn] * is_member[drawn]).sum(axis=1) / wins[drawn].sum(axis=1)
-            )
+            resampled.append(member_wins[drawn].sum(axis=1) / wins[drawn].sum(axis=1))
     low, high = percentile_interval(np.concatenate(resampled), confidence)
     n_as_far = sum(
         int(as_far(labels @ wins / wins.sum() - chance, value - chance).sum())

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # Resampled entries held at a time, whatever the number of images or resamples.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 17
 
 
 def block_sizes(n_resamples: int, n: int) -> Iterator[int]:

@@ -11,13 +11,15 @@ _NO_IMAGE = torch.iinfo(torch.int64).max
 
 
 class Maxima(NamedTuple):
-    """What is kept of the activations on a group of images.
+    """What is kept of the activations on groups of images.
 
     Attributes:
-        largest: Largest activation, shape ``(G, U)``; -inf in an empty group.
-        winner: Index of the image that has it, shape ``(G, U)``.
-        total: Sum of activations, shape ``(G, U)``.
-        images: Number of images, shape ``(G,)``.
+        largest: Largest activation within each group, shape ``(G, U)``; -inf in an
+            empty group.
+        winner: Index of the image with the largest activation of all, shape ``(U,)``;
+            of equal activations that of the smallest index.
+        total: Sum of activations within each group, shape ``(G, U)``.
+        images: Number of images in each group, shape ``(G,)``.
     """
 
     largest: Tensor
@@ -37,7 +39,7 @@ class GroupedMaxima(ImageMetric):
     """
 
     largest: Tensor
-    largest_index: Tensor
+    winner: Tensor
     total: Tensor
     count: Tensor
 
@@ -48,13 +50,14 @@ class GroupedMaxima(ImageMetric):
         self.num_units, self.num_groups = num_units, num_groups
         shape = (num_groups, num_units)
         lowest = torch.full(shape, -torch.inf, dtype=torch.float64)
-        none = torch.full(shape, _NO_IMAGE)
         zero = torch.zeros(shape, dtype=torch.float64)
+        count = torch.zeros(num_groups, dtype=torch.int64)
         # Largest and winner go together: ranks are stacked here and merged below.
         self.add_state("largest", lowest, dist_reduce_fx=None)
-        self.add_state("largest_index", none, dist_reduce_fx=None)
+        self.add_state(
+            "winner", torch.full((num_units,), _NO_IMAGE), dist_reduce_fx=None
+        )
         self.add_state("total", zero, dist_reduce_fx="sum")
-        count = torch.zeros(num_groups, dtype=torch.int64)
         self.add_state("count", count, dist_reduce_fx="sum")
 
     @property
@@ -63,42 +66,48 @@ class GroupedMaxima(ImageMetric):
         return (self.num_units,)
 
     def _fold(self, rows: Tensor, index: Tensor, group: Tensor) -> None:
-        self.largest, self.largest_index, self.total, self.count = _folded(
+        self.largest, self.winner, self.total, self.count = _folded(
             self._accumulated(), rows, index, group
         )
 
     def _merged(self) -> Maxima:
         """The maxima over all ranks, the rows not folded yet included."""
-        rows = self._unique_unfolded()
-        return _folded(self._accumulated(), *rows)
+        return _folded(self._accumulated(), *self._unique_unfolded())
 
     def _accumulated(self) -> Maxima:
-        shape = (-1, self.num_groups, self.num_units)
-        ranks = zip(
-            self.largest.reshape(shape), self.largest_index.reshape(shape), strict=True
-        )
-        largest, index = next(ranks)
-        for other, other_index in ranks:
-            largest, index = _winner(largest, index, other, other_index)
-        return Maxima(largest, index, self.total, self.count)
+        largest = self.largest.reshape(-1, self.num_groups, self.num_units)
+        winner = _winner(largest.amax(dim=1), self.winner.reshape(-1, self.num_units))
+        return Maxima(largest.amax(dim=0), winner, self.total, self.count)
 
 
 def _folded(maxima: Maxima, rows: Tensor, index: Tensor, group: Tensor) -> Maxima:
-    groups = group.unsqueeze(1).expand_as(rows)
-    largest = maxima.largest.scatter_reduce(0, groups, rows, "amax")
-    # Of equal activations the image of the smallest index wins, whatever the order.
-    winner = torch.where(maxima.largest == largest, maxima.winner, _NO_IMAGE)
-    tied = torch.where(rows == largest[group], index.unsqueeze(1), _NO_IMAGE)
+    if not len(rows):
+        return maxima
+    n_groups = len(maxima.images)
+    if n_groups == 1:
+        largest = torch.maximum(maxima.largest, rows.amax(dim=0))
+    else:
+        groups = group.unsqueeze(1).expand_as(rows)
+        largest = maxima.largest.scatter_reduce(0, groups, rows, "amax")
+    in_group = torch.nn.functional.one_hot(group, n_groups)
+    contenders = torch.cat([maxima.largest.amax(dim=0, keepdim=True), rows])
+    images = torch.cat(
+        [maxima.winner.unsqueeze(0), index.unsqueeze(1).expand(rows.shape)]
+    )
     return Maxima(
         largest,
-        winner.scatter_reduce(0, groups, tied, "amin"),
-        maxima.total.index_add(0, group, rows),
-        maxima.images + group.bincount(minlength=len(maxima.images)),
+        _winner(contenders, images),
+        maxima.total + in_group.T.to(rows.dtype) @ rows,
+        maxima.images + in_group.sum(dim=0),
     )
 
 
-def _winner(
-    largest: Tensor, index: Tensor, other: Tensor, other_index: Tensor
-) -> tuple[Tensor, Tensor]:
-    wins = (other > largest) | ((other == largest) & (other_index < index))
-    return torch.where(wins, other, largest), torch.where(wins, other_index, index)
+def _winner(contenders: Tensor, images: Tensor) -> Tensor:
+    """The images of the largest contenders; of equal ones that of the smallest index.
+
+    Args:
+        contenders: Activations of shape ``(N, U)``.
+        images: Indices of their images, shape ``(N, U)``.
+    """
+    tied = contenders == contenders.amax(dim=0)
+    return torch.where(tied, images, _NO_IMAGE).amin(dim=0)

@@ -100,16 +100,14 @@ class MemberShare(GroupedMaxima):
 
     def compute(self) -> MemberShareValues:
         """Return both estimates; NaN where no unit is alive."""
-        largest, index, total, images = (field.cpu() for field in self._merged())
+        largest, winner, total, images = (field.cpu() for field in self._merged())
         by_role = (2, self.num_groups // 2, self.num_units)
         best = largest.amax(dim=0)
         alive = (best != 0) & torch.isfinite(best)
-        # Of equal activations the image of the smallest index wins, as in UnitMem.
-        tied = torch.where(largest == best, index, torch.iinfo(torch.int64).max)
         seen = np.isin(self.mix, self._seen().cpu().numpy())
         mix, is_member = self.mix[seen], (np.arange(len(seen)) < len(seen) // 2)[seen]
         position = {image: place for place, image in enumerate(mix.tolist())}
-        winners = [position[image] for image in tied.amin(dim=0)[alive].tolist()]
+        winners = [position[image] for image in winner[alive].tolist()]
         return MemberShareValues(
             member_share(np.array(winners, dtype=np.int64), is_member, seed=self.seed),
             unit_mem_gap(

@@ -79,7 +79,7 @@ class UnitMem(GroupedMaxima):
         n_images = int(maxima.images[0])
         if n_images < 2:
             raise ValueError(f"UnitMem needs at least two images, got {n_images}.")
-        mu_max, winner = maxima.largest[0], maxima.winner[0]
+        mu_max, winner = maxima.largest[0], maxima.winner
         if self.rest == "mean":
             mu_rest = (maxima.total[0] - mu_max) / (n_images - 1)
         else:

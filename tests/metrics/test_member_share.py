@@ -15,7 +15,6 @@ from tests.metrics.streaming import (
     stream,
 )
 
-
 N_UNITS = 12
 
 
@@ -233,7 +232,7 @@ def test_state():
         metric = stream(MemberShare(N_UNITS, members, holdout), mu, index)
         sizes.append(state_sizes(metric)["other"])
         assert state_sizes(metric)["index"] <= 2 * n_members + 2 * 7
-    assert sizes == [(3 * 20 + 7) * N_UNITS + 20] * 2
+    assert sizes == [(2 * 20 + 1 + 7) * N_UNITS + 20] * 2
 
 
 def test_the_seed_decides():
