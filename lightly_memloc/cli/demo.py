@@ -31,7 +31,7 @@ def demo(
             "on 200 shared and 200 candidate images, g on the shared and 200 "
             "independent ones; 200 external images are seen by neither."
         )
-    study = run_demo(out, epochs=2 if smoke else 100)
+    study = run_demo(out, epochs=2 if smoke else 80)
     if as_json:
         print_json({result.kind: result.to_dict() for result in study.results})
         return

@@ -151,6 +151,7 @@ def _table(title: str, *columns: str) -> Table:
         title_justify="left",
         min_width=min(len(title), 80),
         pad_edge=False,
+        collapse_padding=True,
         box=None,
     )
     for column in columns:
