@@ -65,8 +65,8 @@ class UnitActivations:
                 def reduce(
                     layer: CapturedLayer, output: Tensor, batch: ViewBatch = batch
                 ) -> None:
-                    self._note_negative(layer, output)
-                    mu = unit_activation(output, layer.channel_dim, self.rectify)
+                    rectify = self._rectification(layer, output)
+                    mu = unit_activation(output, layer.channel_dim, rectify)
                     receive(
                         layer, mu.reshape(*batch.views.shape[:2], -1).mean(1), batch
                     )
@@ -92,6 +92,8 @@ class UnitActivations:
                 )
             yield batch, images
 
-    def _note_negative(self, layer: CapturedLayer, output: Tensor) -> None:
-        if not self._negative.get(layer.name, False):
-            self._negative[layer.name] = bool(output.amin() < 0)
+    def _rectification(self, layer: CapturedLayer, output: Tensor) -> Rectify:
+        """How to rectify; not at all where an output has nothing to rectify."""
+        negative = self._negative.get(layer.name, False) or bool(output.amin() < 0)
+        self._negative[layer.name] = negative
+        return self.rectify if negative else "none"

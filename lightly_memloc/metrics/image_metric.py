@@ -74,22 +74,26 @@ class ImageMetric(Metric):
         self._start()
         if not len(index):
             return
-        finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)
-        if not finite.all():
+        if not torch.isfinite(rows).all():
+            finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)
             raise NonFiniteError(
                 f"Image {int(index[~finite.cpu()][0])} gave NaN or infinite values."
             )
         index = index.to(device=self.device, dtype=torch.int64)
+        rows = rows.detach().to(self.device, torch.float64, copy=True)
+        group = group.to(self.device, torch.int64)
         new = _first_occurrences(index)
         # In ascending order no image can have been seen: nothing to search.
         if int(index.min()) <= int(self.highest_index):
             new &= ~torch.isin(index, self._seen())
         self.highest_index = torch.maximum(self.highest_index, index.max())
+        if not new.all():
+            rows, index, group = rows[new], index[new], group[new]
         if not self.keep_rows:
             self._fold_rows()
-        self.rows.append(rows.detach().to(self.device, torch.float64)[new])
-        self.row_index.append(index[new])
-        self.row_group.append(group.to(self.device, torch.int64)[new])
+        self.rows.append(rows)
+        self.row_index.append(index)
+        self.row_group.append(group)
 
     def _fold_rows(self) -> None:
         rows, index, group = self._unfolded()
