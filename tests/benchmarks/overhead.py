@@ -1,6 +1,6 @@
 """What measuring costs over the bare forward passes, in time and in memory.
 
-    python tests/benchmarks/overhead.py [--images 500] [--repeats 5]
+    python tests/benchmarks/overhead.py [--images 500] [--repeats 3]
 
 Time is the ratio of a whole measurement (all layers, all units, statistics included) to
 the bare loop over the same loader and views, ``model(x)`` under inference mode with
@@ -26,6 +26,7 @@ import torch
 import torchvision
 from lightly.transforms import SimCLRTransform
 from PIL import Image
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -113,7 +114,9 @@ def seconds(run: Callable[[], None]) -> float:
 
 def time_ratios(images: int, repeats: int) -> Table:
     """Ratios of measurements to bare loops."""
-    table = Table(title=f"Time over the bare loop, {images} images, V={VIEWS}")
+    table = Table(
+        box=box.ASCII2, title=f"Time over the bare loop, {images} images, V={VIEWS}"
+    )
     for column in ("encoder", "measurement", "bare s", "ratio", "min", "max", "limit"):
         table.add_column(column)
     for encoder in ENCODERS:
@@ -154,7 +157,7 @@ def own_peak_megabytes() -> float:
 
 def memory_table(images: int) -> Table:
     """Peak memory for few and for many images."""
-    table = Table(title="Peak resident set, ResNet-18, 32x32")
+    table = Table(box=box.ASCII2, title="Peak resident set, ResNet-18, 32x32")
     for column in (
         "measurement",
         f"{images} images",
@@ -179,14 +182,14 @@ def main() -> None:
     """Parse, run and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--peak", choices=["unit_mem", "layer_mem"])
     arguments = parser.parse_args()
     if arguments.peak:
         getattr(Study("ResNet-18, 32x32", arguments.images), arguments.peak)()
         print(json.dumps({"megabytes": own_peak_megabytes()}))
         return
-    console = Console()
+    console = Console(width=88)
     console.print(time_ratios(arguments.images, arguments.repeats))
     console.print(memory_table(arguments.images))
 
