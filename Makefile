@@ -23,9 +23,9 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
-# What measuring costs over the bare forward passes; takes about a quarter of an hour.
+# What measuring costs over the bare forward passes; takes about ten minutes.
 benchmark: $(INSTALLED)
-	$(BIN)/python tests/benchmarks/overhead.py
+	$(BIN)/python tests/benchmarks/overhead.py | tee docs/results/overhead.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -83,10 +83,12 @@ def _offsets(views: Tensor, normalize: bool) -> Tensor:
             len(images), n_views, n_views, dtype=dtype, device=views.device
         )
         blocks = torch.split(images, features_per_block, dim=2)
+        if len(blocks) == 1:
+            blocks = (images.to(dtype),)
         scale = _norm(blocks, dtype) if normalize else torch.ones(())
+        scale = torch.where(scale > 0, scale, 1)
         for block in blocks:
-            offset = block.to(dtype, copy=True)
-            offset /= torch.where(scale > 0, scale, 1)
+            offset = block.to(dtype) / scale
             offset -= offset[:, :1].clone()
             gram.baddbmm_(offset, offset.transpose(1, 2))
         grams.append(gram)

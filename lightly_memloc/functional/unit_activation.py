@@ -2,9 +2,14 @@
 
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 Rectify = Literal["auto", "relu", "abs", "none"]
+
+# Elements rectified at a time: a copy of the whole output would leave the cache.
+_BLOCK = 1 << 18
+
 RECTIFICATIONS = ("auto", "relu", "abs", "none")
 
 
@@ -49,15 +54,25 @@ def unit_activation(
         raise ValueError(
             f"Expected rectify to be one of {RECTIFICATIONS}, got {rectify!r}."
         )
+    if channel_dim is None:
+        channel_dim = 2 if output.ndim == 3 else 1
+    if channel_dim % output.ndim == 0:
+        raise ValueError("The units cannot be in dimension 0, which is the batch.")
+    positions = tuple(set(range(1, output.ndim)) - {channel_dim % output.ndim})
+    per_block = max(1, _BLOCK // max(1, output[:1].numel()))
+    return torch.cat(
+        [
+            _average(block, positions, rectify)
+            for block in torch.split(output, per_block)
+        ]
+    )
+
+
+def _average(output: Tensor, positions: tuple[int, ...], rectify: Rectify) -> Tensor:
     if rectify in ("auto", "relu"):
         output = output.relu()
     elif rectify == "abs":
         output = output.abs()
-    if channel_dim is None:
-        channel_dim = 2 if output.ndim == 3 else 1
-    positions = set(range(1, output.ndim)) - {channel_dim % output.ndim}
-    if channel_dim % output.ndim == 0:
-        raise ValueError("The units cannot be in dimension 0, which is the batch.")
     if output.dtype.itemsize < 4:
         output = output.float()
-    return output.mean(dim=tuple(positions)) if positions else output
+    return output.mean(dim=positions) if positions else output
