@@ -65,3 +65,8 @@ def test_the_commands_exist():
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)h][^)]*)\)", README))
 def test_links_lead_somewhere(path):
     assert (ROOT / path).exists()
+
+
+def test_the_cost_page_shows_the_committed_benchmark():
+    printed = (ROOT / "docs/results/overhead.txt").read_text()
+    assert printed.strip("\n") in (ROOT / "docs/cost.md").read_text()
