@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset, targets_of
-from lightly_memloc.errors import MemorizationError, NonFiniteError
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.device import resolve_device, state_device
 from lightly_memloc.evaluators.layer_average import layer_average
 from lightly_memloc.evaluators.unit_activations import UnitActivations
@@ -97,10 +97,7 @@ def measure_class_mem(
         if layer.name not in class_mem:
             metric = ClassMem(layer.num_units, classes)
             class_mem[layer.name] = metric.to(state_device(on))
-        try:
-            class_mem[layer.name].update(mu, _class_indices(batch), batch.index)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"Layer {layer.name}: {error}") from error
+        class_mem[layer.name].update(mu, _class_indices(batch), batch.index)
 
     activations.stream(receive)
     units, by_layer = [], []

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightly_memloc.data import MemorizationSplit, MultiViewDataset
-from lightly_memloc.errors import MemorizationError, NonFiniteError
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.device import resolve_device, state_device
 from lightly_memloc.evaluators.same_architecture import refuse_different_architectures
 from lightly_memloc.evaluators.trace_free import leave_no_trace
@@ -186,9 +186,6 @@ def _receiver(
     metrics: dict[str, AlignmentDistance], shape: torch.Size, index: Tensor
 ) -> Callable[[CapturedLayer, Tensor], None]:
     def receive(layer: CapturedLayer, output: Tensor) -> None:
-        try:
-            metrics[layer.name].update(output.reshape(*shape, -1), index)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"Layer {layer.name}: {error}") from error
+        metrics[layer.name].update(output.reshape(*shape, -1), index)
 
     return receive

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset
-from lightly_memloc.errors import MemorizationError, NonFiniteError
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.device import resolve_device, state_device
 from lightly_memloc.evaluators.layer_average import layer_average
 from lightly_memloc.evaluators.unit_activations import UnitActivations
@@ -107,12 +107,9 @@ def measure_unit_mem(
                 share = MemberShare(layer.num_units, *mix, seed=seed)
                 member_share[layer.name] = share.to(state)
         is_member = torch.isin(batch.index, member_set)
-        try:
-            unit_mem[layer.name].update(mu[is_member.to(on)], batch.index[is_member])
-            if n_mix:
-                member_share[layer.name].update(mu, batch.index)
-        except NonFiniteError as error:
-            raise NonFiniteError(f"Layer {layer.name}: {error}") from error
+        unit_mem[layer.name].update(mu[is_member.to(on)], batch.index[is_member])
+        if n_mix:
+            member_share[layer.name].update(mu, batch.index)
 
     activations.stream(receive)
     units, by_layer = [], []

@@ -8,7 +8,11 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    NonFiniteError,
+)
 from lightly_memloc.layers.find import find_layers
 from lightly_memloc.layers.layer import Layer, Site
 from lightly_memloc.layers.tap import Tap, first_tensor, tapped
@@ -123,7 +127,8 @@ def captured(
     Args:
         model: The model that runs.
         layers: Its layers, from :func:`trace_layers`.
-        receive: Called in each forward pass with each layer and its output.
+        receive: Called in each forward pass with each layer and its output. If it
+            raises NonFiniteError, the layer's name is put before its words.
     """
     by_run: dict[tuple[Tap, int | None], list[CapturedLayer]] = {}
     for layer in layers:
@@ -134,7 +139,10 @@ def captured(
             tensor = first_tensor(value)
             if tensor is None:
                 raise MemorizationError(f"Layer {layer.name} gave no tensor.")
-            receive(layer, tensor)
+            try:
+                receive(layer, tensor)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"Layer {layer.name}: {error}") from error
 
     with tapped(model, (tap for tap, _ in by_run), hand_on):
         yield
