@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -12,11 +11,10 @@ from torch import Tensor, nn
 from lightly_memloc.data import MultiViewDataset, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.device import resolve_device, state_device
-from lightly_memloc.evaluators.layer_average import layer_average
 from lightly_memloc.evaluators.unit_activations import UnitActivations
+from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
 from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader
 from lightly_memloc.functional.unit_activation import Rectify
-from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import ClassMem
 from lightly_memloc.results import ClassMemResult
 
@@ -91,31 +89,24 @@ def measure_class_mem(
     )
     on = resolve_device(device, model)
     activations = UnitActivations(model, loader, layers, rectify, on)
-    class_mem: dict[str, ClassMem] = {}
+    class_mem: ClassMem | None = None
 
-    def receive(layer: CapturedLayer, mu: Tensor, batch: ViewBatch) -> None:
-        if layer.name not in class_mem:
-            metric = ClassMem(layer.num_units, classes)
-            class_mem[layer.name] = metric.to(state_device(on))
-        class_mem[layer.name].update(mu, _class_indices(batch), batch.index)
+    def receive(mu: Tensor, batch: ViewBatch) -> None:
+        nonlocal class_mem
+        if class_mem is None:
+            class_mem = ClassMem(mu.shape[1], classes).to(state_device(on))
+        class_mem.update(mu, _class_indices(batch), batch.index)
 
     activations.stream(receive)
-    units, by_layer = [], []
-    rectified = activations.rectified()
-    for layer in activations.layers:
-        values = class_mem[layer.name].compute()
-        table = pd.DataFrame(
-            {
-                "layer": layer.name,
-                "unit": np.arange(layer.num_units),
-                "class_mem": values.class_mem.reshape(-1).cpu().numpy(),
-                "class": values.target.reshape(-1).cpu().numpy(),
-                "dead": values.dead.reshape(-1).cpu().numpy(),
-            }
-        )
-        units.append(table)
-        row = layer_average(layer, table["class_mem"], table["dead"])
-        by_layer.append(row | {"rectified": rectified[layer.name]})
+    assert class_mem is not None
+    values = class_mem.compute()
+    units = unit_table(
+        activations.layers,
+        **{"class_mem": values.class_mem, "class": values.target, "dead": values.dead},
+    )
+    by_layer = layer_table(
+        activations.layers, units, "class_mem", rectified=activations.rectified()
+    )
     return ClassMemResult(
         {
             "n_views": n_views,
@@ -125,10 +116,7 @@ def measure_class_mem(
             "classes": classes,
             "skipped": loader.all_skipped(),
         },
-        {
-            "layers": pd.DataFrame(by_layer),
-            "units": pd.concat(units, ignore_index=True),
-        },
+        {"layers": by_layer, "units": units},
     )
 
 

@@ -12,6 +12,7 @@ from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader, gathere
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import RECTIFICATIONS, Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.metrics.image_metric import refuse_non_finite
 
 
 class UnitActivations:
@@ -51,37 +52,49 @@ class UnitActivations:
         self.layers: list[CapturedLayer] = []
         self._negative: dict[str, bool] = {}
 
-    def stream(
-        self, receive: Callable[[CapturedLayer, Tensor, ViewBatch], Any]
-    ) -> None:
+    def stream(self, receive: Callable[[Tensor, ViewBatch], Any]) -> None:
         """Pass all images through the encoder, once.
 
         Args:
-            receive: Called with a layer, activations of shape ``(B, U)`` and the batch.
+            receive: Called with activations of shape ``(B, U)``, the units of all
+                layers side by side, and the batch.
         """
         with leave_no_trace([self.model], self.device):
             for batch, images in self._batches():
+                mu: dict[str, Tensor] = {}
 
                 def reduce(
-                    layer: CapturedLayer, output: Tensor, batch: ViewBatch = batch
+                    layer: CapturedLayer,
+                    output: Tensor,
+                    batch: ViewBatch = batch,
+                    mu: dict[str, Tensor] = mu,
                 ) -> None:
                     rectify = self._rectification(layer, output)
-                    mu = unit_activation(output, layer.channel_dim, rectify)
-                    receive(
-                        layer, mu.reshape(*batch.views.shape[:2], -1).mean(1), batch
-                    )
+                    views = unit_activation(output, layer.channel_dim, rectify)
+                    by_image = views.reshape(*batch.views.shape[:2], -1).mean(1)
+                    refuse_non_finite(by_image, batch.index)
+                    mu[layer.name] = by_image
 
                 with captured(self.model, self.layers, reduce):
                     self.model(images)
+                receive(self._side_by_side(mu), batch)
 
-    def rectified(self) -> dict[str, bool]:
+    def rectified(self) -> list[bool]:
         """Whether each layer gave negative outputs that were rectified, on any rank."""
         ranks = gathered(self._negative)
-        return {
-            layer.name: self.rectify != "none"
+        return [
+            self.rectify != "none"
             and any(rank.get(layer.name, False) for rank in ranks)
             for layer in self.layers
-        }
+        ]
+
+    def _side_by_side(self, mu: dict[str, Tensor]) -> Tensor:
+        for layer in self.layers:
+            if layer.name not in mu:
+                raise MemorizationError(
+                    f"Layer {layer.name} ran on the first batch but not on a later one."
+                )
+        return torch.cat([mu[layer.name] for layer in self.layers], dim=1)
 
     def _batches(self) -> Iterator[tuple[ViewBatch, Tensor]]:
         for batch in self.loader:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -12,13 +11,12 @@ from torch import Tensor, nn
 from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.device import resolve_device, state_device
-from lightly_memloc.evaluators.layer_average import layer_average
 from lightly_memloc.evaluators.unit_activations import UnitActivations
+from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
 from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader
 from lightly_memloc.functional import Estimate
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
-from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import MemberShare, UnitMem
 from lightly_memloc.results import UnitMemResult
 
@@ -95,51 +93,48 @@ def measure_unit_mem(
     )
     on = resolve_device(device, model)
     activations = UnitActivations(model, loader, layers, rectify, on)
-    member_set = torch.from_numpy(members)
-    unit_mem: dict[str, UnitMem] = {}
-    member_share: dict[str, MemberShare] = {}
+    is_member = torch.from_numpy(members)
+    unit_mem: UnitMem | None = None
+    member_share: MemberShare | None = None
 
-    def receive(layer: CapturedLayer, mu: Tensor, batch: ViewBatch) -> None:
-        if layer.name not in unit_mem:
-            state = state_device(on)
-            unit_mem[layer.name] = UnitMem(layer.num_units, rest).to(state)
+    def receive(mu: Tensor, batch: ViewBatch) -> None:
+        nonlocal unit_mem, member_share
+        if unit_mem is None:
+            sizes = [layer.num_units for layer in activations.layers]
+            unit_mem = UnitMem(sum(sizes), rest).to(state_device(on))
             if n_mix:
-                share = MemberShare(layer.num_units, *mix, seed=seed)
-                member_share[layer.name] = share.to(state)
-        is_member = torch.isin(batch.index, member_set)
-        unit_mem[layer.name].update(mu[is_member.to(on)], batch.index[is_member])
-        if n_mix:
-            member_share[layer.name].update(mu, batch.index)
+                member_share = MemberShare(sizes, *mix, seed=seed)
+                member_share.to(state_device(on))
+        chosen = torch.isin(batch.index, is_member)
+        unit_mem.update(mu[chosen.to(on)], batch.index[chosen])
+        if member_share is not None:
+            member_share.update(mu, batch.index)
 
     activations.stream(receive)
-    units, by_layer = [], []
-    rectified = activations.rectified()
-    for layer in activations.layers:
-        values = unit_mem[layer.name].compute()
-        table = pd.DataFrame(
-            {
-                "layer": layer.name,
-                "unit": np.arange(layer.num_units),
-                "unit_mem": _array(values.unit_mem),
-                "mu_max": _array(values.mu_max),
-                "mu_rest": _array(values.mu_rest),
-                "index": _array(values.winner),
-                "dead": _array(values.dead),
-            }
-        )
-        table.insert(6, "filename", loader.filenames(table["index"].tolist()))
-        units.append(table)
-        row = layer_average(layer, table["unit_mem"], table["dead"])
-        if n_mix:
-            share, gap = member_share[layer.name].compute()
-        else:
-            share = gap = Estimate(*(np.full(1, np.nan) for _ in range(4)))
-        for name, estimate in (("member_share", share), ("gap", gap)):
-            for suffix, field in zip(
-                ("", "_low", "_high", "_p"), estimate, strict=True
-            ):
-                row[name + suffix] = float(field[0])
-        by_layer.append(row | {"rectified": rectified[layer.name]})
+    assert unit_mem is not None
+    values = unit_mem.compute()
+    units = unit_table(
+        activations.layers,
+        unit_mem=values.unit_mem,
+        mu_max=values.mu_max,
+        mu_rest=values.mu_rest,
+        index=values.winner,
+        dead=values.dead,
+    )
+    units.insert(6, "filename", loader.filenames(units["index"]))
+    columns: dict[str, Any] = {}
+    for name, estimate in _against_holdout(member_share, len(activations.layers)):
+        columns |= {
+            name + suffix: field
+            for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
+        }
+    by_layer = layer_table(
+        activations.layers,
+        units,
+        "unit_mem",
+        **columns,
+        rectified=activations.rectified(),
+    )
     settings = {
         "n_views": n_views,
         "seed": seed,
@@ -151,10 +146,7 @@ def measure_unit_mem(
     }
     return UnitMemResult(
         settings,
-        {
-            "layers": pd.DataFrame(by_layer),
-            "units": pd.concat(units, ignore_index=True),
-        },
+        {"layers": by_layer, "units": units},
     )
 
 
@@ -179,5 +171,11 @@ def _refuse_unfit(
         )
 
 
-def _array(values: Tensor) -> NDArray[Any]:
-    return np.asarray(values.reshape(-1).cpu().numpy())
+def _against_holdout(
+    metric: MemberShare | None, n_layers: int
+) -> list[tuple[str, Estimate]]:
+    if metric is None:
+        unknown = Estimate(*(np.full(n_layers, np.nan) for _ in Estimate._fields))
+        return [("member_share", unknown), ("gap", unknown)]
+    values = metric.compute()
+    return [("member_share", values.member_share), ("gap", values.gap)]

@@ -1,19 +1,19 @@
 """Member share: how often a unit's most activating image is one it was trained on."""
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import (
     as_far,
-    block_sizes,
+    bootstrap_counts,
     percentile_interval,
     permuted_labels,
 )
 
 
 def member_share(
-    winners: NDArray[np.integer],
+    wins: ArrayLike,
     is_member: NDArray[np.bool_],
     n_resamples: int = 999,
     confidence: float = 0.95,
@@ -27,41 +27,49 @@ def member_share(
     images, and the interval resamples images, each with all the units that it wins.
 
     Args:
-        winners: Position of the winning image of each live unit, shape ``(U,)``, in a
-            mix of N images.
+        wins: Number of live units that each image of a mix wins, being their most
+            activating image, by layer: shape ``(N, L)``, or ``(N,)`` for one layer.
         is_member: Whether each image of the mix is a member, shape ``(N,)``. The
             chance level is the share of members in the mix: 0.5 in a balanced one.
-        n_resamples: Bootstrap resamples, and permutations.
+        n_resamples: Bootstrap resamples, and permutations, the same for all layers.
         confidence: Coverage of the interval.
         seed: Seed of both.
 
     Returns:
-        Estimate with fields of shape ``(1,)``, in [0, 1]; NaN without live units.
+        Estimate with fields of shape ``(L,)``, in [0, 1]; NaN without live units.
 
     Examples:
         >>> import numpy as np
         >>> from lightly_memloc.functional import member_share
         >>> is_member = np.array([True, True, False, False])
-        >>> member_share(np.array([0, 1, 1, 2]), is_member).value
+        >>> member_share([1, 2, 1, 0], is_member).value
         array([0.75])
     """
-    if not len(winners):
-        return Estimate(*(np.full(1, np.nan) for _ in Estimate._fields))
-    n_images, chance = len(is_member), is_member.mean()
-    wins = np.bincount(winners, minlength=n_images).astype(np.float64)
-    value = is_member @ wins / wins.sum()
+    every_layer = np.asarray(wins, dtype=np.float64)
+    if every_layer.ndim == 1:
+        every_layer = every_layer[:, None]
+    alive = every_layer.sum(axis=0) > 0
+    estimate = Estimate(*(np.full(len(alive), np.nan) for _ in Estimate._fields))
+    if not alive.any():
+        return estimate
+    won = every_layer[:, alive]
+    share_of_units, chance = won / won.sum(axis=0), is_member.mean()
+    value = is_member @ share_of_units
     rng = np.random.default_rng(seed)
-    resampled = []
-    member_wins = wins * is_member
-    for size in block_sizes(n_resamples, n_images):
-        drawn = rng.integers(n_images, size=(size, n_images), dtype=np.int32)
-        # A resample that draws no winner says nothing: NaN, left out of the interval.
-        with np.errstate(invalid="ignore"):
-            resampled.append(member_wins[drawn].sum(axis=1) / wins[drawn].sum(axis=1))
-    low, high = percentile_interval(np.concatenate(resampled), confidence)
+    # A resample that draws no winner says nothing: NaN, left out of the interval.
+    with np.errstate(invalid="ignore"):
+        resampled = np.concatenate(
+            [
+                (times * is_member) @ won / (times @ won)
+                for times in bootstrap_counts(len(won), n_resamples, rng)
+            ]
+        )
     n_as_far = sum(
-        int(as_far(labels @ wins / wins.sum() - chance, value - chance).sum())
+        as_far(labels @ share_of_units - chance, value - chance).sum(axis=0)
         for labels in permuted_labels(is_member, n_resamples, rng)
     )
+    low, high = percentile_interval(resampled, confidence)
     p = (1 + n_as_far) / (1 + n_resamples)
-    return Estimate(*(np.array([field]) for field in (value, low, high, p)))
+    for field, of_alive in zip(estimate, (value, low, high, p), strict=True):
+        field[alive] = of_alive
+    return estimate

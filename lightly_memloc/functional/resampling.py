@@ -18,15 +18,19 @@ def block_sizes(n_resamples: int, n: int) -> Iterator[int]:
         yield min(per_block, n_resamples - done)
 
 
-def bootstrap_means(values: Array, n_resamples: int, rng: np.random.Generator) -> Array:
-    """Means of shape (n_resamples, L) of images drawn with replacement from (N, L)."""
-    n = len(values)
-    means = []
+def bootstrap_counts(
+    n: int, n_resamples: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """Blocks of shape (block, n): how often each image is drawn, with replacement."""
     for size in block_sizes(n_resamples, n):
         drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
-        counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-        means.append(counts @ values / n)
-    return np.concatenate(means)
+        yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+
+
+def bootstrap_means(values: Array, n_resamples: int, rng: np.random.Generator) -> Array:
+    """Means of shape (n_resamples, L) of images drawn with replacement from (N, L)."""
+    counts = bootstrap_counts(len(values), n_resamples, rng)
+    return np.concatenate([times @ values / len(values) for times in counts])
 
 
 def permuted_labels(

@@ -8,7 +8,7 @@ from torch import Tensor
 Rectify = Literal["auto", "relu", "abs", "none"]
 
 # Elements rectified at a time: a copy of the whole output would leave the cache.
-_BLOCK = 1 << 18
+_BLOCK = 1 << 20
 
 RECTIFICATIONS = ("auto", "relu", "abs", "none")
 

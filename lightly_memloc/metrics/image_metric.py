@@ -74,11 +74,7 @@ class ImageMetric(Metric):
         self._start()
         if not len(index):
             return
-        if not torch.isfinite(rows).all():
-            finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)
-            raise NonFiniteError(
-                f"Image {int(index[~finite.cpu()][0])} gave NaN or infinite values."
-            )
+        refuse_non_finite(rows, index)
         index = index.to(device=self.device, dtype=torch.int64)
         rows = rows.detach().to(self.device, torch.float64, copy=True)
         group = group.to(self.device, torch.int64)
@@ -121,6 +117,23 @@ class ImageMetric(Metric):
         rows, index, group = self._unfolded()
         new = _first_occurrences(index) & ~torch.isin(index, folded)
         return rows[new], index[new], group[new]
+
+
+def refuse_non_finite(rows: Tensor, index: Tensor) -> None:
+    """Refuse values that are not finite.
+
+    Args:
+        rows: A row an image.
+        index: Index of each image.
+
+    Raises:
+        NonFiniteError: If a row has one, with the image's index.
+    """
+    if not torch.isfinite(rows).all():
+        finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)
+        raise NonFiniteError(
+            f"Image {int(index[~finite.cpu()][0])} gave NaN or infinite values."
+        )
 
 
 def _cat(states: list[Tensor] | Tensor) -> Tensor:

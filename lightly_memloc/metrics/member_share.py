@@ -1,5 +1,6 @@
 """Member share and UnitMem gap as a streaming metric."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,15 +9,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
+from lightly_memloc.functional.unit_mem_gap import MAX_PAIRS
 from lightly_memloc.metrics.grouped_maxima import GroupedMaxima
-
-# Pairs of groups of images that the gap's permutations swap: 2^10 swaps are enough for
-# a p-value of 0.002, and the state stays a small multiple of the units.
-MAX_GROUPS = 10
 
 
 class MemberShareValues(NamedTuple):
-    """How a layer's units prefer members to non-members.
+    """How units prefer members to non-members, with an entry for each layer.
 
     Attributes:
         member_share: Share of live units whose winning image is a member.
@@ -36,7 +34,7 @@ class MemberShare(GroupedMaxima):
     :func:`lightly_memloc.functional.unit_mem_gap`.
 
     Args:
-        num_units: Units of the layer.
+        num_units: Units of the layer; of several layers side by side, those of each.
         members: Indices of the members.
         holdout: Indices of as many non-members. Images of the mix that are never seen
             (unreadable ones) do not count.
@@ -59,7 +57,7 @@ class MemberShare(GroupedMaxima):
 
     def __init__(
         self,
-        num_units: int,
+        num_units: int | Sequence[int],
         members: NDArray[np.int64] | list[int],
         holdout: NDArray[np.int64] | list[int],
         seed: int = 0,
@@ -71,8 +69,10 @@ class MemberShare(GroupedMaxima):
                 f"{len(members)} and {len(holdout)}, "
                 f"{np.intersect1d(members, holdout).size} of them in both."
             )
-        n_groups = min(MAX_GROUPS, max(1, len(members)))
-        super().__init__(num_units, 2 * n_groups, **kwargs)
+        n_groups = min(MAX_PAIRS, max(1, len(members)))
+        sizes = [num_units] if isinstance(num_units, int) else list(num_units)
+        super().__init__(sum(sizes), 2 * n_groups, **kwargs)
+        self.layer_sizes = sizes
         self.seed = seed
         rng = np.random.default_rng(seed)
         self.mix = np.concatenate([rng.permutation(members), rng.permutation(holdout)])
@@ -99,21 +99,28 @@ class MemberShare(GroupedMaxima):
         )
 
     def compute(self) -> MemberShareValues:
-        """Return both estimates; NaN where no unit is alive."""
+        """Return both estimates of each layer; NaN where no unit is alive."""
         largest, winner, total, images = (field.cpu() for field in self._merged())
         by_role = (2, self.num_groups // 2, self.num_units)
         best = largest.amax(dim=0)
-        alive = (best != 0) & torch.isfinite(best)
+        alive = ((best != 0) & torch.isfinite(best)).numpy()
+        layer = np.repeat(np.arange(len(self.layer_sizes)), self.layer_sizes)
         seen = np.isin(self.mix, self._seen().cpu().numpy())
         mix, is_member = self.mix[seen], (np.arange(len(seen)) < len(seen) // 2)[seen]
-        position = {image: place for place, image in enumerate(mix.tolist())}
-        winners = [position[image] for image in winner[alive].tolist()]
+        order = np.argsort(mix)
+        place = order[np.searchsorted(mix, winner.numpy()[alive], sorter=order)]
+        wins = np.zeros((len(mix), len(self.layer_sizes)))
+        np.add.at(wins, (place, layer[alive]), 1)
+        edges = np.cumsum(self.layer_sizes)[:-1]
+        gaps = [
+            unit_mem_gap(largest_here, total_here, images.reshape(2, -1).numpy())
+            for largest_here, total_here in zip(
+                np.split(largest.reshape(by_role).numpy(), edges, axis=2),
+                np.split(total.reshape(by_role).numpy(), edges, axis=2),
+                strict=True,
+            )
+        ]
         return MemberShareValues(
-            member_share(np.array(winners, dtype=np.int64), is_member, seed=self.seed),
-            unit_mem_gap(
-                largest.reshape(by_role).numpy(),
-                total.reshape(by_role).numpy(),
-                images.reshape(2, -1).numpy(),
-                seed=self.seed,
-            ),
+            member_share(wins, is_member, seed=self.seed),
+            Estimate(*(np.concatenate(field) for field in zip(*gaps, strict=True))),
         )

@@ -22,6 +22,11 @@ def block(request, monkeypatch):
     monkeypatch.setattr(resampling, "_BLOCK", request.param)
 
 
+def wins(winners, n_images):
+    """How many units each image wins."""
+    return [list(winners).count(image) for image in range(n_images)]
+
+
 def share(winners, is_member):
     return sum(bool(is_member[winner]) for winner in winners) / len(winners)
 
@@ -41,7 +46,7 @@ def test_value_and_p_value_against_every_relabelling(winners, is_member):
     chance = is_member.sum() / len(is_member)
     every = [share(winners, labels) - chance for labels in relabellings(is_member)]
     value = share(winners, is_member)
-    estimate = member_share(np.array(winners), is_member, N_RESAMPLES)
+    estimate = member_share(wins(winners, len(is_member)), is_member, N_RESAMPLES)
     assert estimate.value[0] == pytest.approx(value, rel=1e-12)
     exact = share_as_far(every, value - chance)
     assert_p_value(estimate.p[0], exact, N_RESAMPLES)
@@ -50,7 +55,8 @@ def test_value_and_p_value_against_every_relabelling(winners, is_member):
 @pytest.mark.parametrize("n_winners", [2, 3, 5])
 def test_p_value_of_distinct_winners_is_hypergeometric(n_winners):
     n, n_members = 20, 10
-    estimate = member_share(np.arange(n_winners), np.arange(n) < n_members, N_RESAMPLES)
+    is_member = np.arange(n) < n_members
+    estimate = member_share(wins(range(n_winners), n), is_member, N_RESAMPLES)
     all_members = math.comb(n - n_winners, n_members - n_winners)
     exact = 2 * all_members / math.comb(n, n_members)
     assert estimate.value[0] == 1
@@ -58,13 +64,13 @@ def test_p_value_of_distinct_winners_is_hypergeometric(n_winners):
 
 
 def test_many_units_with_one_winner_are_no_evidence():
-    estimate = member_share(np.full(500, 2), BALANCED)
+    estimate = member_share(wins([2] * 500, 8), BALANCED)
     assert (estimate.value[0], estimate.p[0]) == (1, 1)
 
 
 def test_chance_level_is_the_share_of_members():
     is_member = np.arange(8) < 2
-    estimate = member_share(np.arange(8), is_member)
+    estimate = member_share(np.ones(8), is_member)
     assert (estimate.value[0], estimate.p[0]) == (0.25, 1)
 
 
@@ -74,14 +80,16 @@ def test_chance_level_is_the_share_of_members():
 )
 def test_interval_against_every_resample(winners):
     is_member = BALANCED[:6]
-    wins = [winners.count(image) for image in range(6)]
+    won = wins(winners, 6)
     every = []
     for drawn in resamples(6):
-        n_wins = sum(wins[image] for image in drawn)
+        n_wins = sum(won[image] for image in drawn)
         if n_wins:
-            won = sum(wins[image] for image in drawn if is_member[image])
-            every.append(won / n_wins)
-    estimate = member_share(np.array(winners), is_member, N_RESAMPLES, confidence=0.9)
+            of_members = sum(won[image] for image in drawn if is_member[image])
+            every.append(of_members / n_wins)
+    estimate = member_share(
+        wins(winners, len(is_member)), is_member, N_RESAMPLES, confidence=0.9
+    )
     assert_quantile(estimate.low[0], 0.05, every, N_RESAMPLES * len(every) // 6**6)
     assert_quantile(estimate.high[0], 0.95, every, N_RESAMPLES * len(every) // 6**6)
 
@@ -92,22 +100,31 @@ def test_without_anything_to_find():
     for seed in range(repeats):
         winners = rng.choice(30, size=100, p=rng.dirichlet(np.ones(30)))
         is_member = rng.permutation(np.arange(30) < 15)
-        p = member_share(winners, is_member, n_resamples=199, seed=seed).p[0]
+        p = member_share(wins(winners, 30), is_member, n_resamples=199, seed=seed).p[0]
         significant += int(p <= 0.05)
     assert significant <= stats.binom.ppf(1 - 1e-5, repeats, 0.05)
 
 
 def test_no_live_units():
-    estimate = member_share(np.array([], dtype=np.int64), BALANCED)
+    estimate = member_share(np.zeros(8), BALANCED)
     np.testing.assert_array_equal(estimate, np.full((4, 1), np.nan))
 
 
 def test_the_seed_decides(monkeypatch):
     def estimate(seed):
-        return member_share(np.array([0, 0, 1, 2, 3, 6, 6]), BALANCED, 300, seed=seed)
+        return member_share([2, 1, 1, 1, 0, 0, 2, 0], BALANCED, 300, seed=seed)
 
     once = estimate(3)
     assert estimate(3) == once
     assert estimate(4).p != once.p
     monkeypatch.setattr(resampling, "_BLOCK", 7)
     np.testing.assert_allclose(estimate(3), once, rtol=1e-12)
+
+
+def test_layers_side_by_side():
+    layers = [[2, 1, 1, 1, 0, 0, 2, 0], [0] * 8, [0, 0, 0, 5, 1, 0, 0, 0]]
+    together = member_share(np.transpose(layers), BALANCED)
+    for layer, won in enumerate(layers):
+        alone = member_share(won, BALANCED)
+        for field, expected in zip(together, alone, strict=True):
+            np.testing.assert_allclose(field[layer], expected[0], rtol=1e-12)
