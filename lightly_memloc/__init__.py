@@ -7,6 +7,9 @@ if TYPE_CHECKING:
     from lightly_memloc import functional
     from lightly_memloc.data import MemorizationSplit, MultiViewDataset
     from lightly_memloc.evaluators import (
+        ClassMemEvaluator,
+        LayerMemEvaluator,
+        UnitMemEvaluator,
         measure_class_mem,
         measure_layer_mem,
         measure_unit_mem,
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AlignmentDistance",
     "ClassMem",
+    "ClassMemEvaluator",
+    "LayerMemEvaluator",
     "MemorizationSplit",
     "MultiViewDataset",
     "UnitMem",
+    "UnitMemEvaluator",
     "find_layers",
     "functional",
     "load_result",
@@ -32,9 +38,12 @@ __all__ = [
 _HOMES = {
     "AlignmentDistance": "metrics",
     "ClassMem": "metrics",
+    "ClassMemEvaluator": "evaluators",
+    "LayerMemEvaluator": "evaluators",
     "MemorizationSplit": "data",
     "MultiViewDataset": "data",
     "UnitMem": "metrics",
+    "UnitMemEvaluator": "evaluators",
     "find_layers": "layers",
     "load_result": "results",
     "measure_class_mem": "evaluators",

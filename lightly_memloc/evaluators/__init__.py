@@ -1,7 +1,16 @@
 """The bridge from encoders and data sets to results."""
 
-from lightly_memloc.evaluators.class_mem import measure_class_mem
-from lightly_memloc.evaluators.layer_mem import measure_layer_mem
-from lightly_memloc.evaluators.unit_mem import measure_unit_mem
+from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
+from lightly_memloc.evaluators.evaluator import Evaluator
+from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
+from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
 
-__all__ = ["measure_class_mem", "measure_layer_mem", "measure_unit_mem"]
+__all__ = [
+    "ClassMemEvaluator",
+    "Evaluator",
+    "LayerMemEvaluator",
+    "UnitMemEvaluator",
+    "measure_class_mem",
+    "measure_layer_mem",
+    "measure_unit_mem",
+]

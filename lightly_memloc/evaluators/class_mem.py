@@ -1,22 +1,117 @@
 """Measuring ClassMem: which units are tied to classes of images."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from os import PathLike
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from torchmetrics import Metric
 
-from lightly_memloc.data import MultiViewDataset, targets_of
+from lightly_memloc.data import targets_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.device import resolve_device, state_device
-from lightly_memloc.evaluators.unit_activations import UnitActivations
+from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
 from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
-from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader
+from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.metrics import ClassMem
 from lightly_memloc.results import ClassMemResult
+
+
+class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
+    """Measure ClassMem of every unit of every layer in one pass [0].
+
+    See :func:`lightly_memloc.measure_class_mem`, which runs it, for what is measured
+    and for the arguments.
+
+    - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
+    """
+
+    title: ClassVar[str] = "Measuring ClassMem"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        indices: ArrayLike | None = None,
+        layers: str | Sequence[str] = "auto",
+        n_views: int = 10,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+        rectify: Rectify = "auto",
+        *,
+        num_classes: int | None = None,
+        skip_unreadable: bool = False,
+        state_file: str | PathLike[str] | None = None,
+    ) -> None:
+        chosen = np.unique(
+            np.asarray(range(len(dataset)) if indices is None else indices)
+        )
+        known = targets_of(dataset)
+        if num_classes is None and known is None:
+            raise MemorizationError(
+                "The data set does not tell its classes: pass num_classes=..., with targets "
+                "from 0 to num_classes - 1."
+            )
+        if known is not None and len(np.unique(known[chosen])) < 2:
+            raise MemorizationError(
+                "ClassMem needs labelled images of at least two classes, got "
+                f"{len(np.unique(known[chosen]))}. A folder gives a class a subfolder."
+            )
+        n_classes = num_classes or int(np.max(known if known is not None else 0)) + 1
+        super().__init__(
+            model,
+            dataset,
+            transform,
+            chosen,
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            rectify,
+            skip_unreadable,
+            state_file,
+        )
+        self.n_classes = n_classes
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies the measurement, besides encoders, images and views."""
+        return super().settings() | {"classes": self.n_classes}
+
+    def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
+        """Make the metric that accumulates, once the layers are known."""
+        n_units = sum(layer.num_units for layer in self.layers)
+        return {"class_mem": ClassMem(n_units, self.n_classes)}
+
+    def take(self, mu: Tensor, batch: ViewBatch) -> None:
+        """Take activations into the metric."""
+        self.metrics["class_mem"].update(mu, _class_indices(batch), batch.indices)
+
+    def compute(self) -> ClassMemResult:
+        """Return the result over the images of all processes."""
+        values = self.metrics["class_mem"].compute()
+        columns = {"class_mem": values.class_mem, "class": values.target}
+        units = unit_table(self.layers, **columns, dead=values.dead)
+        by_layer = layer_table(
+            self.layers, units, "class_mem", rectified=self.rectified()
+        )
+        return ClassMemResult(
+            {
+                "n_views": self.views.n_views,
+                "seed": self.views.seed,
+                "rectify": self.rectify,
+                "images": len(self.indices),
+                "classes": self.n_classes,
+                "skipped": self.all_skipped(),
+            },
+            {"layers": by_layer, "units": units},
+        )
 
 
 def measure_class_mem(
@@ -34,6 +129,7 @@ def measure_class_mem(
     *,
     num_classes: int | None = None,
     skip_unreadable: bool = False,
+    state_file: str | PathLike[str] | None = None,
 ) -> ClassMemResult:
     """Measure ClassMem of every unit of every layer in one pass [0].
 
@@ -56,67 +152,36 @@ def measure_class_mem(
             absolute values, ``"none"`` leaves them, and ClassMem unbounded.
         num_classes: Number of classes; needed for data sets without ``targets``.
         skip_unreadable: Whether unreadable images are left out instead of refused.
+        state_file: Where the state is kept as the measurement goes on, and removed
+            when it is complete. If it is there already, left by the same measurement
+            when it was interrupted, that is resumed, with the same result.
 
     Returns:
         The result; ``to_pandas()`` has a row a unit.
 
     Raises:
         MemorizationError: If the targets are no class indices or of fewer than two
-            classes, a layer is not found or does not run, or activations are not
-            finite.
+            classes, a layer is not found or does not run, activations are not finite,
+            or the state file is that of another measurement.
         UnreadableImageError: If an image cannot be read.
     """
-    chosen = np.unique(np.asarray(range(len(dataset)) if indices is None else indices))
-    known = targets_of(dataset)
-    if num_classes is None and known is None:
-        raise MemorizationError(
-            "The data set does not tell its classes: pass num_classes=..., with targets "
-            "from 0 to num_classes - 1."
-        )
-    if known is not None and len(np.unique(known[chosen])) < 2:
-        raise MemorizationError(
-            "ClassMem needs labelled images of at least two classes, got "
-            f"{len(np.unique(known[chosen]))}. A folder gives a class a subfolder."
-        )
-    classes = num_classes or int(np.max(known if known is not None else 0)) + 1
-    loader = ViewLoader(
-        MultiViewDataset(dataset, transform, n_views, seed),
-        chosen,
-        batch_size,
-        num_workers,
-        skip_unreadable,
-        "Measuring ClassMem",
-    )
-    on = resolve_device(device, model)
-    activations = UnitActivations(model, loader, layers, rectify, on)
-    class_mem: ClassMem | None = None
-
-    def receive(mu: Tensor, batch: ViewBatch) -> None:
-        nonlocal class_mem
-        if class_mem is None:
-            class_mem = ClassMem(mu.shape[1], classes).to(state_device(on))
-        class_mem.update(mu, _class_indices(batch), batch.index)
-
-    activations.stream(receive)
-    assert class_mem is not None
-    values = class_mem.compute()
-    units = unit_table(
-        activations.layers,
-        **{"class_mem": values.class_mem, "class": values.target, "dead": values.dead},
-    )
-    by_layer = layer_table(
-        activations.layers, units, "class_mem", rectified=activations.rectified()
-    )
-    return ClassMemResult(
-        {
-            "n_views": n_views,
-            "seed": seed,
-            "rectify": rectify,
-            "images": len(chosen),
-            "classes": classes,
-            "skipped": loader.all_skipped(),
-        },
-        {"layers": by_layer, "units": units},
+    return measure(
+        ClassMemEvaluator(
+            model,
+            dataset,
+            transform,
+            indices,
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            rectify,
+            num_classes=num_classes,
+            skip_unreadable=skip_unreadable,
+            state_file=state_file,
+        ),
+        device,
     )
 
 

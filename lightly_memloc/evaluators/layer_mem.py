@@ -1,21 +1,145 @@
 """Measuring LayerMem: how much better f aligns its candidates than g does, by layer."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from os import PathLike
+from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
+from torchmetrics import Metric
 
 from lightly_memloc.data import MemorizationSplit, MultiViewDataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.device import resolve_device, state_device
+from lightly_memloc.evaluators.evaluator import Evaluator
+from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.same_architecture import refuse_different_architectures
-from lightly_memloc.evaluators.trace_free import leave_no_trace
-from lightly_memloc.evaluators.view_loader import ViewLoader
-from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.evaluators.view_loader import ViewBatch
+from lightly_memloc.layers import CapturedLayer, captured
 from lightly_memloc.metrics import AlignmentDistance
 from lightly_memloc.results import LayerMemResult
+
+
+class LayerMemEvaluator(Evaluator[LayerMemResult]):
+    """Measure SSLMem of each image and LayerMem of each layer [0, 1].
+
+    See :func:`lightly_memloc.measure_layer_mem`, which runs it, for what is measured
+    and for the arguments.
+
+    - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
+    - [1]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
+    """
+
+    title: ClassVar[str] = "Measuring LayerMem"
+    read: ClassVar[Literal["state", "units"]] = "state"
+
+    def __init__(
+        self,
+        f: nn.Module,
+        g: nn.Module | None,
+        dataset: Any,
+        split: MemorizationSplit,
+        transform: Callable[[Any], Any],
+        layers: str | Sequence[str] = "auto",
+        n_views: int = 10,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+        *,
+        pairs: Literal["all", "anchor"] = "all",
+        anchor_transform: Callable[[Any], Any] | None = None,
+        normalize: bool = True,
+        normalization: Literal["relative", "raw", "range"] = "relative",
+        top_k: int = 50,
+        n_resamples: int = 2000,
+        skip_unreadable: bool = False,
+        state_file: str | PathLike[str] | None = None,
+    ) -> None:
+        roles = _measured_roles(split, dataset, has_reference=g is not None)
+        if (pairs == "anchor") != (anchor_transform is not None):
+            raise MemorizationError(
+                "pairs='anchor' and anchor_transform go together: the transform makes "
+                "the image without augmentation that each view is compared with."
+            )
+        if g is not None:
+            refuse_different_architectures(f, g)
+        super().__init__(
+            {"f": f} if g is None else {"f": f, "g": g},
+            MultiViewDataset(dataset, transform, n_views, seed, anchor_transform),
+            roles["index"].to_numpy(),
+            layers,
+            batch_size,
+            num_workers,
+            skip_unreadable,
+            state_file,
+        )
+        self.roles = roles
+        self.pairs = pairs
+        self.normalize = normalize
+        self.normalization = normalization
+        self.top_k = top_k
+        self.n_resamples = n_resamples
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies the measurement, besides encoders, images and views."""
+        distance = {"pairs": self.pairs, "normalize": self.normalize}
+        return super().settings() | distance
+
+    def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
+        """Make the metrics that accumulate: one for each encoder and layer."""
+        return {
+            name: nn.ModuleList(
+                AlignmentDistance(self.normalize, self.pairs) for _ in self.layers
+            )
+            for name in self.encoders
+        }
+
+    def measure(self, batch: ViewBatch, images: Tensor) -> None:
+        """Take a batch of images into the metrics."""
+        for name, encoder in self.encoders.items():
+            metrics = dict(zip(self.layers, self.metrics[name], strict=True))
+
+            def receive(
+                layer: CapturedLayer,
+                output: Tensor,
+                metrics: dict[CapturedLayer, Any] = metrics,
+            ) -> None:
+                views = output.reshape(len(batch.indices), -1, *output.shape[1:])
+                metrics[layer].update(views.flatten(2), batch.indices)
+
+            with captured(encoder, self.layers, receive):
+                encoder(images)
+
+    def compute(self) -> LayerMemResult:
+        """Return the result over the images of all processes."""
+        values = {
+            name: [metric.compute() for metric in self.metrics[name]]
+            for name in self.encoders
+        }
+        measured = values["f"][0].image.cpu().numpy()
+        distances = {
+            name: torch.stack([v.distance for v in of_encoder], dim=1).cpu().numpy()
+            for name, of_encoder in values.items()
+        }
+        images = self.roles.set_index("index").loc[measured].reset_index()
+        images.insert(1, "filename", self.filenames(measured))
+        return LayerMemResult.from_distances(
+            [(layer.name, layer.kind) for layer in self.layers],
+            images,
+            distances["f"],
+            distances.get("g"),
+            {
+                "n_views": self.views.n_views,
+                "seed": self.views.seed,
+                "pairs": self.pairs,
+                "normalize": self.normalize,
+                "normalization": self.normalization,
+                "top_k": self.top_k,
+                "reference": "g" in self.encoders,
+                "skipped": self.all_skipped(),
+            },
+            self.n_resamples,
+        )
 
 
 def measure_layer_mem(
@@ -38,6 +162,7 @@ def measure_layer_mem(
     top_k: int = 50,
     n_resamples: int = 2000,
     skip_unreadable: bool = False,
+    state_file: str | PathLike[str] | None = None,
 ) -> LayerMemResult:
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
@@ -73,6 +198,9 @@ def measure_layer_mem(
             half of the candidates.
         n_resamples: Bootstrap resamples and permutations.
         skip_unreadable: Whether unreadable images are left out instead of refused.
+        state_file: Where the state is kept as the measurement goes on, and removed
+            when it is complete. If it is there already, left by the same measurement
+            when it was interrupted, that is resumed, with the same result.
 
     Returns:
         The result; ``to_pandas()`` has a row a layer, ``samples_to_pandas()`` one an
@@ -80,77 +208,32 @@ def measure_layer_mem(
 
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
-            fit, a layer is not found or does not run, or activations are not finite.
+            fit, a layer is not found or does not run, activations are not finite, or
+            the state file is that of another measurement.
         UnreadableImageError: If an image cannot be read.
     """
-    indices = _measured_roles(split, dataset, has_reference=g is not None)
-    if (pairs == "anchor") != (anchor_transform is not None):
-        raise MemorizationError(
-            "pairs='anchor' and anchor_transform go together: the transform makes the "
-            "image without augmentation that each view is compared with."
-        )
-    encoders = {"f": f} if g is None else {"f": f, "g": g}
-    if g is not None:
-        refuse_different_architectures(f, g)
-    views = MultiViewDataset(dataset, transform, n_views, seed, anchor_transform)
-    loader = ViewLoader(
-        views,
-        indices["index"].to_numpy(),
-        batch_size,
-        num_workers,
-        skip_unreadable,
-        "Measuring LayerMem",
-    )
-    on = resolve_device(device, f)
-    metrics: dict[str, dict[str, AlignmentDistance]] = {}
-    traced: list[CapturedLayer] = []
-    with leave_no_trace(list(encoders.values()), on):
-        for batch in loader:
-            images = batch.flat.to(on)
-            if not metrics:
-                traced = trace_layers(f, layers, "state", images[:2])
-                metrics = {
-                    name: {
-                        layer.name: AlignmentDistance(normalize, pairs).to(
-                            state_device(on)
-                        )
-                        for layer in traced
-                    }
-                    for name in encoders
-                }
-            for name, encoder in encoders.items():
-                receive = _receiver(metrics[name], batch.views.shape[:2], batch.index)
-                with captured(encoder, traced, receive):
-                    encoder(images)
-    values = {
-        name: [metrics[name][layer.name].compute() for layer in traced]
-        for name in encoders
-    }
-    measured = values["f"][0].image.reshape(-1).cpu().numpy()
-    distances = {
-        name: torch.stack([v.distance.reshape(-1) for v in of_encoder], dim=1)
-        .cpu()
-        .numpy()
-        for name, of_encoder in values.items()
-    }
-    images_table = indices.set_index("index").loc[measured].reset_index()
-    images_table.insert(1, "filename", loader.filenames(measured))
-    return LayerMemResult.from_distances(
-        [(layer.name, layer.kind) for layer in traced],
-        images_table,
-        distances["f"],
-        distances.get("g"),
-        {
-            "n_views": n_views,
-            "seed": seed,
-            "pairs": pairs,
-            "normalize": normalize,
-            "normalization": normalization,
-            "top_k": top_k,
-            "reference": g is not None,
-            "skipped": loader.all_skipped(),
-        },
-        n_resamples,
+    return measure(
+        LayerMemEvaluator(
+            f,
+            g,
+            dataset,
+            split,
+            transform,
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            pairs=pairs,
+            anchor_transform=anchor_transform,
+            normalize=normalize,
+            normalization=normalization,
+            top_k=top_k,
+            n_resamples=n_resamples,
+            skip_unreadable=skip_unreadable,
+            state_file=state_file,
+        ),
+        device,
     )
 
 
@@ -180,12 +263,3 @@ def _measured_roles(
         pd.DataFrame({"index": getattr(split, role), "role": role}) for role in roles
     )
     return table.sort_values("index", ignore_index=True)
-
-
-def _receiver(
-    metrics: dict[str, AlignmentDistance], shape: torch.Size, index: Tensor
-) -> Callable[[CapturedLayer, Tensor], None]:
-    def receive(layer: CapturedLayer, output: Tensor) -> None:
-        metrics[layer.name].update(output.reshape(*shape, -1), index)
-
-    return receive

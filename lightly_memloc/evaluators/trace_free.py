@@ -1,21 +1,23 @@
 """Measuring without a trace: encoders and generators end as they began."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from lightly_memloc.data import generators_restored
 
 
 @contextmanager
-def leave_no_trace(models: list[nn.Module], device: torch.device) -> Iterator[None]:
+def leave_no_trace(models: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
     """Put encoders into evaluation mode on a device, and everything back afterwards.
 
     Restored are each module's mode, the buffers, the device of parameters and buffers,
-    and the states of torch's, numpy's and random's generators. No gradients are
-    recorded meanwhile.
+    and the states of torch's, numpy's and random's generators.
 
     Args:
         models: The encoders.
@@ -27,8 +29,37 @@ def leave_no_trace(models: list[nn.Module], device: torch.device) -> Iterator[No
         restore.enter_context(generators_restored())
         for model in models:
             restore.enter_context(_evaluated(model, device))
-        restore.enter_context(torch.inference_mode())
         yield
+
+
+class TraceFree(Callback):
+    """Leave no trace of a measurement that a Trainer runs, even if it fails."""
+
+    def __init__(self) -> None:
+        self._restore = ExitStack()
+
+    def on_validation_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Begin."""
+        encoders: Any = pl_module.encoders
+        trace_free = leave_no_trace(encoders.values(), pl_module.device)
+        self._restore.enter_context(trace_free)
+
+    def on_validation_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Put everything back."""
+        self._restore.close()
+
+    def on_exception(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Put everything back."""
+        self._restore.close()
 
 
 @contextmanager

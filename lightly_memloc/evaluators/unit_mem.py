@@ -1,24 +1,171 @@
 """Measuring UnitMem: which units are tied to single images, and to which."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from os import PathLike
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
+from torchmetrics import Metric
 
-from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.device import resolve_device, state_device
-from lightly_memloc.evaluators.unit_activations import UnitActivations
+from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
 from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
-from lightly_memloc.evaluators.view_loader import ViewBatch, ViewLoader
+from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional import Estimate
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
 from lightly_memloc.metrics import MemberShare, UnitMem
 from lightly_memloc.results import UnitMemResult
+
+
+class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
+    """Measure UnitMem of every unit of every layer in one pass [0].
+
+    See :func:`lightly_memloc.measure_unit_mem`, which runs it, for what is measured and
+    for the arguments.
+
+    - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
+
+    Examples:
+        >>> import torchvision
+        >>> from pytorch_lightning import Trainer
+        >>> from lightly.transforms import SimCLRTransform
+        >>> from lightly_memloc import UnitMemEvaluator
+        >>> from lightly_memloc.data import Digits
+        >>> evaluator = UnitMemEvaluator(
+        ...     torchvision.models.resnet18(),
+        ...     Digits(),
+        ...     SimCLRTransform(input_size=32),
+        ...     indices=range(4),
+        ...     holdout=range(4, 8),
+        ...     n_views=2,
+        ... )
+        >>> trainer = Trainer(
+        ...     accelerator="cpu", logger=False, enable_progress_bar=False
+        ... )
+        >>> metrics = trainer.validate(evaluator, verbose=False)
+        >>> len(evaluator.result.to_pandas())
+        3904
+    """
+
+    title: ClassVar[str] = "Measuring UnitMem"
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        indices: ArrayLike | None = None,
+        holdout: ArrayLike | None = None,
+        layers: str | Sequence[str] = "auto",
+        n_views: int = 10,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+        rest: Rest = "mean",
+        rectify: Rectify = "auto",
+        *,
+        skip_unreadable: bool = False,
+        state_file: str | PathLike[str] | None = None,
+    ) -> None:
+        self.members = _index_set(
+            np.arange(len(dataset)) if indices is None else indices
+        )
+        outside = _index_set([] if holdout is None else holdout)
+        _refuse_unfit(self.members, outside, indices_given=indices is not None)
+        rng = np.random.default_rng(seed)
+        n_mix = min(len(self.members), len(outside))
+        self.mix = (
+            rng.permutation(self.members)[:n_mix],
+            rng.permutation(outside)[:n_mix],
+        )
+        super().__init__(
+            model,
+            dataset,
+            transform,
+            np.sort(np.concatenate([self.members, self.mix[1]])),
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            rectify,
+            skip_unreadable,
+            state_file,
+        )
+        self.rest = rest
+
+    def settings(self) -> dict[str, Any]:
+        """What identifies the measurement, besides encoders, images and views."""
+        mix = [side.tolist() for side in self.mix]
+        return super().settings() | {"rest": self.rest, "mix": mix}
+
+    def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
+        """Make the metrics that accumulate, once the layers are known."""
+        sizes = [layer.num_units for layer in self.layers]
+        metrics: dict[str, Metric | nn.ModuleList] = {
+            "unit_mem": UnitMem(sum(sizes), self.rest)
+        }
+        if len(self.mix[0]):
+            metrics["member_share"] = MemberShare(
+                sizes, *self.mix, seed=self.views.seed
+            )
+        return metrics
+
+    def take(self, mu: Tensor, batch: ViewBatch) -> None:
+        """Take activations into the metrics."""
+        members = torch.from_numpy(self.members).to(batch.indices.device)
+        chosen = torch.isin(batch.indices, members)
+        self.metrics["unit_mem"].update(mu[chosen], batch.indices[chosen])
+        if "member_share" in self.metrics:
+            self.metrics["member_share"].update(mu, batch.indices)
+
+    def compute(self) -> UnitMemResult:
+        """Return the result over the images of all processes."""
+        values = self.metrics["unit_mem"].compute()
+        units = unit_table(
+            self.layers,
+            unit_mem=values.unit_mem,
+            mu_max=values.mu_max,
+            mu_rest=values.mu_rest,
+            index=values.winner,
+            dead=values.dead,
+        )
+        units.insert(6, "filename", self.filenames(units["index"].tolist()))
+        columns = {
+            name + suffix: field
+            for name, estimate in self._against_holdout().items()
+            for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
+        }
+        by_layer = layer_table(
+            self.layers, units, "unit_mem", **columns, rectified=self.rectified()
+        )
+        n_mix = len(self.mix[0])
+        return UnitMemResult(
+            {
+                "n_views": self.views.n_views,
+                "seed": self.views.seed,
+                "rest": self.rest,
+                "rectify": self.rectify,
+                "images": len(self.members),
+                "mix": {"members": n_mix, "holdout": n_mix},
+                "skipped": self.all_skipped(),
+            },
+            {"layers": by_layer, "units": units},
+        )
+
+    def _against_holdout(self) -> dict[str, Estimate]:
+        if "member_share" in self.metrics:
+            estimates: dict[str, Estimate] = (
+                self.metrics["member_share"].compute()._asdict()
+            )
+            return estimates
+        unknown = np.full(len(self.layers), np.nan)
+        return dict.fromkeys(("member_share", "gap"), Estimate(*4 * [unknown]))
 
 
 def measure_unit_mem(
@@ -37,6 +184,7 @@ def measure_unit_mem(
     rectify: Rectify = "auto",
     *,
     skip_unreadable: bool = False,
+    state_file: str | PathLike[str] | None = None,
 ) -> UnitMemResult:
     """Measure UnitMem of every unit of every layer in one pass [0].
 
@@ -66,6 +214,9 @@ def measure_unit_mem(
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
             absolute values, ``"none"`` leaves them, and UnitMem unbounded.
         skip_unreadable: Whether unreadable images are left out instead of refused.
+        state_file: Where the state is kept as the measurement goes on, and removed
+            when it is complete. If it is there already, left by the same measurement
+            when it was interrupted, that is resumed, with the same result.
 
     Returns:
         The result; ``to_pandas()`` has a row a unit, ``layers_to_pandas()`` one a
@@ -73,80 +224,28 @@ def measure_unit_mem(
 
     Raises:
         MemorizationError: If an image is member and holdout at once, there are fewer
-            than two images, a layer is not found or does not run, or activations are
-            not finite.
+            than two images, a layer is not found or does not run, activations are not
+            finite, or the state file is that of another measurement.
         UnreadableImageError: If an image cannot be read.
     """
-    members = _index_set(np.arange(len(dataset)) if indices is None else indices)
-    outside = _index_set([] if holdout is None else holdout)
-    _refuse_unfit(members, outside, indices_given=indices is not None)
-    rng = np.random.default_rng(seed)
-    n_mix = min(len(members), len(outside))
-    mix = rng.permutation(members)[:n_mix], rng.permutation(outside)[:n_mix]
-    loader = ViewLoader(
-        MultiViewDataset(dataset, transform, n_views, seed),
-        np.sort(np.concatenate([members, mix[1]])),
-        batch_size,
-        num_workers,
-        skip_unreadable,
-        "Measuring UnitMem",
-    )
-    on = resolve_device(device, model)
-    activations = UnitActivations(model, loader, layers, rectify, on)
-    is_member = torch.from_numpy(members)
-    unit_mem: UnitMem | None = None
-    member_share: MemberShare | None = None
-
-    def receive(mu: Tensor, batch: ViewBatch) -> None:
-        nonlocal unit_mem, member_share
-        if unit_mem is None:
-            sizes = [layer.num_units for layer in activations.layers]
-            unit_mem = UnitMem(sum(sizes), rest).to(state_device(on))
-            if n_mix:
-                member_share = MemberShare(sizes, *mix, seed=seed)
-                member_share.to(state_device(on))
-        chosen = torch.isin(batch.index, is_member)
-        unit_mem.update(mu[chosen.to(on)], batch.index[chosen])
-        if member_share is not None:
-            member_share.update(mu, batch.index)
-
-    activations.stream(receive)
-    assert unit_mem is not None
-    values = unit_mem.compute()
-    units = unit_table(
-        activations.layers,
-        unit_mem=values.unit_mem,
-        mu_max=values.mu_max,
-        mu_rest=values.mu_rest,
-        index=values.winner,
-        dead=values.dead,
-    )
-    units.insert(6, "filename", loader.filenames(units["index"]))
-    columns: dict[str, Any] = {}
-    for name, estimate in _against_holdout(member_share, len(activations.layers)):
-        columns |= {
-            name + suffix: field
-            for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
-        }
-    by_layer = layer_table(
-        activations.layers,
-        units,
-        "unit_mem",
-        **columns,
-        rectified=activations.rectified(),
-    )
-    settings = {
-        "n_views": n_views,
-        "seed": seed,
-        "rest": rest,
-        "rectify": rectify,
-        "images": len(members),
-        "mix": {"members": n_mix, "holdout": n_mix},
-        "skipped": loader.all_skipped(),
-    }
-    return UnitMemResult(
-        settings,
-        {"layers": by_layer, "units": units},
+    return measure(
+        UnitMemEvaluator(
+            model,
+            dataset,
+            transform,
+            indices,
+            holdout,
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            rest,
+            rectify,
+            skip_unreadable=skip_unreadable,
+            state_file=state_file,
+        ),
+        device,
     )
 
 
@@ -169,13 +268,3 @@ def _refuse_unfit(
             "holdout at once; the holdout must be images that the encoder never saw."
             + advice
         )
-
-
-def _against_holdout(
-    metric: MemberShare | None, n_layers: int
-) -> list[tuple[str, Estimate]]:
-    if metric is None:
-        unknown = Estimate(*(np.full(n_layers, np.nan) for _ in Estimate._fields))
-        return [("member_share", unknown), ("gap", unknown)]
-    values = metric.compute()
-    return [("member_share", values.member_share), ("gap", values.gap)]

@@ -25,3 +25,7 @@ class ClassMemResult(Result):
         ClassMem over live units, and ``rectified``.
         """
         return self.tables["layers"].copy()
+
+    def scalars(self) -> dict[str, float]:
+        """Return ``class_mem/<layer>``: the mean over live units."""
+        return self._by_layer("class_mem", "mean")

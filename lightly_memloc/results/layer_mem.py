@@ -125,6 +125,19 @@ class LayerMemResult(Result):
         """
         return self.tables["control"].copy()
 
+    def scalars(self) -> dict[str, float]:
+        """Return an entry a layer of each estimate that there is.
+
+        They are ``layer_mem/<layer>``, ``calibrated/<layer>``, ``symmetric/<layer>``
+        and ``alignment_gap/<layer>``.
+        """
+        metrics = ("layer_mem", "calibrated", "symmetric", "alignment_gap")
+        return {
+            name: value
+            for metric in metrics
+            for name, value in self._by_layer(metric, metric).items()
+        }
+
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k candidates with the highest SSLMem in the last layer.
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,7 +17,7 @@ _FILE = "result.json"
 
 
 @dataclass(frozen=True, eq=False)
-class Result:
+class Result(ABC):
     """A measurement's result.
 
     Attributes:
@@ -33,6 +34,10 @@ class Result:
     def __init_subclass__(cls) -> None:
         Result.kinds[cls.kind] = cls
 
+    @abstractmethod
+    def scalars(self) -> dict[str, float]:
+        """Return numbers to log, named ``metric/layer``; NaN ones are left out."""
+
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""
         return {
@@ -43,6 +48,12 @@ class Result:
                 for name, table in self.tables.items()
             },
         }
+
+    def _by_layer(self, metric: str, column: str) -> dict[str, float]:
+        """Scalars of a column of the table of layers."""
+        table = self.tables["layers"]
+        values = table.set_index("layer")[column].dropna()
+        return {f"{metric}/{layer}": float(value) for layer, value in values.items()}
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the result to a folder: ``result.json``, and each table as CSV."""

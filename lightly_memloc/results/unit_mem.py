@@ -32,3 +32,11 @@ class UnitMemResult(Result):
         whether the layer gave negative outputs, which were rectified.
         """
         return self.tables["layers"].copy()
+
+    def scalars(self) -> dict[str, float]:
+        """Return ``unit_mem/<layer>``, ``member_share/<layer>``, ``gap/<layer>``."""
+        return (
+            self._by_layer("unit_mem", "mean")
+            | self._by_layer("member_share", "member_share")
+            | self._by_layer("gap", "gap")
+        )

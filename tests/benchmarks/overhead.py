@@ -33,7 +33,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 import lightly_memloc as memloc
-from lightly_memloc.evaluators.view_loader import ViewLoader
+from lightly_memloc.evaluators.view_loader import view_loader
 
 VIEWS, BATCH_SIZE = 10, 64
 ENCODERS: dict[str, tuple[int, Callable[[], nn.Module]]] = {
@@ -100,9 +100,9 @@ class Study:
         views = memloc.MultiViewDataset(self.dataset, self.transform, VIEWS)
         indices = np.arange(len(self.dataset))
         with torch.inference_mode():
-            for batch in ViewLoader(views, indices, BATCH_SIZE, 0, False, "Bare loop"):
+            for batch in view_loader(views, indices, BATCH_SIZE, num_workers=0):
                 for encoder in encoders:
-                    encoder(batch.flat)
+                    encoder(batch.views.flatten(0, 1))
 
 
 def seconds(run: Callable[[], None]) -> float:
