@@ -116,7 +116,7 @@ def _fingerprint(evaluator: "Evaluator[Any]") -> dict[str, Any]:
     return {
         "settings": repr(evaluator.settings()),
         "batch_size": evaluator.batch_size,
-        "images": _digest([torch.as_tensor(indices)]),
+        "images": _digest([torch.tensor(indices)]),
         "views": _digest(first_views),
         "weights": _digest(weights),
     }

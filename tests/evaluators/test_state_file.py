@@ -1,0 +1,182 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from PIL import UnidentifiedImageError
+from torch.utils.data import Dataset
+
+import lightly_memloc as memloc
+from lightly_memloc.data import Digits
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import state_file as state_files
+
+UNREADABLE = 3
+
+
+class Mortal(Dataset):
+    """Digits; the process is killed when a chosen image is read."""
+
+    def __init__(self, killer=None):
+        self.digits = Digits()
+        self.targets = self.digits.targets
+        self.killer = killer
+        self.read = []
+
+    def __len__(self):
+        return len(self.digits)
+
+    def __getitem__(self, index):
+        if index == self.killer:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if index == UNREADABLE:
+            raise UnidentifiedImageError("broken")
+        self.read.append(index)
+        return self.digits[index]
+
+
+def measure(name, encoders, split, transform, dataset, state_file=None, n_views=2):
+    f, g = encoders
+    options = {
+        "n_views": n_views,
+        "batch_size": 2,
+        "skip_unreadable": True,
+        "state_file": state_file,
+    }
+    members, holdout = split.candidate, split.external
+    if name == "layer_mem":
+        return memloc.measure_layer_mem(f, g, dataset, split, transform, **options)
+    if name == "class_mem":
+        return memloc.measure_class_mem(f, dataset, transform, members, **options)
+    rest = "median" if name == "median" else "mean"
+    return memloc.measure_unit_mem(
+        f, dataset, transform, members, holdout, rest=rest, **options
+    )
+
+
+def assert_identical(result, expected):
+    assert result.settings == expected.settings
+    for name, table in result.tables.items():
+        pd.testing.assert_frame_equal(table, expected.tables[name], check_exact=True)
+
+
+def killed(tmp_path, name, encoders, split, transform, killer):
+    """Measure in a process that is killed at an image."""
+    task = tmp_path / "task.pt"
+    torch.save((name, encoders, split, transform, killer, tmp_path / "state"), task)
+    process = subprocess.run(
+        [sys.executable, "-m", "tests.evaluators.test_state_file", str(task)],
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
+    assert process.returncode == -signal.SIGKILL
+
+
+@pytest.fixture
+def split(digits):
+    indices = list(range(24))
+    return memloc.MemorizationSplit.random(
+        len(digits), 9, 7, 8, exclude=range(24, len(digits)), seed=len(indices)
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("unit_mem", 0), ("unit_mem", 1), ("unit_mem", 2)]
+    + [("layer_mem", 0), ("layer_mem", 1), ("layer_mem", 2)]
+    + [("median", 0), ("class_mem", 0)],
+)
+def test_killed_and_resumed(tmp_path, encoders, split, transform, name, seed):
+    whole = Mortal()
+    expected = measure(name, encoders, split, transform, whole)
+    # Not the first two batches, before which nothing is kept.
+    killer = random.Random(f"{name} {seed}").choice(whole.read[5:])
+    killed(tmp_path, name, encoders, split, transform, killer)
+
+    state = tmp_path / "state"
+    assert state.exists()
+    rest = Mortal()
+    resumed = measure(name, encoders, split, transform, rest, state)
+    assert_identical(resumed, expected)
+    assert killer in rest.read
+    assert len(set(rest.read)) < len(set(whole.read))
+    assert list(tmp_path.iterdir()) == [tmp_path / "task.pt"]
+
+
+@pytest.fixture
+def interrupted(tmp_path, encoders, split, transform):
+    """The state file of an interrupted measurement."""
+
+    class Broken(Mortal):
+        def __getitem__(self, index):
+            if len(self.read) > 9:
+                raise KeyboardInterrupt
+            return super().__getitem__(index)
+
+    state = tmp_path / "runs" / "state"
+    with pytest.raises(KeyboardInterrupt):
+        measure("unit_mem", encoders, split, transform, Broken(), state)
+    return state
+
+
+def test_another_measurement_is_refused(interrupted, encoders, split, transform):
+    f, g = encoders
+    kept = interrupted.read_bytes()
+    for differs, arguments in (
+        ("settings", ("median", (f, g), split, transform, Digits())),
+        ("weights", ("unit_mem", (g, f), split, transform, Digits())),
+        ("views", ("unit_mem", (f, g), split, transform, Digits(), 3)),
+    ):
+        name, pair, roles, view, dataset, *n_views = arguments
+        with pytest.raises(MemorizationError, match=f"it differs in {differs}"):
+            measure(name, pair, roles, view, dataset, interrupted, *n_views)
+    other = replace(split, candidate=split.candidate[1:])
+    with pytest.raises(MemorizationError, match="it differs in (settings|images)"):
+        measure("unit_mem", (f, g), other, transform, Digits(), interrupted)
+    assert interrupted.read_bytes() == kept
+
+
+def test_no_state_file(tmp_path, encoders, split, transform):
+    path = tmp_path / "notes.txt"
+    path.write_text("not a state")
+    with pytest.raises(MemorizationError, match="is not the state of a measurement"):
+        measure("unit_mem", encoders, split, transform, Digits(), path)
+    assert path.read_text() == "not a state"
+
+
+def test_writes_rest_in_proportion_to_what_they_take(tmp_path, monkeypatch):
+    clock = iter([0.0, 2.0, 2.0, 41.9, 42.0, 43.0])
+    monkeypatch.setattr(state_files.time, "monotonic", lambda: next(clock))
+    state, written = state_files.StateFile(tmp_path / "state"), []
+    for batch in range(1, 5):
+        state.keep(batch, lambda batch=batch: written.append(batch) or {})
+    assert written == [1, 4]
+
+
+def test_a_write_that_is_cut_off_keeps_the_last_state(
+    interrupted, encoders, split, transform, monkeypatch
+):
+    kept = interrupted.read_bytes()
+
+    def cut_off(state, path):
+        Path(path).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(state_files.torch, "save", cut_off)
+    with pytest.raises(OSError, match="disk full"):
+        measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
+    assert interrupted.read_bytes() == kept
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    name, encoders, split, transform, killer, state = torch.load(
+        sys.argv[1], weights_only=False
+    )
+    measure(name, encoders, split, transform, Mortal(killer), state)
