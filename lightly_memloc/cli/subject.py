@@ -10,10 +10,10 @@ from torch import nn
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import load_encoder
 from lightly_memloc.training import (
     Run,
     TrainingConfig,
-    load_encoder,
     make_transform,
 )
 

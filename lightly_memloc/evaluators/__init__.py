@@ -1,5 +1,6 @@
 """The bridge from encoders and data sets to results."""
 
+from lightly_memloc.evaluators.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
 from lightly_memloc.evaluators.evaluator import Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
@@ -10,7 +11,9 @@ __all__ = [
     "Evaluator",
     "LayerMemEvaluator",
     "UnitMemEvaluator",
+    "load_encoder",
     "measure_class_mem",
     "measure_layer_mem",
     "measure_unit_mem",
+    "save_checkpoint",
 ]

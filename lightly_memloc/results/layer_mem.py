@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.functional import (
@@ -17,6 +18,7 @@ from lightly_memloc.functional import (
     ssl_mem,
     symmetric_layer_mem,
 )
+from lightly_memloc.results.plots import plot_layer_mem
 from lightly_memloc.results.result import Result
 
 Array = NDArray[np.float64]
@@ -137,6 +139,10 @@ class LayerMemResult(Result):
             for metric in metrics
             for name, value in self._by_layer(metric, metric).items()
         }
+
+    def figures(self) -> dict[str, Figure]:
+        """Return ``layer_mem``: the estimates along depth."""
+        return {"layer_mem": plot_layer_mem(self.tables["layers"])}
 
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k candidates with the highest SSLMem in the last layer.

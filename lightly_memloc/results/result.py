@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 
@@ -37,6 +38,10 @@ class Result(ABC):
     @abstractmethod
     def scalars(self) -> dict[str, float]:
         """Return numbers to log, named ``metric/layer``; NaN ones are left out."""
+
+    def figures(self) -> dict[str, Figure]:
+        """Return the result's figures by name."""
+        return {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""

@@ -1,7 +1,9 @@
 """The result of measuring UnitMem."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from lightly_memloc.results.plots import plot_member_share, plot_unit_mem
 from lightly_memloc.results.result import Result
 
 
@@ -40,3 +42,10 @@ class UnitMemResult(Result):
             | self._by_layer("member_share", "member_share")
             | self._by_layer("gap", "gap")
         )
+
+    def figures(self) -> dict[str, Figure]:
+        """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
+        figures = {"unit_mem": plot_unit_mem(self.tables["units"])}
+        if self.has_holdout:
+            figures["member_share"] = plot_member_share(self.tables["layers"])
+        return figures

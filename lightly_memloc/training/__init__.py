@@ -1,7 +1,6 @@
-"""Training: methods, backbones, pairs of encoders, checkpoints and run folders."""
+"""Training: methods, backbones, pairs of encoders and run folders."""
 
 from lightly_memloc.training.backbones import BACKBONES, ResNet9, make_backbone
-from lightly_memloc.training.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.methods import Method, SimCLR, method_class
 from lightly_memloc.training.pair import TrainedEncoder, make_transform, train_pair
@@ -15,10 +14,8 @@ __all__ = [
     "SimCLR",
     "TrainedEncoder",
     "TrainingConfig",
-    "load_encoder",
     "make_backbone",
     "make_transform",
     "method_class",
-    "save_checkpoint",
     "train_pair",
 ]

@@ -10,8 +10,8 @@ from torch import nn
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import load_encoder, save_checkpoint
 from lightly_memloc.training.backbones import make_backbone
-from lightly_memloc.training.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.pair import make_transform, train_pair
 

@@ -88,9 +88,12 @@ def split(digits):
 
 @pytest.mark.parametrize(
     ("name", "seed"),
-    [("unit_mem", 0), ("unit_mem", 1), ("unit_mem", 2)]
-    + [("layer_mem", 0), ("layer_mem", 1), ("layer_mem", 2)]
-    + [("median", 0), ("class_mem", 0)],
+    [
+        *[("unit_mem", seed) for seed in range(3)],
+        *[("layer_mem", seed) for seed in range(3)],
+        ("median", 0),
+        ("class_mem", 0),
+    ],
 )
 def test_killed_and_resumed(tmp_path, encoders, split, transform, name, seed):
     whole = Mortal()
@@ -137,7 +140,7 @@ def test_another_measurement_is_refused(interrupted, encoders, split, transform)
         with pytest.raises(MemorizationError, match=f"it differs in {differs}"):
             measure(name, pair, roles, view, dataset, interrupted, *n_views)
     other = replace(split, candidate=split.candidate[1:])
-    with pytest.raises(MemorizationError, match="it differs in (settings|images)"):
+    with pytest.raises(MemorizationError, match=r"it differs in (settings|images)"):
         measure("unit_mem", (f, g), other, transform, Digits(), interrupted)
     assert interrupted.read_bytes() == kept
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.training import ResNet9, load_encoder, save_checkpoint
+from lightly_memloc.evaluators import load_encoder, save_checkpoint
+from lightly_memloc.training import ResNet9
 
 
 class Whole(nn.Module):
@@ -61,6 +62,16 @@ class Malicious:
 
     def __reduce__(self):
         return os.mkdir, (self.path,)
+
+
+def test_the_encoder_under_another_name(tmp_path):
+    whole = nn.ModuleDict({"student_backbone": ResNet9(4), "backbone": ResNet9(4)})
+    save_checkpoint(whole, tmp_path / "weights.pt")
+    for name, encoder in whole.items():
+        loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", f"{name}.")
+        assert_same_weights(loaded, encoder)
+    with pytest.raises(MemorizationError, match=r"no weights under teacher\."):
+        load_encoder(ResNet9(4), tmp_path / "weights.pt", "teacher.")
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path):

@@ -1,25 +1,21 @@
-"""Results as figures."""
-
-from pathlib import Path
+"""Tables of results as figures."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-
-from lightly_memloc.results import LayerMemResult, Result, UnitMemResult
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
 
 
-def plot_layer_mem(result: LayerMemResult) -> Figure:
+def plot_layer_mem(layers: pd.DataFrame) -> Figure:
     """Plot LayerMem along depth: published, calibrated and symmetric.
 
     Args:
-        result: The measurement. The alignment gap is plotted if it has no reference
+        layers: A row a layer. The alignment gap is plotted if there is no reference
             encoder.
     """
-    layers = result.to_pandas()
     figure, axes = _figure(len(layers))
     series = [
         ("layer_mem", "published", _GREY, "o", "--"),
@@ -54,18 +50,17 @@ def plot_layer_mem(result: LayerMemResult) -> Figure:
     return figure
 
 
-def plot_unit_mem(result: UnitMemResult) -> Figure:
+def plot_unit_mem(units: pd.DataFrame) -> Figure:
     """Plot the distribution of UnitMem over the live units of each layer.
 
     Args:
-        result: The measurement.
+        units: A row a unit.
     """
-    layers = result.layers_to_pandas()
-    units = result.to_pandas()
+    layers = units["layer"].unique().tolist()
     figure, axes = _figure(len(layers))
     values = [
         units[(units["layer"] == layer) & ~units["dead"]]["unit_mem"].to_numpy()
-        for layer in layers["layer"]
+        for layer in layers
     ]
     boxes = axes.boxplot(
         values,
@@ -77,20 +72,19 @@ def plot_unit_mem(result: UnitMemResult) -> Figure:
     )
     for box in boxes["boxes"]:
         box.set(facecolor=_BLUE, alpha=0.5)
-    _label_layers(axes, layers["layer"].tolist())
+    _label_layers(axes, layers)
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
     axes.set_ylabel("UnitMem")
     axes.set_title("Selectivity of units for single images")
     return figure
 
 
-def plot_member_share(result: UnitMemResult) -> Figure:
+def plot_member_share(layers: pd.DataFrame) -> Figure:
     """Plot the share of units of each layer whose winning image is a member.
 
     Args:
-        result: A measurement with a holdout.
+        layers: A row a layer, measured with a holdout.
     """
-    layers = result.layers_to_pandas()
     figure, axes = _figure(len(layers))
     position = np.arange(len(layers))
     share = layers["member_share"].to_numpy(dtype=float)
@@ -113,25 +107,6 @@ def plot_member_share(result: UnitMemResult) -> Figure:
     axes.set_title("Do units prefer training images? (95% intervals)")
     axes.legend(frameon=False)
     return figure
-
-
-def save_with_figures(result: Result, folder: Path) -> None:
-    """Save a result to a folder, with its figures as PNG files.
-
-    Args:
-        result: A result of any kind.
-        folder: The folder, made if need be.
-    """
-    result.save(folder)
-    figures: dict[str, Figure] = {}
-    if isinstance(result, LayerMemResult):
-        figures["layer_mem"] = plot_layer_mem(result)
-    if isinstance(result, UnitMemResult):
-        figures["unit_mem"] = plot_unit_mem(result)
-        if result.has_holdout:
-            figures["member_share"] = plot_member_share(result)
-    for name, figure in figures.items():
-        figure.savefig(folder / f"{name}.png", dpi=150)
 
 
 def _figure(n_layers: int) -> tuple[Figure, Axes]:

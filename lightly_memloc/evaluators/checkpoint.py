@@ -10,8 +10,6 @@ from torch import Tensor, nn
 
 from lightly_memloc.errors import MemorizationError
 
-_BACKBONE = "backbone."
-
 
 def save_checkpoint(module: nn.Module, path: str | PathLike[str]) -> None:
     """Write a module's weights as ``{"state_dict": ...}``."""
@@ -21,15 +19,19 @@ def save_checkpoint(module: nn.Module, path: str | PathLike[str]) -> None:
     torch.save({"state_dict": weights}, path)
 
 
-def load_encoder(encoder: nn.Module, path: str | PathLike[str]) -> nn.Module:
+def load_encoder(
+    encoder: nn.Module, path: str | PathLike[str], prefix: str | None = None
+) -> nn.Module:
     """Load weights into an encoder.
 
-    Understood are plain state dicts, ``{"state_dict": ...}``, and those of a module
-    that holds the encoder as its ``backbone``.
+    Understood are plain state dicts and ``{"state_dict": ...}``, as Lightning writes
+    them.
 
     Args:
         encoder: The encoder, of the checkpoint's architecture.
         path: The checkpoint.
+        prefix: What the names of the encoder's weights begin with in the checkpoint;
+            by default ``"backbone."`` if any does, and nothing otherwise.
 
     Returns:
         The encoder, with the weights, in evaluation mode.
@@ -39,12 +41,17 @@ def load_encoder(encoder: nn.Module, path: str | PathLike[str]) -> nn.Module:
             shapes do not fit the encoder.
     """
     weights = _read_weights(path)
-    if any(name.startswith(_BACKBONE) for name in weights):
-        weights = {
-            name.removeprefix(_BACKBONE): value
-            for name, value in weights.items()
-            if name.startswith(_BACKBONE)
-        }
+    if prefix is None:
+        prefix = "backbone."
+        if not any(name.startswith(prefix) for name in weights):
+            prefix = ""
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in weights.items()
+        if name.startswith(prefix)
+    }
+    if not weights:
+        raise MemorizationError(f"{path} holds no weights under {prefix}")
     expected = encoder.state_dict()
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]
