@@ -1,15 +1,25 @@
 """The bridge from encoders and data sets to results."""
 
+from lightly_memloc.evaluators.callback import CALLBACKS, MemorizationCallback
 from lightly_memloc.evaluators.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
-from lightly_memloc.evaluators.evaluator import Evaluator
+from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
+from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
+from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
 
 __all__ = [
+    "CALLBACKS",
+    "EVALUATORS",
     "ClassMemEvaluator",
     "Evaluator",
     "LayerMemEvaluator",
+    "MemorizationCallback",
+    "OnlineUnitMem",
+    "OnlineUnitMemCallback",
+    "Study",
     "UnitMemEvaluator",
     "load_encoder",
     "measure_class_mem",

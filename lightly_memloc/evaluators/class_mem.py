@@ -9,10 +9,13 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from lightly_memloc.data import targets_of
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
 from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
 from lightly_memloc.evaluators.view_loader import ViewBatch
@@ -21,6 +24,7 @@ from lightly_memloc.metrics import ClassMem
 from lightly_memloc.results import ClassMemResult
 
 
+@EVALUATORS.register("class_mem")
 class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
     """Measure ClassMem of every unit of every layer in one pass [0].
 
@@ -80,6 +84,17 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         )
         self.n_classes = n_classes
 
+    @classmethod
+    def from_study(cls, study: Study) -> Self:
+        """Make the evaluator of a study of labelled images."""
+        return cls(
+            study.model,
+            study.dataset,
+            study.transform,
+            study.members,
+            **study.options(),
+        )
+
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""
         return super().settings() | {"classes": self.n_classes}
@@ -98,14 +113,13 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         values = self.metrics["class_mem"].compute()
         columns = {"class_mem": values.class_mem, "class": values.target}
         units = unit_table(self.layers, **columns, dead=values.dead)
-        by_layer = layer_table(
-            self.layers, units, "class_mem", rectified=self.rectified()
-        )
+        rectified = self.rectification.rectified(self.layers)
+        by_layer = layer_table(self.layers, units, "class_mem", rectified=rectified)
         return ClassMemResult(
             {
                 "n_views": self.views.n_views,
                 "seed": self.views.seed,
-                "rectify": self.rectify,
+                "rectify": self.rectification.rectify,
                 "images": len(self.indices),
                 "classes": self.n_classes,
                 "skipped": self.all_skipped(),

@@ -11,12 +11,15 @@ from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.device import state_device
 from lightly_memloc.evaluators.ranks import gathered
+from lightly_memloc.evaluators.registry import Registry
 from lightly_memloc.evaluators.state_file import StateFile
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.trace_free import TraceFree
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, trace_layers
@@ -85,6 +88,15 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.first_batch = 0
         self._state_file = StateFile(state_file) if state_file is not None else None
         self._result: R | None = None
+
+    @classmethod
+    @abstractmethod
+    def from_study(cls, study: Study) -> Self:
+        """Make the evaluator of a study.
+
+        Raises:
+            MemorizationError: If the study lacks what it needs.
+        """
 
     @property
     def result(self) -> R:
@@ -204,3 +216,6 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """Keep the state before a batch, so that a readable one comes first again."""
         if self._state_file is not None:
             self._state_file.keep(batch, self.accumulated)
+
+
+EVALUATORS: Registry[type[Evaluator[Any]]] = Registry("memloc.evaluators")

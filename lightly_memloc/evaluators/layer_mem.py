@@ -8,18 +8,21 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from lightly_memloc.data import MemorizationSplit, MultiViewDataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.evaluator import Evaluator
+from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.same_architecture import refuse_different_architectures
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.layers import CapturedLayer, captured
 from lightly_memloc.metrics import AlignmentDistance
 from lightly_memloc.results import LayerMemResult
 
 
+@EVALUATORS.register("layer_mem")
 class LayerMemEvaluator(Evaluator[LayerMemResult]):
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
@@ -79,6 +82,18 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         self.normalization = normalization
         self.top_k = top_k
         self.n_resamples = n_resamples
+
+    @classmethod
+    def from_study(cls, study: Study) -> Self:
+        """Make the evaluator of a study with a split, or with a holdout."""
+        return cls(
+            study.model,
+            study.reference,
+            study.dataset,
+            study.roles(),
+            study.transform,
+            **study.options(),
+        )
 
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""

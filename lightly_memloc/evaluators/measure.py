@@ -1,5 +1,9 @@
 """Measuring in one call: an evaluator run without a Trainer."""
 
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
 import torch
 
 from lightly_memloc.evaluators.device import resolve_device
@@ -8,21 +12,35 @@ from lightly_memloc.evaluators.progress import tracked
 from lightly_memloc.evaluators.trace_free import leave_no_trace
 
 
-def measure(evaluator: Evaluator[R], device: str | torch.device) -> R:
+def measure(
+    evaluator: Evaluator[R],
+    device: str | torch.device,
+    *,
+    max_images: int | None = None,
+    progress: bool = True,
+) -> R:
     """Run an evaluator and return its result.
 
     Args:
         evaluator: The evaluator.
         device: ``"auto"`` or a torch device.
+        max_images: Number of images, evenly chosen, for a trial; all by default.
+        progress: Whether a terminal shows the progress.
 
     Raises:
         MemorizationError: If torch has no such device.
     """
+    if max_images is not None and max_images < len(evaluator.indices):
+        chosen = np.linspace(0, len(evaluator.indices) - 1, max_images).astype(int)
+        evaluator.indices = evaluator.indices[chosen]
     encoders = list(evaluator.encoders.values())
     on = resolve_device(device, encoders[0])
     with leave_no_trace(encoders, on), torch.inference_mode():
         loader = evaluator.val_dataloader()
-        for number, batch in enumerate(tracked(loader, len(loader), evaluator.title)):
+        batches: Iterable[Any] = loader
+        if progress:
+            batches = tracked(loader, len(loader), evaluator.title)
+        for number, batch in enumerate(batches):
             on_device = evaluator.transfer_batch_to_device(batch, on, 0)
             evaluator.validation_step(on_device, number)
         return evaluator.finish()

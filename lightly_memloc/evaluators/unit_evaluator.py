@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.evaluator import Evaluator, R
-from lightly_memloc.evaluators.ranks import gathered
+from lightly_memloc.evaluators.rectification import Rectification
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional import unit_activation
-from lightly_memloc.functional.unit_activation import RECTIFICATIONS, Rectify
+from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured
 from lightly_memloc.metrics.image_metric import refuse_non_finite
 
@@ -58,10 +58,6 @@ class UnitEvaluator(Evaluator[R]):
         skip_unreadable: bool,
         state_file: str | PathLike[str] | None,
     ) -> None:
-        if rectify not in RECTIFICATIONS:
-            raise MemorizationError(
-                f"Expected rectify to be one of {RECTIFICATIONS}, got {rectify!r}."
-            )
         super().__init__(
             {"model": model},
             MultiViewDataset(dataset, transform, n_views, seed),
@@ -72,8 +68,7 @@ class UnitEvaluator(Evaluator[R]):
             skip_unreadable,
             state_file,
         )
-        self.rectify = rectify
-        self._negative: dict[str, bool] = {}
+        self.rectification = Rectification(rectify)
 
     @abstractmethod
     def take(self, mu: Tensor, batch: ViewBatch) -> None:
@@ -87,23 +82,23 @@ class UnitEvaluator(Evaluator[R]):
 
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""
-        return super().settings() | {"rectify": self.rectify}
+        return super().settings() | {"rectify": self.rectification.rectify}
 
     def accumulated(self) -> dict[str, Any]:
         """What has been accumulated so far, in plain types and tensors."""
-        return super().accumulated() | {"negative": self._negative}
+        return super().accumulated() | {"negative": list(self.rectification.negative)}
 
     def restore(self, accumulated: dict[str, Any]) -> None:
         """Take back what :meth:`accumulated` gave."""
         super().restore(accumulated)
-        self._negative = accumulated["negative"]
+        self.rectification.negative = set(accumulated["negative"])
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
         """Take a batch of images into the metrics."""
         mu: dict[str, Tensor] = {}
 
         def reduce(layer: CapturedLayer, output: Tensor) -> None:
-            rectify = self._rectification(layer, output)
+            rectify = self.rectification.of(layer, output)
             by_view = unit_activation(output, layer.channel_dim, rectify)
             by_image = by_view.reshape(len(batch.indices), self.views.n_views, -1).mean(
                 1
@@ -119,18 +114,3 @@ class UnitEvaluator(Evaluator[R]):
                     f"Layer {layer.name} ran on the first batch but not on a later one."
                 )
         self.take(torch.cat([mu[layer.name] for layer in self.layers], dim=1), batch)
-
-    def rectified(self) -> list[bool]:
-        """Whether each layer gave negative outputs that were rectified."""
-        ranks = gathered(self._negative)
-        return [
-            self.rectify != "none"
-            and any(rank.get(layer.name, False) for rank in ranks)
-            for layer in self.layers
-        ]
-
-    def _rectification(self, layer: CapturedLayer, output: Tensor) -> Rectify:
-        """How to rectify; not at all where an output has nothing to rectify."""
-        negative = self._negative.get(layer.name, False) or bool(output.amin() < 0)
-        self._negative[layer.name] = negative
-        return self.rectify if negative else "none"

@@ -9,19 +9,22 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
+from lightly_memloc.evaluators.unit_tables import unit_mem_tables
 from lightly_memloc.evaluators.view_loader import ViewBatch
-from lightly_memloc.functional import Estimate
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
 from lightly_memloc.metrics import MemberShare, UnitMem
 from lightly_memloc.results import UnitMemResult
 
 
+@EVALUATORS.register("unit_mem")
 class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     """Measure UnitMem of every unit of every layer in one pass [0].
 
@@ -99,6 +102,18 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         )
         self.rest = rest
 
+    @classmethod
+    def from_study(cls, study: Study) -> Self:
+        """Make the evaluator of a study; its holdout, if any, gives member share."""
+        return cls(
+            study.model,
+            study.dataset,
+            study.transform,
+            study.members,
+            study.non_members,
+            **study.options(),
+        )
+
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""
         mix = [side.tolist() for side in self.mix]
@@ -127,22 +142,16 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = self.metrics["unit_mem"].compute()
-        units = unit_table(
+        against_holdout = None
+        if "member_share" in self.metrics:
+            against_holdout = self.metrics["member_share"].compute()
+        names = self.filenames(values.winner.tolist())
+        tables = unit_mem_tables(
             self.layers,
-            unit_mem=values.unit_mem,
-            mu_max=values.mu_max,
-            mu_rest=values.mu_rest,
-            index=values.winner,
-            dead=values.dead,
-        )
-        units.insert(6, "filename", self.filenames(units["index"].tolist()))
-        columns = {
-            name + suffix: field
-            for name, estimate in self._against_holdout().items()
-            for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
-        }
-        by_layer = layer_table(
-            self.layers, units, "unit_mem", **columns, rectified=self.rectified()
+            values,
+            list(zip(values.winner.tolist(), names, strict=True)),
+            self.rectification.rectified(self.layers),
+            against_holdout,
         )
         n_mix = len(self.mix[0])
         return UnitMemResult(
@@ -150,22 +159,13 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
                 "n_views": self.views.n_views,
                 "seed": self.views.seed,
                 "rest": self.rest,
-                "rectify": self.rectify,
+                "rectify": self.rectification.rectify,
                 "images": len(self.members),
                 "mix": {"members": n_mix, "holdout": n_mix},
                 "skipped": self.all_skipped(),
             },
-            {"layers": by_layer, "units": units},
+            tables,
         )
-
-    def _against_holdout(self) -> dict[str, Estimate]:
-        if "member_share" in self.metrics:
-            estimates: dict[str, Estimate] = (
-                self.metrics["member_share"].compute()._asdict()
-            )
-            return estimates
-        unknown = np.full(len(self.layers), np.nan)
-        return dict.fromkeys(("member_share", "gap"), Estimate(*4 * [unknown]))
 
 
 def measure_unit_mem(

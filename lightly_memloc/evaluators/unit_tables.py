@@ -1,4 +1,4 @@
-"""Tables of a unit metric: a row a unit, and a row a layer."""
+"""Tables of unit metrics: a row a unit, and a row a layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,7 +7,9 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
+from lightly_memloc.functional import Estimate
 from lightly_memloc.layers import CapturedLayer
+from lightly_memloc.metrics import MemberShareValues, UnitMemValues
 
 
 def unit_table(layers: Sequence[CapturedLayer], **columns: Tensor) -> pd.DataFrame:
@@ -53,3 +55,40 @@ def layer_table(
         }
     )
     return table.assign(**columns)
+
+
+def unit_mem_tables(
+    layers: Sequence[CapturedLayer],
+    values: UnitMemValues,
+    winners: Sequence[tuple[int, str]],
+    rectified: Sequence[bool],
+    against_holdout: MemberShareValues | None = None,
+) -> dict[str, pd.DataFrame]:
+    """The tables of a result of UnitMem.
+
+    Args:
+        layers: The layers.
+        values: UnitMem, the units of all layers side by side.
+        winners: Index and file name of each unit's winning image.
+        rectified: Whether each layer was rectified.
+        against_holdout: Member share and gap of each layer, if there is a holdout.
+    """
+    units = unit_table(
+        layers,
+        unit_mem=values.unit_mem,
+        mu_max=values.mu_max,
+        mu_rest=values.mu_rest,
+        dead=values.dead,
+    )
+    indices, filenames = zip(*winners, strict=True)
+    units.insert(5, "index", indices)
+    units.insert(6, "filename", filenames)
+    unknown = Estimate(*(np.full(len(layers), np.nan) for _ in Estimate._fields))
+    estimates = against_holdout or MemberShareValues(unknown, unknown)
+    columns = {
+        name + suffix: field
+        for name, estimate in estimates._asdict().items()
+        for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
+    }
+    by_layer = layer_table(layers, units, "unit_mem", **columns, rectified=rectified)
+    return {"layers": by_layer, "units": units}

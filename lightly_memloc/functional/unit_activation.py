@@ -73,6 +73,7 @@ def _average(output: Tensor, positions: tuple[int, ...], rectify: Rectify) -> Te
         output = output.relu()
     elif rectify == "abs":
         output = output.abs()
-    if output.dtype.itemsize < 4:
-        output = output.float()
-    return output.mean(dim=positions) if positions else output
+    precision = output.dtype if output.dtype.itemsize >= 4 else torch.float32
+    if not positions:
+        return output.to(precision)
+    return output.mean(dim=positions, dtype=precision)

@@ -29,12 +29,14 @@ class CapturedLayer:
         kind: The layer's kind.
         site: Where it is read, with the call settled.
         shape: Shape of its output for one view, without the batch.
+        calls: How often the module that is read runs in a forward pass.
     """
 
     name: str
     kind: str
     site: Site
     shape: tuple[int, ...]
+    calls: int
 
     @property
     def channel_dim(self) -> int:
@@ -102,7 +104,13 @@ def trace_layers(
             captured.append(
                 (
                     settled_site.order,
-                    CapturedLayer(name, layer.kind, settled_site.site, shape),
+                    CapturedLayer(
+                        name,
+                        layer.kind,
+                        settled_site.site,
+                        shape,
+                        run.calls(settled_site.site.module),
+                    ),
                 )
             )
     if faults and (not automatic or not captured):
@@ -124,18 +132,23 @@ def captured(
 ) -> Iterator[None]:
     """Hand each layer's output to a function at once, while in the context.
 
+    A forward pass may also begin inside the model, as at a method other than
+    ``forward``: a module's calls are counted in rounds of as many as there are in one.
+
     Args:
         model: The model that runs.
         layers: Its layers, from :func:`trace_layers`.
         receive: Called in each forward pass with each layer and its output. If it
             raises NonFiniteError, the layer's name is put before its words.
     """
-    by_run: dict[tuple[Tap, int | None], list[CapturedLayer]] = {}
+    by_tap: dict[Tap, list[CapturedLayer]] = {}
     for layer in layers:
-        by_run.setdefault((_tap(layer.site), layer.site.call), []).append(layer)
+        by_tap.setdefault(_tap(layer.site), []).append(layer)
 
     def hand_on(tap: Tap, call: int, value: Any) -> None:
-        for layer in by_run.get((tap, call), []):
+        for layer in by_tap[tap]:
+            if call % layer.calls != layer.site.call:
+                continue
             tensor = first_tensor(value)
             if tensor is None:
                 raise MemorizationError(f"Layer {layer.name} gave no tensor.")
@@ -144,7 +157,7 @@ def captured(
             except NonFiniteError as error:
                 raise NonFiniteError(f"Layer {layer.name}: {error}") from error
 
-    with tapped(model, (tap for tap, _ in by_run), hand_on):
+    with tapped(model, by_tap, hand_on):
         yield
 
 

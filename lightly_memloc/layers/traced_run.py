@@ -72,6 +72,10 @@ class TracedRun:
             if call.module == site.module and site.call in (None, call.number)
         ]
 
+    def calls(self, module: str) -> int:
+        """How often a module ran."""
+        return sum(call.module == module for call in self._calls)
+
     def _write_down(self, tap: Tap, number: int, value: Any) -> None:
         self._moments += 1
         tensor = first_tensor(value)

@@ -1,0 +1,225 @@
+"""The callback that measures memorisation while an encoder is trained."""
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytorch_lightning as pl
+from numpy.typing import ArrayLike
+from torch import nn
+
+from lightly_memloc.data import MemorizationSplit
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators.backbone import Backbone, FoundBackbone, find_backbone
+from lightly_memloc.evaluators.checkpoint import load_encoder
+from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.registry import Registry
+from lightly_memloc.evaluators.study import Study
+from lightly_memloc.results import Result
+
+CALLBACKS: Registry[type[pl.Callback]] = Registry("memloc.callbacks")
+
+
+@CALLBACKS.register("memorization")
+class MemorizationCallback(pl.Callback):
+    """Measure memorisation every few epochs, and at the end of training.
+
+    Each measurement is a pass of its own over the images, with frozen weights, in
+    evaluation mode. Training goes on as if it had not been: modes, buffers and
+    generators are put back, and the weights end bit-identical to training without the
+    callback. In a distributed run each process measures its share of the images.
+
+    The scalars of each layer (``unit_mem/<layer>``, ``member_share/<layer>``,
+    ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) are logged through the module, so
+    that loggers and other callbacks see them; loggers that take figures get figures;
+    results are written to ``<folder>/epoch=<epoch>/<evaluator>``, for ``load_result``.
+
+    Args:
+        dataset: The training images, without a transform.
+        transform: The training augmentation: a view transform, or a lightly
+            ``MultiViewTransform``, whose first view counts.
+        indices: The images to measure, which the encoder is trained on; by default the
+            split's candidates, or all.
+        holdout: Images that the encoder is not trained on, for member share and gap; by
+            default the split's external images.
+        reference: For LayerMem: an encoder of the same architecture that is trained on
+            other images, or its checkpoint.
+        split: The roles of the images, for LayerMem; without a reference encoder it
+            gives the alignment gap.
+        backbone: The encoder's name in the LightningModule, or a function that gives
+            it. By default the first of ``backbone``, ``student_backbone``, ``vit`` and
+            the like that has weights to train.
+        layers: ``"auto"``, or names, globs or kinds of layers.
+        every_n_epochs: Epochs from one measurement to the next.
+        n_views: Views per image.
+        batch_size: Images per batch; the encoder sees ``batch_size * n_views`` views.
+        num_workers: Worker processes that load images.
+        seed: Seed of the views, the resamples and the permutations.
+        evaluators: Names of evaluators, those of other packages included. By default
+            ``"unit_mem"``, and ``"layer_mem"`` if there is a split.
+        folder: Where results are written; by default ``memorization`` in the trainer's
+            log folder.
+        skip_unreadable: Whether unreadable images are left out instead of refused.
+
+    Raises:
+        MemorizationError: If an evaluator is unknown, there is a reference encoder but
+            no split, or, when training begins, the encoder cannot be found.
+
+    Attributes:
+        history: The results, in the order of measurement; ``settings`` of each tells
+            epoch and step. Those from before a resumed training are in the folder.
+
+    Examples:
+        >>> from lightly.transforms import SimCLRTransform
+        >>> from lightly_memloc import MemorizationCallback
+        >>> from lightly_memloc.data import Digits
+        >>> callback = MemorizationCallback(
+        ...     Digits(), SimCLRTransform(input_size=32), every_n_epochs=5
+        ... )
+        >>> # Trainer(callbacks=[callback]).fit(model, dataloader)
+        >>> # callback.history_to_pandas()
+    """
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        indices: ArrayLike | None = None,
+        holdout: ArrayLike | None = None,
+        reference: nn.Module | str | PathLike[str] | None = None,
+        split: MemorizationSplit | None = None,
+        backbone: Backbone | None = None,
+        layers: str | Sequence[str] = "auto",
+        every_n_epochs: int = 10,
+        n_views: int = 10,
+        batch_size: int = 64,
+        num_workers: int = 0,
+        seed: int = 0,
+        evaluators: Sequence[str] | None = None,
+        folder: str | PathLike[str] | None = None,
+        *,
+        skip_unreadable: bool = False,
+    ) -> None:
+        if every_n_epochs < 1:
+            raise MemorizationError(
+                f"Expected every_n_epochs of at least 1, got {every_n_epochs}."
+            )
+        if reference is not None and split is None:
+            raise MemorizationError(
+                "A reference encoder needs a split: it tells which images each of the "
+                "encoders was trained on."
+            )
+        if evaluators is None:
+            evaluators = ["unit_mem"] + (["layer_mem"] if split is not None else [])
+        self.history: list[Result] = []
+        self._evaluators = {name: EVALUATORS[name] for name in evaluators}
+        self._every_n_epochs = every_n_epochs
+        self._backbone = backbone
+        self._reference = reference
+        self._folder = folder
+        self._scalars: list[dict[str, Any]] = []
+        self._measured_step = -1
+        # The encoder is known when training begins.
+        self._study = Study(
+            nn.Identity(),
+            dataset,
+            transform,
+            None,
+            split,
+            indices,
+            holdout,
+            layers,
+            n_views,
+            batch_size,
+            num_workers,
+            seed,
+            skip_unreadable,
+        )
+
+    def history_to_pandas(self) -> pd.DataFrame:
+        """Return a row a measured scalar: ``epoch``, ``step``, ``name``, ``value``.
+
+        Measurements from before a resumed training are included.
+        """
+        return pd.DataFrame(self._scalars, columns=["epoch", "step", "name", "value"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the measured scalars, for the training's checkpoints."""
+        return {"scalars": self._scalars}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the scalars of a training that is resumed."""
+        self._scalars = list(state_dict["scalars"])
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Find the encoder, and refuse at once what would fail later."""
+        found = find_backbone(pl_module, self._backbone)
+        reference = self._load_reference(found)
+        self._study = replace(self._study, model=found.module, reference=reference)
+        for evaluator in self._evaluators.values():
+            evaluator.from_study(self._study)
+
+    def on_train_epoch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Measure if it is time."""
+        epoch = trainer.current_epoch + 1
+        is_last = epoch == trainer.max_epochs or trainer.should_stop
+        if epoch % self._every_n_epochs == 0 or is_last:
+            scalars = self._measure(trainer, pl_module)
+            pl_module.log_dict(scalars, sync_dist=True)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Measure at the end, if training ended before its last epoch."""
+        if self._measured_step != trainer.global_step:
+            scalars = self._measure(trainer, pl_module)
+            for logger in trainer.loggers:
+                logger.log_metrics(scalars, step=trainer.global_step)
+
+    def _measure(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, float]:
+        scalars: dict[str, float] = {}
+        # A fast_dev_run tries as many batches of images as of training.
+        n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
+        max_images = n_batches * self._study.batch_size or None
+        for name, evaluator in self._evaluators.items():
+            result = measure(
+                evaluator.from_study(self._study),
+                pl_module.device,
+                max_images=max_images,
+                progress=False,
+            )
+            moment = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+            result = replace(result, settings=result.settings | moment)
+            self.history.append(result)
+            scalars |= result.scalars()
+            if trainer.is_global_zero and not n_batches:
+                self._show(trainer, name, result)
+        self._scalars += [
+            {**moment, "name": name, "value": value} for name, value in scalars.items()
+        ]
+        self._measured_step = trainer.global_step
+        return scalars
+
+    def _show(self, trainer: pl.Trainer, name: str, result: Result) -> None:
+        """Write a result, and hand its figures to the loggers that take them."""
+        folder = self._folder or Path(trainer.log_dir or ".") / "memorization"
+        result.save(Path(folder) / f"epoch={trainer.current_epoch}" / name)
+        for logger in trainer.loggers:
+            experiment = getattr(logger, "experiment", None)
+            add_figure = getattr(experiment, "add_figure", None)
+            if add_figure is not None:
+                for title, figure in result.figures().items():
+                    add_figure(f"memorization/{title}", figure, trainer.global_step)
+
+    def _load_reference(self, found: FoundBackbone) -> nn.Module | None:
+        if self._reference is None or isinstance(self._reference, nn.Module):
+            return self._reference
+        encoder = copy.deepcopy(found.module).cpu()
+        return load_encoder(encoder, self._reference)

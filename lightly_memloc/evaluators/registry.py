@@ -1,0 +1,78 @@
+"""Registries: evaluators and callbacks by name, open to other packages."""
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, Generic, TypeVar
+
+from lightly_memloc.errors import MemorizationError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Classes by name: those registered here, and other packages' entry points.
+
+    Another package adds a class by an entry point in its ``pyproject.toml``::
+
+        [project.entry-points."memloc.evaluators"]
+        my_metric = "my_package:MyEvaluator"
+
+    Args:
+        group: The entry points' group.
+
+    Examples:
+        >>> from lightly_memloc.evaluators import EVALUATORS
+        >>> EVALUATORS["unit_mem"].__name__
+        'UnitMemEvaluator'
+    """
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+        self._registered: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Return a decorator that registers a class.
+
+        Args:
+            name: The name.
+
+        Raises:
+            MemorizationError: If the name is taken.
+        """
+
+        def add(entry: T) -> T:
+            if name in self._registered:
+                raise MemorizationError(f"{self.group} has a {name!r} already.")
+            self._registered[name] = entry
+            return entry
+
+        return add
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        return sorted(self._registered | self._entry_points())
+
+    def __getitem__(self, name: str) -> T:
+        """Return the class of a name.
+
+        Raises:
+            MemorizationError: If there is none, or its package cannot be imported.
+        """
+        if name in self._registered:
+            return self._registered[name]
+        entry_point = self._entry_points().get(name)
+        if entry_point is None:
+            raise MemorizationError(
+                f"{self.group} has no {name!r}; it has {', '.join(self.names())}."
+            )
+        try:
+            entry: T = entry_point.load()
+        except Exception as error:
+            raise MemorizationError(
+                f"{name!r} of {self.group} is {entry_point.value}, which cannot be "
+                f"imported ({error})."
+            ) from error
+        return entry
+
+    def _entry_points(self) -> dict[str, Any]:
+        return {point.name: point for point in entry_points(group=self.group)}
