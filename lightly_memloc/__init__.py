@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         measure_class_mem,
         measure_layer_mem,
         measure_unit_mem,
+        memorization_eval,
     )
     from lightly_memloc.layers import find_layers
     from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
@@ -39,6 +40,7 @@ __all__ = [
     "measure_class_mem",
     "measure_layer_mem",
     "measure_unit_mem",
+    "memorization_eval",
 ]
 
 _HOMES = {
@@ -58,6 +60,7 @@ _HOMES = {
     "measure_class_mem": "evaluators",
     "measure_layer_mem": "evaluators",
     "measure_unit_mem": "evaluators",
+    "memorization_eval": "evaluators",
 }
 
 

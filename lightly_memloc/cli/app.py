@@ -12,6 +12,7 @@ from lightly_memloc.cli.class_mem import class_mem
 from lightly_memloc.cli.demo import demo
 from lightly_memloc.cli.layer_mem import layer_mem
 from lightly_memloc.cli.layers import layers
+from lightly_memloc.cli.measure import measure
 from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
 from lightly_memloc.cli.train import train
@@ -24,7 +25,17 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (demo, layers, split, train, layer_mem, unit_mem, class_mem, report):
+for command in (
+    demo,
+    layers,
+    split,
+    train,
+    layer_mem,
+    unit_mem,
+    class_mem,
+    measure,
+    report,
+):
     app.command()(command)
 
 

@@ -9,6 +9,7 @@ from lightly_memloc.cli.options import (
     Layers,
     Model,
     ResultOut,
+    Resume,
     Seed,
     SkipUnreadable,
     Source,
@@ -16,7 +17,6 @@ from lightly_memloc.cli.options import (
     Views,
     Workers,
 )
-from lightly_memloc.cli.output import save_and_show
 
 
 def class_mem(
@@ -32,6 +32,7 @@ def class_mem(
     seed: Seed = 0,
     device: Device = "auto",
     out: ResultOut = None,
+    resume: Resume = False,
     skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
 ) -> None:
@@ -39,22 +40,21 @@ def class_mem(
 
     With a split, candidates are measured; without, all images.
     """
+    from lightly_memloc.cli.measuring import measure_and_show
     from lightly_memloc.cli.subject import Subject
-    from lightly_memloc.evaluators import measure_class_mem
 
     subject = Subject.resolve(source, model, checkpoint, None, split, input_size)
-    result = measure_class_mem(
-        subject.f,
-        subject.dataset,
-        subject.transform,
-        subject.split.candidate if subject.split else None,
-        layers or "auto",
-        views,
-        batch_size,
-        num_workers,
-        seed,
-        device,
+    measure_and_show(
+        "class_mem",
+        subject,
+        layers=layers,
+        views=views,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        seed=seed,
+        device=device,
+        out=out,
+        resume=resume,
         skip_unreadable=skip_unreadable,
+        as_json=as_json,
     )
-    folder = out or (subject.folder and subject.folder / "class-mem")
-    save_and_show(result, as_json, folder)

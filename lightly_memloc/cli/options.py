@@ -32,6 +32,13 @@ Model = Annotated[
 Checkpoint = Annotated[
     Path | None, typer.Option(help="The encoder's weights: a state_dict of tensors.")
 ]
+Reference = Annotated[
+    Path | None,
+    typer.Option(
+        help="Weights of the reference encoder, trained without the candidates. "
+        "Without it the alignment gap alone is measured."
+    ),
+]
 SplitFile = Annotated[
     Path | None, typer.Option("--split", help="The roles of the images, from `split`.")
 ]
@@ -70,6 +77,12 @@ ResultOut = Annotated[
         "--out",
         help="Folder for the result's tables. [default: inside the run folder; "
         "nowhere for encoders of your own]",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with a measurement that was interrupted, from --out."
     ),
 ]
 Candidates = Annotated[

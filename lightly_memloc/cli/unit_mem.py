@@ -14,6 +14,7 @@ from lightly_memloc.cli.options import (
     Layers,
     Model,
     ResultOut,
+    Resume,
     Seed,
     SkipUnreadable,
     Source,
@@ -21,7 +22,6 @@ from lightly_memloc.cli.options import (
     Views,
     Workers,
 )
-from lightly_memloc.cli.output import save_and_show
 
 
 class Rest(str, Enum):
@@ -47,6 +47,7 @@ def unit_mem(
     seed: Seed = 0,
     device: Device = "auto",
     out: ResultOut = None,
+    resume: Resume = False,
     skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
 ) -> None:
@@ -55,24 +56,22 @@ def unit_mem(
     With a split, candidates are the members and external images the holdout. Without,
     all images are measured and nothing tells memorisation from selectivity.
     """
+    from lightly_memloc.cli.measuring import measure_and_show
     from lightly_memloc.cli.subject import Subject
-    from lightly_memloc.evaluators import measure_unit_mem
 
     subject = Subject.resolve(source, model, checkpoint, None, split, input_size)
-    result = measure_unit_mem(
-        subject.f,
-        subject.dataset,
-        subject.transform,
-        subject.split.candidate if subject.split else None,
-        subject.split.external if subject.split else None,
-        layers or "auto",
-        views,
-        batch_size,
-        num_workers,
-        seed,
-        device,
-        rest.value,
+    measure_and_show(
+        "unit_mem",
+        subject,
+        layers=layers,
+        views=views,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        seed=seed,
+        device=device,
+        out=out,
+        resume=resume,
         skip_unreadable=skip_unreadable,
+        as_json=as_json,
+        rest=rest.value,
     )
-    folder = out or (subject.folder and subject.folder / "unit-mem")
-    save_and_show(result, as_json, folder)

@@ -5,6 +5,8 @@ from lightly_memloc.evaluators.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
+from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
 from lightly_memloc.evaluators.study import Study
@@ -22,8 +24,10 @@ __all__ = [
     "Study",
     "UnitMemEvaluator",
     "load_encoder",
+    "measure",
     "measure_class_mem",
     "measure_layer_mem",
     "measure_unit_mem",
+    "memorization_eval",
     "save_checkpoint",
 ]

@@ -85,7 +85,7 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         self.n_classes = n_classes
 
     @classmethod
-    def from_study(cls, study: Study) -> Self:
+    def from_study(cls, study: Study, **options: Any) -> Self:
         """Make the evaluator of a study of labelled images."""
         return cls(
             study.model,
@@ -93,6 +93,7 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
             study.transform,
             study.members,
             **study.options(),
+            **options,
         )
 
     def settings(self) -> dict[str, Any]:

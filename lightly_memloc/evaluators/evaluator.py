@@ -91,8 +91,12 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     @classmethod
     @abstractmethod
-    def from_study(cls, study: Study) -> Self:
+    def from_study(cls, study: Study, **options: Any) -> Self:
         """Make the evaluator of a study.
+
+        Args:
+            study: The study.
+            options: The evaluator's own arguments.
 
         Raises:
             MemorizationError: If the study lacks what it needs.

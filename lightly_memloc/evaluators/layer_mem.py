@@ -84,7 +84,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         self.n_resamples = n_resamples
 
     @classmethod
-    def from_study(cls, study: Study) -> Self:
+    def from_study(cls, study: Study, **options: Any) -> Self:
         """Make the evaluator of a study with a split, or with a holdout."""
         return cls(
             study.model,
@@ -93,6 +93,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             study.roles(),
             study.transform,
             **study.options(),
+            **options,
         )
 
     def settings(self) -> dict[str, Any]:

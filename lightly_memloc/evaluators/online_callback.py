@@ -145,17 +145,19 @@ class OnlineUnitMemCallback(pl.Callback):
     def _images(self, batch: Any) -> tuple[list[str], list[int] | None]:
         """File names and, if known, indices of a batch's images."""
         n_images = _batch_size(batch)
+        names = batch[2] if isinstance(batch, list | tuple) and len(batch) > 2 else []
+        if len(names) != n_images or not all(isinstance(name, str) for name in names):
+            names = None
         if self._order is not None:
             indices = self._order.next(n_images)
-            return [self._order.filename(index) for index in indices], indices
-        names = batch[2] if isinstance(batch, list | tuple) and len(batch) > 2 else []
-        if len(names) == n_images and all(isinstance(name, str) for name in names):
-            return list(names), None
-        raise MemorizationError(
-            "Cannot tell which images a batch holds: the data loader has no sampler to "
-            "watch, and its batches no file names. Give batches of (views, targets, "
-            "filenames), as LightlyDataset does."
-        )
+            return names or [self._order.filename(index) for index in indices], indices
+        if names is None:
+            raise MemorizationError(
+                "Cannot tell which images a batch holds: the data loader has no sampler "
+                "to watch, and its batches no file names. Give batches of (views, "
+                "targets, filenames), as LightlyDataset does."
+            )
+        return names, None
 
 
 class _Order(Sampler[int]):

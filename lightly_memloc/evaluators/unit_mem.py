@@ -103,7 +103,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         self.rest = rest
 
     @classmethod
-    def from_study(cls, study: Study) -> Self:
+    def from_study(cls, study: Study, **options: Any) -> Self:
         """Make the evaluator of a study; its holdout, if any, gives member share."""
         return cls(
             study.model,
@@ -112,6 +112,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             study.members,
             study.non_members,
             **study.options(),
+            **options,
         )
 
     def settings(self) -> dict[str, Any]:

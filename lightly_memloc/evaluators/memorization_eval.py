@@ -1,0 +1,103 @@
+"""Memorisation of a pre-trained model, beside lightly's benchmark evaluations."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightly.data import LightlyDataset
+from lightly.transforms import SimCLRTransform
+from lightly.utils.dist import print_rank_zero
+from pytorch_lightning import Trainer
+from torch import nn
+from torch.utils.data import ConcatDataset
+
+from lightly_memloc.evaluators.backbone import Backbone, find_backbone
+from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.evaluators.study import Study
+
+
+def memorization_eval(
+    model: nn.Module,
+    train_dir: str | Path,
+    val_dir: str | Path,
+    log_dir: str | Path,
+    batch_size_per_device: int,
+    num_workers: int,
+    accelerator: str,
+    devices: int,
+    strategy: str = "auto",
+    precision: Any = "32-true",
+    *,
+    transform: Callable[[Any], Any] | None = None,
+    backbone: Backbone | None = None,
+    layers: str | Sequence[str] = "auto",
+    n_views: int = 10,
+    seed: int = 0,
+    evaluators: Sequence[str] = ("unit_mem", "layer_mem"),
+) -> dict[str, float]:
+    """Measure memorisation of a model, as lightly's benchmarks run ``knn_eval``.
+
+    Training images are members, validation images the holdout: UnitMem of each layer
+    with its member share and gap, and the alignment gap, which needs no reference
+    encoder. The two sets must be draws from the same distribution, or their difference
+    is taken for memorisation.
+
+    Args:
+        model: The LightningModule (or other module) with the encoder.
+        train_dir: Folder of the images that the encoder was trained on.
+        val_dir: Folder of images that it never saw.
+        log_dir: Where results are written, to ``memorization_eval/<evaluator>``.
+        batch_size_per_device: Images per batch; the encoder sees as many times
+            ``n_views`` views.
+        num_workers: Worker processes that load images.
+        accelerator: Lightning's accelerator.
+        devices: Number of devices.
+        strategy: Lightning's strategy.
+        precision: Lightning's precision.
+        transform: The training augmentation; lightly's ``SimCLRTransform`` by default.
+        backbone: The encoder's name in the model, or a function that gives it.
+        layers: ``"auto"``, or names, globs or kinds of layers.
+        n_views: Views per image.
+        seed: Seed of the views, the resamples and the permutations.
+        evaluators: Names of evaluators.
+
+    Returns:
+        The scalars of all layers, such as ``member_share/layer4.1``.
+
+    Raises:
+        MemorizationError: If the encoder cannot be found, or not be measured.
+    """
+    print_rank_zero("Running memorization evaluation...")
+    members = LightlyDataset(input_dir=str(train_dir))
+    holdout = LightlyDataset(input_dir=str(val_dir))
+    n_members, n_images = len(members), len(members) + len(holdout)
+    study = Study(
+        find_backbone(model, backbone).module,
+        ConcatDataset([members, holdout]),
+        SimCLRTransform() if transform is None else transform,
+        indices=range(n_members),
+        holdout=range(n_members, n_images),
+        layers=layers,
+        n_views=n_views,
+        batch_size=batch_size_per_device,
+        num_workers=num_workers,
+        seed=seed,
+    )
+    folder = Path(log_dir) / "memorization_eval"
+    metrics: dict[str, float] = {}
+    for name in evaluators:
+        evaluator = EVALUATORS[name].from_study(study)
+        trainer = Trainer(
+            accelerator=accelerator,
+            devices=devices,
+            strategy=strategy,
+            precision=precision,
+            default_root_dir=folder,
+        )
+        trainer.validate(model=evaluator, verbose=False)
+        if trainer.is_global_zero:
+            evaluator.result.save(folder / name)
+        for metric, value in evaluator.result.scalars().items():
+            print_rank_zero(f"memorization {metric}: {value}")
+            metrics[metric] = value
+    return metrics
