@@ -12,9 +12,9 @@ from lightly_memloc import load_result, measure_layer_mem, measure_unit_mem
 
 def fit(folder, encoders, split, transform, n_processes):
     torch.save((encoders, split, transform), folder / "task.pt")
-    script = Path(__file__).with_name("fit_of_two.py")
+    module = "tests.evaluators.fit_of_two"
     subprocess.run(
-        [sys.executable, script, folder, str(n_processes)],
+        [sys.executable, "-m", module, folder, str(n_processes)],
         check=True,
         cwd=Path(__file__).parents[2],
     )

@@ -107,9 +107,10 @@ def test_the_result_before_measuring(measurement):
 def test_two_processes_of_a_trainer(tmp_path, encoders, digits, small_split, transform):
     assert len(small_split.candidate) % 2 == 1
     torch.save((encoders, small_split, transform), tmp_path / "task.pt")
-    script = Path(__file__).with_name("trainer_of_two.py")
     subprocess.run(
-        [sys.executable, script, tmp_path], check=True, cwd=Path(__file__).parents[2]
+        [sys.executable, "-m", "tests.evaluators.trainer_of_two", tmp_path],
+        check=True,
+        cwd=Path(__file__).parents[2],
     )
     unit_mem = memloc.measure_unit_mem(
         encoders[0],
