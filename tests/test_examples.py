@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).parents[1] / "examples").glob("*.py"))
+EXAMPLES = sorted((Path(__file__).parents[1] / "examples").rglob("*.py"))
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.name}"
+)
 def test_example_runs(example, tmp_path):
     run = subprocess.run(
         [sys.executable, example, "--smoke"],
@@ -18,4 +20,5 @@ def test_example_runs(example, tmp_path):
         text=True,
     )
     assert run.returncode == 0, run.stderr
-    assert "symmetric" in run.stdout
+    assert ("symmetric" if example.name == "simclr.py" else "unit_mem") in run.stdout
+    assert "member_share_p" in run.stdout

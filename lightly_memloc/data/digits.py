@@ -1,11 +1,14 @@
 """The embedded data set: scikit-learn's handwritten digits."""
 
+from collections.abc import Callable
+from typing import Any
+
 from PIL import Image
 from sklearn.datasets import load_digits
 from torch.utils.data import Dataset
 
 
-class Digits(Dataset[tuple[Image.Image, int, str]]):
+class Digits(Dataset[tuple[Any, int, str]]):
     """1,797 real scans of handwritten digits [0], 8x8 pixels, as RGB images.
 
     Comes with scikit-learn: nothing is downloaded. Items are
@@ -13,6 +16,10 @@ class Digits(Dataset[tuple[Image.Image, int, str]]):
 
     - [0]: Optical Recognition of Handwritten Digits, 1998,
       https://archive.ics.uci.edu/dataset/80
+
+    Args:
+        transform: What is made of each image, such as views to train on; the image
+            itself by default, as measuring needs it.
 
     Attributes:
         targets: The digit of each image.
@@ -26,10 +33,11 @@ class Digits(Dataset[tuple[Image.Image, int, str]]):
         ((8, 8), 'RGB', 7, '7/0007.png')
     """
 
-    def __init__(self) -> None:
+    def __init__(self, transform: Callable[[Image.Image], Any] | None = None) -> None:
         bunch = load_digits()
         pixels = (bunch.images * (255 / 16)).round().astype("uint8")
         self.images = [Image.fromarray(image).convert("RGB") for image in pixels]
+        self.transform = transform
         self.targets: list[int] = bunch.target.tolist()
         self.classes = [str(digit) for digit in range(10)]
         self.filenames = [
@@ -39,5 +47,7 @@ class Digits(Dataset[tuple[Image.Image, int, str]]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Image.Image, int, str]:
-        return self.images[index], self.targets[index], self.filenames[index]
+    def __getitem__(self, index: int) -> tuple[Any, int, str]:
+        image = self.images[index]
+        item = image if self.transform is None else self.transform(image)
+        return item, self.targets[index], self.filenames[index]

@@ -185,6 +185,8 @@ class MemorizationCallback(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> dict[str, float]:
         scalars: dict[str, float] = {}
+        # All processes settle the log folder together.
+        folder = Path(self._folder or Path(trainer.log_dir or ".") / "memorization")
         # A fast_dev_run tries as many batches of images as of training.
         n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         max_images = n_batches * self._study.batch_size or None
@@ -200,17 +202,16 @@ class MemorizationCallback(pl.Callback):
             self.history.append(result)
             scalars |= result.scalars()
             if trainer.is_global_zero and not n_batches:
-                self._show(trainer, name, result)
+                result.save(folder / f"epoch={trainer.current_epoch}" / name)
+                self._show(trainer, result)
         self._scalars += [
             {**moment, "name": name, "value": value} for name, value in scalars.items()
         ]
         self._measured_step = trainer.global_step
         return scalars
 
-    def _show(self, trainer: pl.Trainer, name: str, result: Result) -> None:
-        """Write a result, and hand its figures to the loggers that take them."""
-        folder = self._folder or Path(trainer.log_dir or ".") / "memorization"
-        result.save(Path(folder) / f"epoch={trainer.current_epoch}" / name)
+    def _show(self, trainer: pl.Trainer, result: Result) -> None:
+        """Hand a result's figures to the loggers that take figures."""
         for logger in trainer.loggers:
             experiment = getattr(logger, "experiment", None)
             add_figure = getattr(experiment, "add_figure", None)

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import distributed, nn
 
 from lightly_memloc.evaluators.device import resolve_device
 from lightly_memloc.evaluators.evaluator import Evaluator, R
 from lightly_memloc.evaluators.progress import tracked
+from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.trace_free import leave_no_trace
 
 
@@ -36,6 +38,7 @@ def measure(
     encoders = list(evaluator.encoders.values())
     on = resolve_device(device, encoders[0])
     with leave_no_trace(encoders, on), torch.inference_mode():
+        _share_buffers(encoders)
         loader = evaluator.val_dataloader()
         batches: Iterable[Any] = loader
         if progress:
@@ -44,3 +47,14 @@ def measure(
             on_device = evaluator.transfer_batch_to_device(batch, on, 0)
             evaluator.validation_step(on_device, number)
         return evaluator.finish()
+
+
+def _share_buffers(encoders: list[nn.Module]) -> None:
+    """Give all processes the first one's buffers.
+
+    BatchNorm's statistics differ between the processes of a training.
+    """
+    if rank_and_world_size()[1] > 1:
+        for encoder in encoders:
+            for buffer in encoder.buffers():
+                distributed.broadcast(buffer, src=0)

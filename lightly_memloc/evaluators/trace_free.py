@@ -7,10 +7,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
-from torch import distributed, nn
+from torch import nn
 
 from lightly_memloc.data import generators_restored
-from lightly_memloc.evaluators.ranks import rank_and_world_size
 
 
 @contextmanager
@@ -18,8 +17,7 @@ def leave_no_trace(models: Iterable[nn.Module], device: torch.device) -> Iterato
     """Put encoders into evaluation mode on a device, and everything back afterwards.
 
     Restored are each module's mode, the buffers, the device of parameters and buffers,
-    and the states of torch's, numpy's and random's generators. Meanwhile all processes
-    have the first one's buffers: while training, BatchNorm's statistics differ.
+    and the states of torch's, numpy's and random's generators.
 
     Args:
         models: The encoders.
@@ -71,9 +69,6 @@ def _evaluated(model: nn.Module, device: torch.device) -> Iterator[None]:
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         model.eval().to(device)
-        if rank_and_world_size()[1] > 1:
-            for buffer in model.buffers():
-                distributed.broadcast(buffer, src=0)
         yield
     finally:
         model.to(home)

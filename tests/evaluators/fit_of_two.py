@@ -51,7 +51,6 @@ def main(folder, n_processes):
             split=split,
             n_views=2,
             batch_size=4,
-            folder=folder / "written",
         ),
         memloc.OnlineUnitMemCallback(),
     ]
@@ -61,6 +60,7 @@ def main(folder, n_processes):
         devices=n_processes,
         strategy="ddp" if n_processes > 1 else "auto",
         logger=False,
+        default_root_dir=folder,
         enable_checkpointing=False,
         enable_progress_bar=False,
         callbacks=callbacks,
