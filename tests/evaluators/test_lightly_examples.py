@@ -1,3 +1,4 @@
+import copy
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -210,11 +211,9 @@ class Witness(pl.Callback):
         self.handle.remove()
 
 
-def fit(module_class, loader, callbacks=(), **options):
-    seed_everything(0, verbose=False)
-    module = module_class()
+def make_trainer(callbacks=(), **options):
     options = {"max_epochs": 1, "limit_train_batches": 2} | options
-    trainer = Trainer(
+    return Trainer(
         **options,
         accelerator="cpu",
         logger=False,
@@ -223,6 +222,12 @@ def fit(module_class, loader, callbacks=(), **options):
         enable_model_summary=False,
         callbacks=list(callbacks),
     )
+
+
+def fit(module_class, loader, callbacks=(), **options):
+    seed_everything(0, verbose=False)
+    module = module_class()
+    trainer = make_trainer(callbacks, **options)
     trainer.fit(module, loader)
     return trainer
 
@@ -513,3 +518,36 @@ def test_a_stream_of_images_without_file_names_is_refused():
             loader_of(StreamedDigits(named=False)),
             [memloc.OnlineUnitMemCallback()],
         )
+
+
+def test_training_leaves_the_data_loader_as_it_was():
+    example = EXAMPLES_BY_NAME["MAE"]
+    loader = loader_of(DigitViews(example.transform))
+    sampler = loader.batch_sampler.sampler
+    fit(example.module, loader, [memloc.OnlineUnitMemCallback()])
+    assert loader.batch_sampler.sampler is sampler
+    assert len(copy.deepcopy(loader)) == len(loader)
+
+
+class FailingOnce(examples.MAE):
+    """Fails in its second training step, the first time that it comes there."""
+
+    failed = False
+
+    def training_step(self, batch, batch_idx):
+        if batch_idx == 1 and not self.failed:
+            self.failed = True
+            raise RuntimeError("interrupted")
+        return super().training_step(batch, batch_idx)
+
+
+def test_training_that_failed_can_be_started_again():
+    example = EXAMPLES_BY_NAME["MAE"]
+    loader = loader_of(DigitViews(example.transform))
+    online = memloc.OnlineUnitMemCallback()
+    trainer, module = make_trainer([online]), FailingOnce()
+    with pytest.raises(RuntimeError, match="interrupted"):
+        trainer.fit(module, loader)
+    trainer.fit(module, loader)
+    [result] = online.results
+    assert result.settings["images"] == 2 * BATCH_SIZE
