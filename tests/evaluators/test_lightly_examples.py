@@ -529,6 +529,19 @@ def test_training_leaves_the_data_loader_as_it_was():
     assert len(copy.deepcopy(loader)) == len(loader)
 
 
+def test_student_and_teacher_can_be_followed_side_by_side():
+    example = EXAMPLES_BY_NAME["DINOv2"]
+    loader = loader_of(DigitViews(example.transform))
+    names = "student_backbone", "teacher_backbone"
+    alone, *both = (memloc.OnlineUnitMemCallback(name) for name in (names[0], *names))
+    fit(example.module, loader, [alone])
+    fit(example.module, loader, both)
+    [expected], [student], [teacher] = (each.results for each in (alone, *both))
+    pd.testing.assert_frame_equal(student.to_pandas(), expected.to_pandas())
+    assert teacher.layers_to_pandas()["layer"].tolist() == example.layers
+    assert not teacher.to_pandas()["unit_mem"].equals(student.to_pandas()["unit_mem"])
+
+
 class FailingOnce(examples.MAE):
     """Fails in its second training step, the first time that it comes there."""
 
