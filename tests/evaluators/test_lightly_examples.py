@@ -243,7 +243,7 @@ def loader_of(dataset, num_workers=0):
 
 
 def traces(trainer):
-    """All that training leaves behind: weights, buffers, modes and generators."""
+    """What training leaves behind besides weights and buffers."""
     module = trainer.lightning_module
     return {
         "modes": [part.training for part in module.modules()],
