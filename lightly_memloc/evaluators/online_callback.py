@@ -9,7 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, Sampler
+from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
 
 from lightly_memloc.data import filename_of
 from lightly_memloc.errors import MemorizationError
@@ -59,6 +59,7 @@ class OnlineUnitMemCallback(pl.Callback):
         self._folder = folder
         self._tracker: OnlineUnitMem | None = None
         self._order: _Order | None = None
+        self._drawn: deque[int] = deque()
         self._batch = ExitStack()
         self._restore = ExitStack()
 
@@ -73,11 +74,14 @@ class OnlineUnitMemCallback(pl.Callback):
         def watch(loader: Any) -> Any:
             loader = process(loader)
             if trainer.training and isinstance(loader, DataLoader):
-                self._order = _Order.watch(loader)
+                self._order = _Order.watch(loader, self._drawn)
+                if self._order is not None:
+                    self._restore.callback(self._order.leave, loader)
             return loader
 
         trainer.strategy.process_dataloader = watch  # type: ignore[assignment]
-        self._restore.callback(lambda: delattr(trainer.strategy, "process_dataloader"))
+        # Another callback that watches may have put it back already.
+        self._restore.callback(vars(trainer.strategy).pop, "process_dataloader", None)
 
     def on_train_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -135,6 +139,8 @@ class OnlineUnitMemCallback(pl.Callback):
         """Stop watching a training step that failed."""
         # The watched step ends as one that failed: what was seen of it is dropped.
         self._batch.__exit__(type(exception), exception, exception.__traceback__)
+        # Lightning calls no teardown then.
+        self._restore.close()
 
     def teardown(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str
@@ -149,7 +155,7 @@ class OnlineUnitMemCallback(pl.Callback):
         if len(names) != n_images or not all(isinstance(name, str) for name in names):
             names = None
         if self._order is not None:
-            indices = self._order.next(n_images)
+            indices = [self._drawn.popleft() for _ in range(n_images)]
             return names or [self._order.filename(index) for index in indices], indices
         if names is None:
             raise MemorizationError(
@@ -161,36 +167,41 @@ class OnlineUnitMemCallback(pl.Callback):
 
 
 class _Order(Sampler[int]):
-    """A data loader's sampler, with a record of the images that it drew."""
+    """A data loader's sampler that records the images it draws, for each callback."""
 
     def __init__(self, sampler: Any, dataset: Any) -> None:
         self._sampler = sampler
         self._dataset = dataset
-        self._drawn: deque[int] = deque()
+        self._records: list[deque[int]] = []
 
     @classmethod
-    def watch(cls, loader: DataLoader[Any]) -> "_Order | None":
+    def watch(cls, loader: DataLoader[Any], record: deque[int]) -> "_Order | None":
         """Record the order of a loader's images, if it draws them by a sampler."""
         batches = loader.batch_sampler
-        if type(batches) is not BatchSampler:
+        streams = isinstance(loader.dataset, IterableDataset)
+        if streams or type(batches) is not BatchSampler:
             return None
         if not isinstance(batches.sampler, cls):
             batches.sampler = cls(batches.sampler, loader.dataset)
         order: _Order = batches.sampler
+        if not any(record is other for other in order._records):
+            order._records.append(record)
         return order
 
-    def next(self, n_images: int) -> list[int]:
-        """The indices of the next images."""
-        return [self._drawn.popleft() for _ in range(n_images)]
+    def leave(self, loader: DataLoader[Any]) -> None:
+        """Give the loader its sampler back."""
+        loader.batch_sampler.sampler = self._sampler  # type: ignore[union-attr]
 
     def filename(self, index: int) -> str:
         """An image's file name."""
         return filename_of(self._dataset, index)
 
     def __iter__(self) -> Iterator[int]:
-        self._drawn.clear()
+        for record in self._records:
+            record.clear()
         for index in self._sampler:
-            self._drawn.append(int(index))
+            for record in self._records:
+                record.append(int(index))
             yield index
 
     def __len__(self) -> int:
