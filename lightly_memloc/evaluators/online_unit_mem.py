@@ -35,7 +35,9 @@ class OnlineUnitMem:
     measuring takes ten, and masked ones where training masks tokens. The weights move
     within the epoch, so that images are seen by slightly different encoders. And the
     encoder is in training mode: BatchNorm normalises with the batch's statistics, and
-    dropout is at work. Ranks of units agree well, values less so.
+    dropout is at work. Units rank much as they do when measured, once BatchNorm's running
+    statistics have settled; values are higher, and the image that a unit names is often
+    another one.
 
     The rows of a forward pass are the batch's images, once or several times over, one
     view of all images after the other (``torch.cat(views)``). Views may also pass one
