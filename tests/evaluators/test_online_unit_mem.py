@@ -521,18 +521,22 @@ def test_a_batch_that_fails_is_dropped_and_the_tracker_goes_on(
     def fail(*_):
         raise RuntimeError("out of memory")
 
+    def step(images):
+        if moment == "before":
+            fail()
+        loss_of(together(encoder, 5 * images)).backward()
+        fail()
+
     for number, batch in enumerate(batches):
         if number == failing:
             images, names = batch
             if moment == "within":
                 handle = encoder.conv2.register_forward_hook(fail)
-            with pytest.raises(RuntimeError, match="out of memory"):  # noqa: SIM117
-                with tracker.batch(names):
-                    if moment == "before":
-                        fail()
-                    outputs = together(encoder, 5 * images)
-                    loss_of(outputs).backward()
-                    fail()
+            with (
+                pytest.raises(RuntimeError, match="out of memory"),
+                tracker.batch(names),
+            ):
+                step(images)
             if moment == "within":
                 handle.remove()
             assert hooks_of(encoder) == 0
@@ -552,10 +556,16 @@ def test_a_dropped_batch_makes_no_layer_rectified():
         encoder[0].bias.fill_(0)
     tracker = OnlineUnitMem(encoder)
     images = torch.rand(2, 3, 4, 4)
-    with pytest.raises(RuntimeError, match="out of memory"):  # noqa: SIM117
-        with tracker.batch(["c", "d"]):
-            encoder(-images)
-            raise RuntimeError("out of memory")
+
+    def step():
+        encoder(-images)
+        raise RuntimeError("out of memory")
+
+    with (
+        pytest.raises(RuntimeError, match="out of memory"),
+        tracker.batch(["c", "d"]),
+    ):
+        step()
     with tracker.batch(["a", "b"]):
         encoder(images)
     assert tracker.compute().layers_to_pandas()["rectified"].tolist() == [False]
@@ -595,7 +605,7 @@ def test_rows_that_are_no_multiple_of_the_images_are_refused(batches):
     tracker, brute_force = OnlineUnitMem(encoder), BruteForce(encoder, CONV_NET)
     images, names = batches[0]
     with (
-        pytest.raises(MemorizationError, match="conv1 gave 6 rows for .* 4 images"),
+        pytest.raises(MemorizationError, match=r"conv1 gave 6 rows for .* 4 images"),
         tracker.batch(names[:4]),
     ):
         encoder(images)
@@ -635,7 +645,7 @@ def test_a_layer_by_name_that_training_does_not_run_is_refused(batches, layers):
     tracker = OnlineUnitMem(encoder, layers=layers)
     images, names = batches[0]
     with (
-        pytest.raises(MemorizationError, match="did not run in .*: project"),
+        pytest.raises(MemorizationError, match=r"did not run in .*: project"),
         tracker.batch(names),
     ):
         encoder.encode(images)
@@ -659,7 +669,7 @@ def test_a_layer_that_stops_to_run_within_the_epoch_is_refused(batches):
     train(encoder, encoder, batches[:1], tracker, brute_force)
     images, names = batches[1]
     with (
-        pytest.raises(MemorizationError, match="did not run in .*: project"),
+        pytest.raises(MemorizationError, match=r"did not run in .*: project"),
         tracker.batch(names),
     ):
         encoder.encode(images)
@@ -815,9 +825,9 @@ def reachable_tensors(tracker):
     todo = [vars(tracker)]
     while todo:
         value = todo.pop()
-        if id(value) in seen or isinstance(value, type) or callable(value):
-            if not isinstance(value, nn.Module) or id(value) in seen:
-                continue
+        is_code = callable(value) and not isinstance(value, nn.Module)
+        if id(value) in seen or is_code:
+            continue
         seen.add(id(value))
         if isinstance(value, torch.Tensor):
             if id(value) not in own:
