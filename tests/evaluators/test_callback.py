@@ -371,6 +371,18 @@ def test_a_fast_dev_run_tries_everything_and_writes_nothing(
     assert list(tmp_path.rglob("*")) == []
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_a_fast_dev_run_of_few_images_tries_members_wherever_they_are(
+    tmp_path, make, train_loader, seed
+):
+    images = np.random.default_rng(seed).permutation(48)
+    callback = make(indices=images[:24], holdout=images[24:], batch_size=4)
+    trainer = quiet_trainer(tmp_path, callback, fast_dev_run=True)
+    trainer.fit(SimCLR(), train_loader)
+    [result] = callback.history
+    assert result.layers_to_pandas()["member_share"].notna().all()
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 64])
 @pytest.mark.parametrize("external_first", [True, False])
 @pytest.mark.parametrize("has_reference", [True, False])
