@@ -150,6 +150,8 @@ def test_it_measures_every_few_epochs_and_at_the_end(
     assert moments(callback.history) == [(1, 6), (3, 12), (4, 15)]
     for result in callback.history:
         assert_same(result, unit_mem(copies.at_step[result.settings["step"]]))
+    last = callback.history[-1].scalars()["unit_mem/0"]
+    assert float(trainer.callback_metrics["unit_mem/0"]) == pytest.approx(last)
     first, second = (result.to_pandas()["mu_max"] for result in callback.history[:2])
     assert not np.allclose(first, second)
 

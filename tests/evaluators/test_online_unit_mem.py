@@ -83,6 +83,20 @@ class TwiceActivated(ResNet):
         return self.encode(x)
 
 
+class Restless(nn.Module):
+    """Draws random numbers and counts its calls, in training and evaluation alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = ConvNet(dropout=0.3)
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x):
+        self.calls += 1
+        noise = torch.rand_like(x) + np.random.rand() + random.random()
+        return self.inner(x + noise)
+
+
 def vision_transformer(**options):
     return timm.models.VisionTransformer(
         img_size=16,
@@ -783,6 +797,7 @@ def frozen_in_part():
         (lambda: ConvNet(0.3, REENTRANT), "forward"),
         (lambda: ConvNet(0.3, NOT_REENTRANT), "forward"),
         (frozen_in_part, "forward"),
+        (Restless, "forward"),
         (TwiceActivated, "encode"),
         (
             lambda: vision_transformer(proj_drop_rate=0.2, drop_path_rate=0.3),
@@ -800,6 +815,7 @@ def frozen_in_part():
         "reentrant checkpoint",
         "checkpoint",
         "frozen in part",
+        "restless",
         "twice activated",
         "vision transformer",
         "masked vision transformer",
