@@ -278,7 +278,8 @@ def test_options_reach_the_measurement(tmp_path, make, train_loader, digits, tra
 def test_scalars_reach_callbacks_loggers_and_the_history(
     tmp_path, make, train_loader, split
 ):
-    logger, callback = MemoryLogger(), make(split=split, every_n_epochs=1)
+    logger = MemoryLogger()
+    callback = make(split=split, every_n_epochs=1, folder=tmp_path / "results")
     trainer = quiet_trainer(tmp_path, callback, max_epochs=2, logger=logger)
     trainer.fit(SimCLR(), train_loader)
     by_epoch = [
