@@ -36,8 +36,9 @@ class MemorizationCallback(pl.Callback):
 
     The scalars of each layer (``unit_mem/<layer>``, ``member_share/<layer>``,
     ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) are logged through the module, so
-    that loggers and other callbacks see them; loggers that take figures get figures;
-    results are written to ``<folder>/epoch=<epoch>/<evaluator>``, for ``load_result``.
+    that loggers and other callbacks see them (through the loggers alone, if training
+    ends before its last epoch); loggers that take figures get figures; results are
+    written to ``<folder>/epoch=<epoch>/<evaluator>``, for ``load_result``.
 
     Args:
         dataset: The training images, without a transform.
@@ -148,6 +149,15 @@ class MemorizationCallback(pl.Callback):
         """
         return pd.DataFrame(self._scalars, columns=["epoch", "step", "name", "value"])
 
+    @property
+    def state_key(self) -> str:
+        """What tells it from other callbacks in the training's checkpoints."""
+        return self._generate_state_key(
+            evaluators=list(self._evaluators),
+            layers=self._study.layers,
+            backbone=getattr(self._backbone, "__qualname__", self._backbone),
+        )
+
     def state_dict(self) -> dict[str, Any]:
         """Return the measured scalars, for the training's checkpoints."""
         return {"scalars": self._scalars}
@@ -169,40 +179,40 @@ class MemorizationCallback(pl.Callback):
     ) -> None:
         """Measure if it is time."""
         epoch = trainer.current_epoch + 1
-        is_last = epoch == trainer.max_epochs or trainer.should_stop
-        if epoch % self._every_n_epochs == 0 or is_last:
-            scalars = self._measure(trainer, pl_module)
+        if epoch % self._every_n_epochs == 0 or epoch == trainer.max_epochs:
+            scalars = self._measure(trainer, pl_module, trainer.current_epoch)
             pl_module.log_dict(scalars, sync_dist=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Measure at the end, if training ended before its last epoch."""
         if self._measured_step != trainer.global_step:
-            scalars = self._measure(trainer, pl_module)
+            # The epoch that was trained last is over by now.
+            scalars = self._measure(trainer, pl_module, trainer.current_epoch - 1)
             for logger in trainer.loggers:
                 logger.log_metrics(scalars, step=trainer.global_step)
 
     def _measure(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, epoch: int
     ) -> dict[str, float]:
         scalars: dict[str, float] = {}
+        moment = {"epoch": epoch, "step": trainer.global_step}
         # All processes settle the log folder together.
-        folder = Path(self._folder or Path(trainer.log_dir or ".") / "memorization")
+        root = trainer.log_dir or trainer.default_root_dir
+        folder = Path(self._folder or Path(root) / "memorization")
         # A fast_dev_run tries as many batches of images as of training.
         n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
-        max_images = n_batches * self._study.batch_size or None
+        study = self._study
+        if n_batches:
+            study = study.trial(n_batches * study.batch_size // 2)
         for name, evaluator in self._evaluators.items():
             result = measure(
-                evaluator.from_study(self._study),
-                pl_module.device,
-                max_images=max_images,
-                progress=False,
+                evaluator.from_study(study), pl_module.device, progress=False
             )
-            moment = {"epoch": trainer.current_epoch, "step": trainer.global_step}
             result = replace(result, settings=result.settings | moment)
             self.history.append(result)
             scalars |= result.scalars()
             if trainer.is_global_zero and not n_batches:
-                result.save(folder / f"epoch={trainer.current_epoch}" / name)
+                result.save(folder / f"epoch={epoch}" / name)
                 self._show(trainer, result)
         self._scalars += [
             {**moment, "name": name, "value": value} for name, value in scalars.items()
@@ -223,4 +233,4 @@ class MemorizationCallback(pl.Callback):
         if self._reference is None or isinstance(self._reference, nn.Module):
             return self._reference
         encoder = copy.deepcopy(found.module).cpu()
-        return load_encoder(encoder, self._reference)
+        return load_encoder(encoder, self._reference, found.name)

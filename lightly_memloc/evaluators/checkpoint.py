@@ -20,18 +20,18 @@ def save_checkpoint(module: nn.Module, path: str | PathLike[str]) -> None:
 
 
 def load_encoder(
-    encoder: nn.Module, path: str | PathLike[str], prefix: str | None = None
+    encoder: nn.Module, path: str | PathLike[str], name: str = "backbone"
 ) -> nn.Module:
     """Load weights into an encoder.
 
-    Understood are plain state dicts and ``{"state_dict": ...}``, as Lightning writes
-    them.
+    Understood are plain state dicts and ``{"state_dict": ...}`` as Lightning writes
+    them, of the encoder or of a module that holds it.
 
     Args:
         encoder: The encoder, of the checkpoint's architecture.
         path: The checkpoint.
-        prefix: What the names of the encoder's weights begin with in the checkpoint;
-            by default ``"backbone."`` if any does, and nothing otherwise.
+        name: The encoder's name in the module that the checkpoint is of; if there is
+            no such name, ``"backbone"`` is tried.
 
     Returns:
         The encoder, with the weights, in evaluation mode.
@@ -41,17 +41,15 @@ def load_encoder(
             shapes do not fit the encoder.
     """
     weights = _read_weights(path)
-    if prefix is None:
-        prefix = "backbone."
-        if not any(name.startswith(prefix) for name in weights):
-            prefix = ""
-    weights = {
-        name.removeprefix(prefix): value
-        for name, value in weights.items()
-        if name.startswith(prefix)
-    }
-    if not weights:
-        raise MemorizationError(f"{path} holds no weights under {prefix}")
+    for prefix in (f"{name}.", "backbone."):
+        held = {
+            key.removeprefix(prefix): value
+            for key, value in weights.items()
+            if key.startswith(prefix)
+        }
+        weights = held or weights
+        if held:
+            break
     expected = encoder.state_dict()
     missing = [name for name in expected if name not in weights]
     unexpected = [name for name in weights if name not in expected]

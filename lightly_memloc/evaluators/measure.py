@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import distributed, nn
 
@@ -18,7 +17,6 @@ def measure(
     evaluator: Evaluator[R],
     device: str | torch.device,
     *,
-    max_images: int | None = None,
     progress: bool = True,
 ) -> R:
     """Run an evaluator and return its result.
@@ -26,15 +24,11 @@ def measure(
     Args:
         evaluator: The evaluator.
         device: ``"auto"`` or a torch device.
-        max_images: Number of images, evenly chosen, for a trial; all by default.
         progress: Whether a terminal shows the progress.
 
     Raises:
         MemorizationError: If torch has no such device.
     """
-    if max_images is not None and max_images < len(evaluator.indices):
-        chosen = np.linspace(0, len(evaluator.indices) - 1, max_images).astype(int)
-        evaluator.indices = evaluator.indices[chosen]
     encoders = list(evaluator.encoders.values())
     on = resolve_device(device, encoders[0])
     with leave_no_trace(encoders, on), torch.inference_mode():

@@ -6,10 +6,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    NonFiniteError,
+)
 from lightly_memloc.evaluators.device import state_device
 from lightly_memloc.evaluators.ranks import gathered
 from lightly_memloc.evaluators.rectification import Rectification
@@ -19,7 +24,6 @@ from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.metrics import UnitMem
-from lightly_memloc.metrics.image_metric import refuse_non_finite
 from lightly_memloc.results import UnitMemResult
 
 
@@ -98,9 +102,15 @@ class OnlineUnitMem:
             NonFiniteError: If activations are not finite.
         """
         taken = _Batch(self, len(filenames))
-        with taken.watched():
-            yield
-        mu = taken.activations()
+        negative = set(self.rectification.negative)
+        try:
+            with taken.watched():
+                yield
+            mu = taken.activations()
+            self._refuse_non_finite(mu, filenames)
+        except BaseException:
+            self.rectification.negative = negative
+            raise
         if indices is None:
             keys = [_key(name) for name in filenames]
             indices = [-1] * len(filenames)
@@ -119,9 +129,11 @@ class OnlineUnitMem:
         Raises:
             MemorizationError: If fewer than two images were seen.
         """
-        if self._metric is None:
+        n_images = len(set().union(*gathered(set(self._names))))
+        if self._metric is None or n_images < 2:
             raise MemorizationError(
-                "No training step was watched: UnitMem needs at least two images."
+                f"UnitMem needs at least two images; {n_images} passed in training "
+                "steps that were watched."
             )
         values = self._metric.compute()
         names = self._names_of(values.winner)
@@ -135,7 +147,7 @@ class OnlineUnitMem:
             "online": True,
             "rest": "mean",
             "rectify": self.rectification.rectify,
-            "images": len(set().union(*gathered(set(self._names)))),
+            "images": n_images,
             "skipped": [],
         }
         return UnitMemResult(settings, tables)
@@ -163,18 +175,28 @@ class OnlineUnitMem:
         Raises:
             MemorizationError: If they were, or no layer is left.
         """
-        self.layers = [layer for layer in self.layers if layer.name not in names]
+        left = [layer for layer in self.layers if layer.name not in names]
         listed = ", ".join(sorted(names))
-        if not self.layers or self._patterns != "auto" or self._metric is not None:
+        if not left or self._patterns != "auto" or self._metric is not None:
             raise MemorizationError(
                 f"Layers that did not run in the training step: {listed}. Is the "
                 "encoder the one that is trained?"
             )
+        self.layers = left
         warnings.warn(
             f"Left out of the measurement, as training does not run them: {listed}.",
             MemorizationWarning,
             stacklevel=2,
         )
+
+    def _refuse_non_finite(self, mu: Tensor, filenames: Sequence[str]) -> None:
+        if not torch.isfinite(mu).all():
+            image, unit = (~torch.isfinite(mu)).nonzero()[0].tolist()
+            ends = np.cumsum([layer.num_units for layer in self.layers])
+            layer = self.layers[int(np.searchsorted(ends, unit, side="right"))]
+            raise NonFiniteError(
+                f"Layer {layer.name}: {filenames[image]} gave NaN or infinite values."
+            )
 
     def _names_of(self, keys: Tensor) -> dict[int, tuple[int, str]]:
         """Index and file name of images, which another process may have seen."""
@@ -250,7 +272,6 @@ class _Batch:
         by_row = unit_activation(output, layer.channel_dim, rectify)
         by_view = by_row.reshape(-1, self._n_images, by_row.shape[1])
         total = by_view.sum(dim=0)
-        refuse_non_finite(total, torch.arange(self._n_images))
         if layer.name in self._total:
             total += self._total[layer.name]
         self._total[layer.name] = total

@@ -1,7 +1,7 @@
 """A study: what there is to measure, from which each evaluator takes what it needs."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any
 
@@ -83,6 +83,24 @@ class Study:
             n,
             candidate=candidate if self.indices is None else np.asarray(self.indices),
             external=np.asarray(self.holdout),
+        )
+
+    def trial(self, n_images: int) -> "Study":
+        """Return a study of a few images of each role, at least two."""
+        n = max(2, n_images)
+        members, non_members = self.members, self.non_members
+        everything = np.arange(len(self.dataset))
+        return replace(
+            self,
+            indices=np.asarray(everything if members is None else members)[:n],
+            holdout=None if non_members is None else np.asarray(non_members)[:n],
+            split=self.split
+            and replace(
+                self.split,
+                candidate=self.split.candidate[:n],
+                independent=self.split.independent[:n],
+                external=self.split.external[:n],
+            ),
         )
 
     def options(self) -> dict[str, Any]:

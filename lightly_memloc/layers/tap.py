@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 
@@ -36,6 +37,9 @@ def tapped(
     calls: Counter[Tap] = Counter()
 
     def arrive(tap: Tap, value: Any) -> None:
+        # A backward pass runs checkpointed modules again, some of them in part.
+        if torch._C._current_graph_task_id() != -1:
+            return
         call = calls[tap]
         calls[tap] += 1
         receive(tap, call, value)
