@@ -41,6 +41,13 @@ def train(
     num_workers: Workers = 0,
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, gpu, ...")] = "auto",
+    callback: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Follow training with a callback: memorization, online_unit_mem, or "
+            "one of another package; may be repeated."
+        ),
+    ] = None,
     skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +75,7 @@ def train(
         precision=precision,
         num_workers=num_workers,
     )
-    run = Run.train(out, data, roles, config, device)
+    run = Run.train(out, data, roles, config, device, callback or ())
     losses = run.losses().iloc[-1]
     if as_json:
         print_json({"run": str(out), "loss": {"f": losses["f"], "g": losses["g"]}})

@@ -1,6 +1,10 @@
 """The bridge from encoders and data sets to results."""
 
-from lightly_memloc.evaluators.callback import CALLBACKS, MemorizationCallback
+from lightly_memloc.evaluators.callback import (
+    CALLBACKS,
+    MemorizationCallback,
+    StudyCallback,
+)
 from lightly_memloc.evaluators.checkpoint import load_encoder, save_checkpoint
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
@@ -22,6 +26,7 @@ __all__ = [
     "OnlineUnitMem",
     "OnlineUnitMemCallback",
     "Study",
+    "StudyCallback",
     "UnitMemEvaluator",
     "load_encoder",
     "measure",

@@ -1,6 +1,7 @@
 """The callback that measures memorisation while an encoder is trained."""
 
 import copy
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -11,6 +12,7 @@ import pandas as pd
 import pytorch_lightning as pl
 from numpy.typing import ArrayLike
 from torch import nn
+from typing_extensions import Self
 
 from lightly_memloc.data import MemorizationSplit
 from lightly_memloc.errors import MemorizationError
@@ -22,11 +24,26 @@ from lightly_memloc.evaluators.registry import Registry
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.results import Result
 
-CALLBACKS: Registry[type[pl.Callback]] = Registry("memloc.callbacks")
+
+class StudyCallback(pl.Callback):
+    """A callback that others can make by its name."""
+
+    @classmethod
+    @abstractmethod
+    def from_study(cls, study: Study, folder: Path) -> Self:
+        """Make the callback for a training.
+
+        Args:
+            study: What the training is about; its encoder is not known yet.
+            folder: Where results are written.
+        """
+
+
+CALLBACKS: Registry[type[StudyCallback]] = Registry("memloc.callbacks")
 
 
 @CALLBACKS.register("memorization")
-class MemorizationCallback(pl.Callback):
+class MemorizationCallback(StudyCallback):
     """Measure memorisation every few epochs, and at the end of training.
 
     Each measurement is a pass of its own over the images, with frozen weights, in
@@ -140,6 +157,25 @@ class MemorizationCallback(pl.Callback):
             num_workers,
             seed,
             skip_unreadable,
+        )
+
+    @classmethod
+    def from_study(cls, study: Study, folder: Path) -> Self:
+        """Make the callback for a training."""
+        return cls(
+            study.dataset,
+            study.transform,
+            study.indices,
+            study.holdout,
+            study.reference,
+            study.split,
+            layers=study.layers,
+            n_views=study.n_views,
+            batch_size=study.batch_size,
+            num_workers=study.num_workers,
+            seed=study.seed,
+            folder=folder,
+            skip_unreadable=study.skip_unreadable,
         )
 
     def history_to_pandas(self) -> pd.DataFrame:

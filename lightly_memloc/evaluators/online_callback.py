@@ -10,18 +10,20 @@ from typing import Any
 import pytorch_lightning as pl
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
+from typing_extensions import Self
 
 from lightly_memloc.data import filename_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
-from lightly_memloc.evaluators.callback import CALLBACKS
+from lightly_memloc.evaluators.callback import CALLBACKS, StudyCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
+from lightly_memloc.evaluators.study import Study
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.results import UnitMemResult
 
 
 @CALLBACKS.register("online_unit_mem")
-class OnlineUnitMemCallback(pl.Callback):
+class OnlineUnitMemCallback(StudyCallback):
     """Follow UnitMem in each epoch from the forward passes of training.
 
     See :class:`lightly_memloc.OnlineUnitMem` for what is approximated. Which image a row
@@ -43,7 +45,8 @@ class OnlineUnitMemCallback(pl.Callback):
             images cannot be told from each other.
 
     Attributes:
-        results: The result of each epoch.
+        results: The result of each epoch. An image's index is that in the data set that
+            the loader draws from, -1 if it has no sampler.
     """
 
     def __init__(
@@ -62,6 +65,11 @@ class OnlineUnitMemCallback(pl.Callback):
         self._drawn: deque[int] = deque()
         self._batch = ExitStack()
         self._restore = ExitStack()
+
+    @classmethod
+    def from_study(cls, study: Study, folder: Path) -> Self:
+        """Make the callback for a training."""
+        return cls(layers=study.layers, folder=folder)
 
     def setup(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str

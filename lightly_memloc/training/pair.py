@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +52,7 @@ def train_pair(
     config: TrainingConfig,
     transform: Callable[[Any], Any] | None = None,
     device: str = "auto",
+    callbacks: tuple[Sequence[pl.Callback], Sequence[pl.Callback]] = ((), ()),
 ) -> tuple[TrainedEncoder, TrainedEncoder]:
     """Train f on shared and candidate images, g on shared and independent ones.
 
@@ -65,6 +66,7 @@ def train_pair(
         transform: The method's augmentation into views; made from the settings if
             None.
         device: ``"auto"`` or the name of a Lightning accelerator.
+        callbacks: Lightning callbacks for the training of f, and for that of g.
 
     Returns:
         f and g.
@@ -81,7 +83,9 @@ def train_pair(
     if transform is None:
         transform = make_transform(config)
     f, g = (
-        train_encoder(dataset, indices, config, transform, stream, device)
+        train_encoder(
+            dataset, indices, config, transform, stream, device, callbacks[stream]
+        )
         for stream, indices in enumerate([split.trained_f, split.trained_g])
     )
     return f, g
@@ -101,6 +105,7 @@ def train_encoder(
     transform: Callable[[Any], Any],
     stream: int,
     device: str = "auto",
+    callbacks: Sequence[pl.Callback] = (),
 ) -> TrainedEncoder:
     """Train one encoder.
 
@@ -111,6 +116,7 @@ def train_encoder(
         transform: The method's augmentation into views.
         stream: Which of the seed's independent random streams to use: 0 for f, 1 for g.
         device: ``"auto"`` or the name of a Lightning accelerator.
+        callbacks: Lightning callbacks.
 
     Raises:
         MemorizationError: If there are fewer than two images, or the settings name an
@@ -139,7 +145,7 @@ def train_encoder(
             persistent_workers=config.num_workers > 0,
         )
         history = _History(f"Training {'fg'[stream]} ({config.method})")
-        trainer = _trainer(config, device, history)
+        trainer = _trainer(config, device, [history, *callbacks])
         # Convolutions train up to 1.6 times as fast on CPUs with channels last.
         try:
             trainer.fit(method.to(memory_format=torch.channels_last), loader)
@@ -151,14 +157,16 @@ def train_encoder(
     return TrainedEncoder(trained, history.losses)
 
 
-def _trainer(config: TrainingConfig, device: str, history: pl.Callback) -> pl.Trainer:
+def _trainer(
+    config: TrainingConfig, device: str, callbacks: list[pl.Callback]
+) -> pl.Trainer:
     try:
         return pl.Trainer(
             accelerator=device,
             devices=1,
             max_epochs=config.epochs,
             precision=config.precision,  # type: ignore[arg-type]
-            callbacks=[history],
+            callbacks=callbacks,
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,

@@ -1,6 +1,6 @@
 """A run folder: a pair of encoders with everything that is needed to measure it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,12 @@ from torch import nn
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import load_encoder, save_checkpoint
+from lightly_memloc.evaluators import (
+    CALLBACKS,
+    Study,
+    load_encoder,
+    save_checkpoint,
+)
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.pair import make_transform, train_pair
@@ -54,6 +59,7 @@ class Run:
         split: MemorizationSplit,
         config: TrainingConfig,
         device: str = "auto",
+        callbacks: Sequence[str] = (),
     ) -> "Run":
         """Train a pair and write the run folder.
 
@@ -63,6 +69,8 @@ class Run:
             split: The roles of the images.
             config: The training's settings.
             device: ``"auto"`` or the name of a Lightning accelerator.
+            callbacks: Names of callbacks that follow both trainings; what they find
+                goes to ``training/f/<name>`` and ``training/g/<name>``.
 
         Raises:
             MemorizationError: If the folder holds a run, or the pair cannot be trained.
@@ -72,7 +80,22 @@ class Run:
             raise MemorizationError(
                 f"{folder} holds a run already. Choose another folder, or remove it."
             )
-        f, g = train_pair(open_dataset(data), split, config, device=device)
+        dataset, transform = open_dataset(data), make_transform(config)
+        f_study, g_study = (
+            Study(nn.Identity(), dataset, transform, indices=i, holdout=split.external)
+            for i in (split.candidate, split.independent)
+        )
+        following = (
+            [
+                CALLBACKS[c].from_study(f_study, path / "training/f" / c)
+                for c in callbacks
+            ],
+            [
+                CALLBACKS[c].from_study(g_study, path / "training/g" / c)
+                for c in callbacks
+            ],
+        )
+        f, g = train_pair(dataset, split, config, transform, device, following)
         path.mkdir(parents=True, exist_ok=True)
         for name, encoder in (("f", f), ("g", g)):
             save_checkpoint(encoder.method, path / f"{name}.ckpt")

@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lightly_memloc import MemorizationSplit
+from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.cli import app
+from lightly_memloc.evaluators import Evaluator
 
 
 @pytest.fixture
@@ -40,6 +41,7 @@ def images(tmp_path_factory):
     return folder
 
 
+OWN = ("--model", "tests.cli.encoder:make")
 SIZES = ("--candidate", 8, "--independent", 8, "--external", 8)
 
 
@@ -98,6 +100,63 @@ def test_json_is_all_that_is_printed(run, trained, tmp_path, arguments):
     code, out, _ = run(*(places.get(a, a) for a in arguments), "--json")
     assert code == 0
     json.loads(out)
+
+
+@pytest.mark.parametrize("command", ["layer-mem", "unit-mem", "class-mem"])
+def test_an_interrupted_measurement_is_resumed(
+    run, trained, tmp_path, monkeypatch, command
+):
+    arguments = [command, trained, "--views", 2, "--batch-size", 2, "--json"]
+    _, expected, _ = run(*arguments, "--out", tmp_path / "whole")
+    measured = []
+    keep = Evaluator.validation_step
+
+    def interrupted(self, batch, batch_idx):
+        measured.append(batch_idx)
+        if len(measured) == 4:
+            raise KeyboardInterrupt
+        return keep(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Evaluator, "validation_step", interrupted)
+        code, out, _ = run(*arguments, "--out", tmp_path / "cut")
+    assert (code, out) == (130, "")
+    assert (tmp_path / "cut" / "state.pt").is_file()
+    code, out, _ = run(*arguments, "--out", tmp_path / "cut", "--resume")
+    assert code == 0
+    assert out == expected
+    assert not (tmp_path / "cut" / "state.pt").exists()
+
+
+def test_a_measurement_that_is_not_resumed_begins_anew(run, trained, tmp_path):
+    (tmp_path / "state.pt").write_bytes(b"of another measurement")
+    code, _, _ = run("unit-mem", trained, "--views", 2, "--out", tmp_path)
+    assert code == 0
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_any_evaluator_by_its_name(run, trained, tmp_path):
+    _, expected, _ = run("unit-mem", trained, "--views", 2, "--json")
+    code, out, _ = run(
+        "measure", "unit_mem", trained, "--views", 2, "--json", "--out", tmp_path
+    )
+    assert (code, out) == (0, expected)
+
+
+def test_training_followed_by_callbacks(run, images, tmp_path):
+    arguments = ["train", images, "--out", tmp_path / "run", "--epochs", 2]
+    arguments += ["--backbone", "resnet9-slim", "--input-size", 16, *SIZES]
+    arguments += ["--batch-size", 8, "--callback", "memorization"]
+    code, _, err = run(*arguments, "--callback", "online_unit_mem")
+    assert code == 0, err
+    for name in "fg":
+        folder = tmp_path / "run" / "training" / name
+        measured = load_result(folder / "memorization" / "epoch=1" / "unit_mem")
+        assert measured.layers_to_pandas()["member_share"].notna().all()
+        for epoch in range(2):
+            online = load_result(folder / "online_unit_mem" / f"epoch={epoch}")
+            assert online.settings["images"] == 24
+            assert online.to_pandas()["filename"].str.endswith(".png").all()
 
 
 def test_layers_lists_names_and_kinds(run):
@@ -183,6 +242,13 @@ def test_unreadable_images(run, images, tmp_path):
         (("layers", "--model", "json:dumps"), "json:dumps"),
         (("layers",), "either a run folder or --model"),
         (("unit-mem", "digits", "--model", "tests.cli.encoder:make"), "--checkpoint"),
+        (("unit-mem", "RUN", "--resume"), "Nothing to resume"),
+        (
+            ("unit-mem", "digits", *OWN, "--checkpoint", "RUN/f.ckpt", "--resume"),
+            "--resume needs --out",
+        ),
+        (("measure", "magic", "RUN"), "it has class_mem, layer_mem, unit_mem"),
+        (("train", "digits", "--out", "x", "--callback", "magic"), "it has memoriz"),
         (("report", "nowhere"), "no folder nowhere"),
         (("report", "EMPTY"), "holds no saved result"),
     ],
@@ -191,7 +257,7 @@ def test_errors_end_with_2_and_no_traceback(
     run, trained, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    places = {"RUN": trained, "EMPTY": tmp_path}
+    places = {"RUN": trained, "EMPTY": tmp_path, "RUN/f.ckpt": trained / "f.ckpt"}
     code, out, err = run(*(places.get(a, a) for a in arguments))
     assert code == 2
     assert out == ""

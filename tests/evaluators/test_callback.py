@@ -1,10 +1,4 @@
 import copy
-import os
-import signal
-import subprocess
-import sys
-from contextlib import suppress
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -672,27 +666,3 @@ def test_two_callbacks_measure_side_by_side(tmp_path, make, train_loader):
     trainer.fit(SimCLR(), train_loader)
     assert moments(one.history) == [(0, 3), (1, 6)]
     assert moments(two.history) == [(1, 6)]
-
-
-def test_two_processes_measure_what_one_does(tmp_path, digits, transform, unit_mem):
-    torch.save((transform, MEMBERS, HOLDOUT), tmp_path / "task.pt")
-    process = subprocess.Popen(
-        [sys.executable, Path(__file__).with_name("callback_of_two.py"), tmp_path],
-        cwd=Path(__file__).parents[2],
-        start_new_session=True,
-    )
-    try:
-        # Processes that wait for each other would do so for ever.
-        assert process.wait(timeout=60) == 0
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    result = load_result(tmp_path / "memorization" / "epoch=0" / "unit_mem")
-    encoder = conv_net()
-    encoder.load_state_dict(torch.load(tmp_path / "encoder.pt"))
-    expected = unit_mem(encoder)
-    assert result.settings == expected.settings | {"epoch": 0, "step": 3}
-    for name, table in result.tables.items():
-        pd.testing.assert_frame_equal(
-            table, expected.tables[name], rtol=1e-6, check_dtype=False
-        )

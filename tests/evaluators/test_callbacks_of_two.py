@@ -16,6 +16,7 @@ def fit(folder, encoders, split, transform, n_processes):
     subprocess.run(
         [sys.executable, "-m", module, folder, str(n_processes)],
         check=True,
+        timeout=200,
         cwd=Path(__file__).parents[2],
     )
 
