@@ -7,7 +7,8 @@ import pytorch_lightning as pl
 import torch
 from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.loggers import Logger, TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
 from lightly_memloc import (
@@ -666,3 +667,22 @@ def test_two_callbacks_measure_side_by_side(tmp_path, make, train_loader):
     trainer.fit(SimCLR(), train_loader)
     assert moments(one.history) == [(0, 3), (1, 6)]
     assert moments(two.history) == [(1, 6)]
+
+
+def test_tensorboard_gets_scalars_and_figures(tmp_path, make, train_loader):
+    logger = TensorBoardLogger(tmp_path, name="logs", version="run")
+    callback = make(every_n_epochs=1)
+    trainer = quiet_trainer(tmp_path, callback, max_epochs=2, logger=logger)
+    trainer.fit(SimCLR(), train_loader)
+    events = EventAccumulator(logger.log_dir)
+    events.Reload()
+    for tag in ("unit_mem/0", "member_share/0", "gap/0"):
+        logged = [event.value for event in events.Scalars(tag)]
+        expected = [result.scalars()[tag] for result in callback.history]
+        assert logged == pytest.approx(expected, rel=1e-6)
+    for tag in ("memorization/unit_mem", "memorization/member_share"):
+        images = events.Images(tag)
+        assert [image.step for image in images] == [STEPS_PER_EPOCH, 6]
+        assert min(images[0].width, images[0].height) >= 400
+    saved = load_result(f"{logger.log_dir}/memorization/epoch=1/unit_mem")
+    assert saved.settings == callback.history[-1].settings
