@@ -23,9 +23,11 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
-# What measuring costs over the bare forward passes; takes about ten minutes.
+# What measuring costs, and how well it can be followed; takes about 15 minutes.
 benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/overhead.py | tee docs/results/overhead.txt
+	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
+	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -35,7 +35,7 @@ def test_the_committed_result_shows_what_the_readme_says():
 
 
 def test_the_python_lines_run(encoders, digits, transform):
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
     # The README's numbers are for a real data set; few images show that it runs.
     small = code.replace("len(dataset), candidate=200", "len(dataset), candidate=20")
     small = small.replace(
@@ -65,8 +65,3 @@ def test_the_commands_exist():
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)h][^)]*)\)", README))
 def test_links_lead_somewhere(path):
     assert (ROOT / path).exists()
-
-
-def test_the_cost_page_shows_the_committed_benchmark():
-    printed = (ROOT / "docs/results/overhead.txt").read_text()
-    assert printed.strip("\n") in (ROOT / "docs/cost.md").read_text()
