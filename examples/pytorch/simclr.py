@@ -69,7 +69,7 @@ def train(indices):
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
-size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (200, 15, 10)
+size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (150, 12, 8)
 
 torch.manual_seed(0)
 device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -73,7 +73,7 @@ def train(indices, callbacks=()):
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
-size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (200, 15, 10)
+size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (150, 12, 8)
 
 pl.seed_everything(0)
 transform = SimCLRTransform(input_size=32, min_scale=0.5, hf_prob=0.0, cj_prob=0.0)
@@ -92,7 +92,7 @@ memorization = memloc.MemorizationCallback(
     transform,
     split=split,
     reference=reference.backbone,
-    every_n_epochs=10,
+    every_n_epochs=6,
     n_views=views,
 )
 online = memloc.OnlineUnitMemCallback()
