@@ -19,10 +19,9 @@ def layers(
     """List the layers of an encoder, with the names that --layers understands."""
     from rich.table import Table
 
-    from lightly_memloc.cli.subject import make_model
     from lightly_memloc.errors import MemorizationError
     from lightly_memloc.layers import find_layers
-    from lightly_memloc.training import Run
+    from lightly_memloc.training import Run, make_model
 
     if (run is None) == (model is None):
         raise MemorizationError("Give either a run folder or --model.")

@@ -23,9 +23,20 @@ from lightly_memloc.cli.output import print_json, say
 def train(
     data: Data,
     out: Annotated[Path, typer.Option(help="The run folder to write.")],
-    method: Annotated[str, typer.Option(help="Training method.")] = "simclr",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="simclr, moco, byol, simsiam, barlow_twins, vicreg, dino, mae or "
+            "supervised."
+        ),
+    ] = "simclr",
     backbone: Annotated[
-        str, typer.Option(help="resnet9, resnet9-slim or resnet18.")
+        str,
+        typer.Option(
+            help="resnet9, resnet9-slim, resnet18, resnet34, resnet50; a vision "
+            "transformer of timm by its patches, such as vit_tiny_patch4; or "
+            "package.module:function."
+        ),
     ] = "resnet9",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 100,
     split: SplitFile = None,

@@ -1,86 +1,63 @@
 """Backbones: encoders without a head, by name."""
 
-from collections import OrderedDict
-from collections.abc import Callable
+import re
+from difflib import get_close_matches
 from functools import partial
+from importlib.util import find_spec
 
 import torch
 import torchvision
-from torch import Tensor, nn
+from torch import nn
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.training.factory import make_model
+from lightly_memloc.training.resnet9 import ResNet9
 
+# Views up to this size get a ResNet's small stem: the usual one leaves a quarter.
+_SMALL = 64
 
-class BasicBlock(nn.Module):
-    """Two convolutions with normalization and activation, added to their input."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(channels)
-        self.act1 = nn.ReLU(inplace=True)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(channels)
-        self.act2 = nn.ReLU(inplace=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` to the same shape."""
-        out = self.act1(self.bn1(self.conv1(x)))
-        residual: Tensor = self.act2(self.bn2(self.conv2(out)))
-        return x + residual
-
-
-class ResNet9(nn.Sequential):
-    """The small ResNet of the LayerMem paper [0], without its classifier.
-
-    Eight convolutions for images of 32x32 pixels and smaller; features are averaged
-    over positions.
-
-    - [0]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
-
-    Args:
-        width: Channels of the first convolution; the features have eight times as
-            many.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        self.prep = _convolution(3, width)
-        self.layer1 = _residual_stage(width, 2 * width)
-        self.layer2 = _convolution(2 * width, 4 * width)
-        self.layer3 = _residual_stage(4 * width, 8 * width)
-        self.pool = nn.AdaptiveAvgPool2d(1)
-        self.flatten = nn.Flatten()
-
-
-def resnet18() -> nn.Module:
-    """Torchvision's ResNet-18 without its classifier, randomly initialised."""
-    model: nn.Module = torchvision.models.resnet18()
-    model.fc = nn.Identity()
-    return model
-
-
-BACKBONES: dict[str, Callable[[], nn.Module]] = {
+_BY_NAME = {
     "resnet9": ResNet9,
     "resnet9-slim": partial(ResNet9, width=16),
-    "resnet18": resnet18,
+    **dict.fromkeys(("resnet18", "resnet34", "resnet50")),
 }
+_VIT = re.compile(r"(vit_[a-z0-9]+)_patch(\d+)(_.*)?")
 
 
-def make_backbone(name: str) -> nn.Module:
+def make_backbone(name: str, input_size: int) -> nn.Module:
     """Make a randomly initialised backbone.
 
     Args:
-        name: A name in ``BACKBONES``.
+        name: ``resnet9``, ``resnet9-slim`` (half as wide); ``resnet18``, ``resnet34``
+            or ``resnet50``, torchvision's without classifier, for views of at most 64
+            pixels with a convolution of 3x3 without stride or pooling as stem; a
+            vision transformer by its name in timm, such as ``vit_tiny_patch16_224``,
+            with patches of the given size for views of the input size, as lightly's
+            ``MaskedVisionTransformerTIMM``; or a function of your own,
+            ``package.module:function``.
+        input_size: Side of the square views in pixels.
 
     Raises:
-        MemorizationError: If there is no such backbone.
+        MemorizationError: If there is no such backbone, timm is not installed, or the
+            patches do not fit the views.
     """
-    if name not in BACKBONES:
-        raise MemorizationError(
-            f"Unknown backbone {name!r}; choose one of {', '.join(BACKBONES)}."
-        )
-    return BACKBONES[name]()
+    if ":" in name:
+        return make_model(name)
+    if name.startswith("resnet9") and name in _BY_NAME:
+        factory = _BY_NAME[name]
+        assert factory is not None
+        return factory()
+    if name in _BY_NAME:
+        return _resnet(name, small=input_size <= _SMALL)
+    vit = _VIT.fullmatch(name)
+    if vit is not None:
+        return _vision_transformer(vit[1], int(vit[2]), input_size)
+    near = get_close_matches(name, _BY_NAME, n=1)
+    advice = f"did you mean {near[0]!r}? There are" if near else "choose one of"
+    raise MemorizationError(
+        f"Unknown backbone {name!r}; {advice} {', '.join(_BY_NAME)}, a vision "
+        "transformer such as vit_tiny_patch4, or package.module:function."
+    )
 
 
 def num_features(backbone: nn.Module, input_size: int) -> int:
@@ -92,17 +69,41 @@ def num_features(backbone: nn.Module, input_size: int) -> int:
     return int(features.flatten(start_dim=1).shape[1])
 
 
-def _convolution(in_channels: int, channels: int) -> nn.Sequential:
-    return nn.Sequential(
-        OrderedDict(
-            conv=nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
-            bn=nn.BatchNorm2d(channels),
-            act=nn.ReLU(inplace=True),
-            pool=nn.MaxPool2d(2, ceil_mode=True),
+def _resnet(name: str, *, small: bool) -> nn.Module:
+    model: nn.Module = getattr(torchvision.models, name)()
+    model.fc = nn.Identity()
+    if small:
+        model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+        model.maxpool = nn.Identity()
+    return model
+
+
+def _vision_transformer(model: str, patch_size: int, input_size: int) -> nn.Module:
+    if find_spec("timm") is None:
+        raise MemorizationError(
+            'Vision transformers come from timm: pip install "lightly-memloc[timm]".'
         )
+    import timm
+    from lightly.models.modules import MaskedVisionTransformerTIMM
+
+    if input_size % patch_size:
+        raise MemorizationError(
+            f"Views of {input_size} pixels cannot be cut into patches of {patch_size}; "
+            f"choose a patch size that divides {input_size}."
+        )
+    family = f"{model}_patch16_224"
+    if not timm.is_model(family):
+        known = [n for n in timm.list_models("vit_*_patch16_224") if n.count("_") == 3]
+        raise MemorizationError(
+            f"timm has no vision transformer {model!r}; it has "
+            f"{', '.join(n.removesuffix('_patch16_224') for n in known)}."
+        )
+    vit = timm.create_model(
+        family,
+        img_size=input_size,
+        patch_size=patch_size,
+        num_classes=0,
+        dynamic_img_size=True,
     )
-
-
-def _residual_stage(in_channels: int, channels: int) -> nn.Sequential:
-    head, residual = _convolution(in_channels, channels), BasicBlock(channels)
-    return nn.Sequential(OrderedDict(head=head, residual=residual))
+    masked: nn.Module = MaskedVisionTransformerTIMM(vit=vit)
+    return masked

@@ -21,6 +21,7 @@ from lightly_memloc.data import (
     generators_restored,
     read_image,
     seed_generators,
+    targets_of,
 )
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.training.backbones import make_backbone, num_features
@@ -129,12 +130,13 @@ def train_encoder(
     with generators_restored(), torch.random.fork_rng(), _quiet_lightning():
         torch.manual_seed(config.seed)
         seed_generators(config.seed, stream)
-        backbone = make_backbone(config.backbone)
+        backbone = make_backbone(config.backbone, config.input_size)
         method = method_class(config.method)(
             backbone,
             num_features(backbone, config.input_size),
             config.epochs,
             config.learning_rate,
+            _num_classes(dataset),
         )
         loader: DataLoader[Any] = DataLoader(
             _TrainingViews(dataset, indices, transform),
@@ -155,6 +157,11 @@ def train_encoder(
             raise UnreadableImageError(words.strip()) from None
     trained = method.eval().to("cpu").to(memory_format=torch.contiguous_format)
     return TrainedEncoder(trained, history.losses)
+
+
+def _num_classes(dataset: Any) -> int:
+    targets = targets_of(dataset)
+    return 0 if targets is None else int(targets.max()) + 1
 
 
 def _trainer(

@@ -116,7 +116,7 @@ class Run:
 
     def encoder(self, name: str) -> nn.Module:
         """Load encoder ``"f"`` or ``"g"``."""
-        backbone = make_backbone(self.config.backbone)
+        backbone = make_backbone(self.config.backbone, self.config.input_size)
         return load_encoder(backbone, self.folder / f"{name}.ckpt")
 
     def losses(self) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Subset
 
 import lightly_memloc as memloc
 from lightly_memloc.data import Digits
-from lightly_memloc.training import SimCLR, make_backbone
+from lightly_memloc.training import make_backbone, method_class
 
 
 def agreement(
@@ -30,7 +30,7 @@ def agreement(
     """A row a layer: rank correlation, means, and share of units with one winner."""
     pl.seed_everything(0)
     transform = SimCLRTransform(input_size=16, min_scale=0.5, hf_prob=0, cj_prob=0)
-    encoder = make_backbone(backbone)
+    encoder = make_backbone(backbone, 16)
     with torch.no_grad():
         n_features = encoder(torch.rand(2, 3, 16, 16)).flatten(1).shape[1]
     online = memloc.OnlineUnitMemCallback()
@@ -45,7 +45,8 @@ def agreement(
     )
     images = Subset(Digits(transform), range(n_images))
     loader = DataLoader(images, batch_size, shuffle=True, drop_last=True)
-    trainer.fit(SimCLR(encoder, n_features, epochs, 2e-3), loader)
+    method = method_class("simclr")
+    trainer.fit(method(encoder, n_features, epochs, 2e-3), loader)
     measured = memloc.measure_unit_mem(encoder, Digits(), transform, range(n_images))
     units = (
         online.results[-1]

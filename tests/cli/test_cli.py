@@ -229,7 +229,7 @@ def test_unreadable_images(run, images, tmp_path):
         (("train", "digits", "--out", "RUN"), "holds a run already"),
         (
             ("train", "digits", "--out", "x", "--method", "magic"),
-            "choose one of simclr",
+            "choose one of barlow_twins",
         ),
         (("train", "digits", "--out", "x", "--backbone", "b"), "choose one of resnet9"),
         (("split", "digits", "--candidate", "2000"), "Cannot take 2000 candidate"),

@@ -107,7 +107,7 @@ def test_bad_settings_are_refused(digits, split, config):
         train_pair(
             digits, MemorizationSplit(len(digits), candidate=[0], external=[1]), config
         )
-    with pytest.raises(MemorizationError, match="'resnet7'; choose one of resnet9"):
-        make_backbone("resnet7")
-    with pytest.raises(MemorizationError, match="'dreaming'; choose one of simclr"):
+    with pytest.raises(MemorizationError, match="did you mean 'resnet9'"):
+        make_backbone("resnet7", 16)
+    with pytest.raises(MemorizationError, match="'dreaming'; choose one of barlow"):
         method_class("dreaming")

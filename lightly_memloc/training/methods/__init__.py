@@ -1,13 +1,19 @@
 """Training methods: a class a file, registered by name.
 
-A new method is a module here with a subclass of Method, imported below.
+A new method is a module here with a subclass of Method.
 """
+
+import pkgutil
+from difflib import get_close_matches
+from importlib import import_module
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training.methods.method import Method
-from lightly_memloc.training.methods.simclr import SimCLR
 
-__all__ = ["Method", "SimCLR", "method_class"]
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")
+
+__all__ = ["Method", "method_class"]
 
 
 def method_class(name: str) -> type[Method]:
@@ -17,7 +23,9 @@ def method_class(name: str) -> type[Method]:
         MemorizationError: If there is no such method.
     """
     if name not in Method.registry:
+        near = get_close_matches(name, Method.registry, n=1)
+        advice = f"did you mean {near[0]!r}? There are" if near else "choose one of"
         raise MemorizationError(
-            f"Unknown method {name!r}; choose one of {', '.join(Method.registry)}."
+            f"Unknown method {name!r}; {advice} {', '.join(sorted(Method.registry))}."
         )
     return Method.registry[name]

@@ -19,6 +19,7 @@ class Method(LightningModule):
         num_features: Number of features that it gives for an image.
         epochs: Epochs of training, for the learning rate's schedule.
         learning_rate: Peak learning rate.
+        num_classes: Classes of the images; 0 if they are not known.
     """
 
     name: ClassVar[str]
@@ -29,13 +30,24 @@ class Method(LightningModule):
         Method.registry[cls.name] = cls
 
     def __init__(
-        self, backbone: nn.Module, num_features: int, epochs: int, learning_rate: float
+        self,
+        backbone: nn.Module,
+        num_features: int,
+        epochs: int,
+        learning_rate: float,
+        num_classes: int = 0,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         self.num_features = num_features
         self.epochs = epochs
         self.learning_rate = learning_rate
+        self.num_classes = num_classes
+        self.make_heads()
+
+    @abstractmethod
+    def make_heads(self) -> None:
+        """Make what stands on the backbone: heads and loss."""
 
     @staticmethod
     @abstractmethod

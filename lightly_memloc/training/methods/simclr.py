@@ -6,7 +6,7 @@ from typing import Any
 from lightly.loss import NTXentLoss
 from lightly.models.modules import SimCLRProjectionHead
 from lightly.transforms import SimCLRTransform
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightly_memloc.training.methods.method import Method
 
@@ -19,11 +19,11 @@ class SimCLR(Method):
 
     name = "simclr"
 
-    def __init__(
-        self, backbone: nn.Module, num_features: int, epochs: int, learning_rate: float
-    ) -> None:
-        super().__init__(backbone, num_features, epochs, learning_rate)
-        self.projection_head = SimCLRProjectionHead(num_features, num_features, 128)
+    def make_heads(self) -> None:
+        """Make heads and loss."""
+        self.projection_head = SimCLRProjectionHead(
+            self.num_features, self.num_features, 128
+        )
         self.criterion = NTXentLoss()
 
     @staticmethod

@@ -1,0 +1,34 @@
+"""Models by the dotted path of a function that makes them."""
+
+import importlib
+
+from torch import nn
+
+from lightly_memloc.errors import MemorizationError
+
+
+def make_model(path: str) -> nn.Module:
+    """Make a module with a factory given as ``package.module:function``.
+
+    Raises:
+        MemorizationError: If there is no such factory or it makes no module.
+    """
+    module_name, _, factory_name = path.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module_name), factory_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MemorizationError(
+            f"Cannot find the model {path!r} ({error}). Expected "
+            "package.module:function, such as torchvision.models:resnet18."
+        ) from error
+    try:
+        model = factory()
+    except TypeError as error:
+        raise MemorizationError(
+            f"{path} cannot be called without arguments ({error})."
+        ) from error
+    if not isinstance(model, nn.Module):
+        raise MemorizationError(
+            f"{path} made a {type(model).__name__}; expected a torch.nn.Module."
+        )
+    return model
