@@ -145,8 +145,14 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.metrics.load_state_dict(accumulated["metrics"])
         self.skipped = accumulated["skipped"]
 
+    def reset(self) -> None:
+        """Forget an earlier measurement: the encoder may have changed since."""
+        self.layers, self.skipped, self.first_batch = [], [], 0
+        self.metrics.clear()
+
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of this process's images."""
+        """Begin a measurement, and return a loader of this process's images."""
+        self.reset()
         n_ranks = len(gathered(None))
         if len(self.indices) < n_ranks:
             raise MemorizationError(

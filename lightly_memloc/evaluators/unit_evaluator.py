@@ -93,6 +93,11 @@ class UnitEvaluator(Evaluator[R]):
         super().restore(accumulated)
         self.rectification.negative = set(accumulated["negative"])
 
+    def reset(self) -> None:
+        """Forget an earlier measurement."""
+        super().reset()
+        self.rectification.negative.clear()
+
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
         """Take a batch of images into the metrics."""
         mu: dict[str, Tensor] = {}

@@ -1,6 +1,7 @@
 """Backbones: encoders without a head, by name."""
 
 import re
+from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
@@ -16,11 +17,6 @@ from lightly_memloc.training.resnet9 import ResNet9
 # Views up to this size get a ResNet's small stem: the usual one leaves a quarter.
 _SMALL = 64
 
-_BY_NAME = {
-    "resnet9": ResNet9,
-    "resnet9-slim": partial(ResNet9, width=16),
-    **dict.fromkeys(("resnet18", "resnet34", "resnet50")),
-}
 _VIT = re.compile(r"(vit_[a-z0-9]+)_patch(\d+)(_.*)?")
 
 
@@ -43,19 +39,15 @@ def make_backbone(name: str, input_size: int) -> nn.Module:
     """
     if ":" in name:
         return make_model(name)
-    if name.startswith("resnet9") and name in _BY_NAME:
-        factory = _BY_NAME[name]
-        assert factory is not None
-        return factory()
-    if name in _BY_NAME:
-        return _resnet(name, small=input_size <= _SMALL)
+    if name in _RESNETS:
+        return _RESNETS[name](input_size)
     vit = _VIT.fullmatch(name)
     if vit is not None:
         return _vision_transformer(vit[1], int(vit[2]), input_size)
-    near = get_close_matches(name, _BY_NAME, n=1)
+    near = get_close_matches(name, _RESNETS, n=1)
     advice = f"did you mean {near[0]!r}? There are" if near else "choose one of"
     raise MemorizationError(
-        f"Unknown backbone {name!r}; {advice} {', '.join(_BY_NAME)}, a vision "
+        f"Unknown backbone {name!r}; {advice} {', '.join(_RESNETS)}, a vision "
         "transformer such as vit_tiny_patch4, or package.module:function."
     )
 
@@ -69,13 +61,22 @@ def num_features(backbone: nn.Module, input_size: int) -> int:
     return int(features.flatten(start_dim=1).shape[1])
 
 
-def _resnet(name: str, *, small: bool) -> nn.Module:
+def _resnet(name: str, input_size: int) -> nn.Module:
     model: nn.Module = getattr(torchvision.models, name)()
     model.fc = nn.Identity()
-    if small:
+    if input_size <= _SMALL:
         model.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         model.maxpool = nn.Identity()
     return model
+
+
+_RESNETS: dict[str, Callable[[int], nn.Module]] = {
+    "resnet9": lambda _: ResNet9(),
+    "resnet9-slim": lambda _: ResNet9(width=16),
+    "resnet18": partial(_resnet, "resnet18"),
+    "resnet34": partial(_resnet, "resnet34"),
+    "resnet50": partial(_resnet, "resnet50"),
+}
 
 
 def _vision_transformer(model: str, patch_size: int, input_size: int) -> nn.Module:

@@ -64,6 +64,17 @@ def test_a_trainer_measures_what_the_function_does(measurement):
     assert logged == pytest.approx(result.scalars(), rel=1e-6)
 
 
+def test_a_second_validation_measures_anew(measurement):
+    evaluator_class, function, arguments = measurement
+    evaluator = evaluator_class(*arguments, n_views=2)
+    Trainer(**QUIET).validate(evaluator, verbose=False)
+    with torch.no_grad():
+        for parameter in arguments[0].parameters():
+            parameter.add_(torch.randn_like(parameter))
+    Trainer(**QUIET).validate(evaluator, verbose=False)
+    assert_same(evaluator.result, function(*arguments, n_views=2))
+
+
 def test_a_trainer_leaves_no_trace(measurement):
     evaluator_class, _, arguments = measurement
     model = arguments[0].train()
