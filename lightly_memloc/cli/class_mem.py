@@ -1,6 +1,7 @@
 """The class-mem command."""
 
 from lightly_memloc.cli.options import (
+    AllowPartial,
     BatchSize,
     Checkpoint,
     Device,
@@ -8,12 +9,14 @@ from lightly_memloc.cli.options import (
     Json,
     Layers,
     Model,
+    Prefix,
     ResultOut,
     Resume,
     Seed,
     SkipUnreadable,
     Source,
     SplitFile,
+    TrustCheckpoint,
     Views,
     Workers,
 )
@@ -23,6 +26,9 @@ def class_mem(
     source: Source,
     model: Model = None,
     checkpoint: Checkpoint = None,
+    prefix: Prefix = None,
+    allow_partial: AllowPartial = False,
+    trust_checkpoint: TrustCheckpoint = False,
     split: SplitFile = None,
     input_size: InputSize = None,
     layers: Layers = None,
@@ -43,7 +49,17 @@ def class_mem(
     from lightly_memloc.cli.measuring import measure_and_show
     from lightly_memloc.cli.subject import Subject
 
-    subject = Subject.resolve(source, model, checkpoint, None, split, input_size)
+    subject = Subject.resolve(
+        source,
+        model,
+        checkpoint,
+        None,
+        split,
+        input_size,
+        prefix=prefix,
+        allow_partial=allow_partial,
+        trust_checkpoint=trust_checkpoint,
+    )
     measure_and_show(
         "class_mem",
         subject,

@@ -1,6 +1,7 @@
 """The layer-mem command."""
 
 from lightly_memloc.cli.options import (
+    AllowPartial,
     BatchSize,
     Checkpoint,
     Device,
@@ -8,6 +9,7 @@ from lightly_memloc.cli.options import (
     Json,
     Layers,
     Model,
+    Prefix,
     Reference,
     ResultOut,
     Resume,
@@ -15,6 +17,7 @@ from lightly_memloc.cli.options import (
     SkipUnreadable,
     Source,
     SplitFile,
+    TrustCheckpoint,
     Views,
     Workers,
 )
@@ -24,6 +27,9 @@ def layer_mem(
     source: Source,
     model: Model = None,
     checkpoint: Checkpoint = None,
+    prefix: Prefix = None,
+    allow_partial: AllowPartial = False,
+    trust_checkpoint: TrustCheckpoint = False,
     reference: Reference = None,
     split: SplitFile = None,
     input_size: InputSize = None,
@@ -43,7 +49,17 @@ def layer_mem(
     from lightly_memloc.cli.subject import Subject
     from lightly_memloc.errors import MemorizationError
 
-    subject = Subject.resolve(source, model, checkpoint, reference, split, input_size)
+    subject = Subject.resolve(
+        source,
+        model,
+        checkpoint,
+        reference,
+        split,
+        input_size,
+        prefix=prefix,
+        allow_partial=allow_partial,
+        trust_checkpoint=trust_checkpoint,
+    )
     if subject.split is None:
         raise MemorizationError(
             "layer-mem needs --split: which images were trained on, and which were not."

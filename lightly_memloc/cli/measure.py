@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from lightly_memloc.cli.options import (
+    AllowPartial,
     BatchSize,
     Checkpoint,
     Device,
@@ -12,6 +13,7 @@ from lightly_memloc.cli.options import (
     Json,
     Layers,
     Model,
+    Prefix,
     Reference,
     ResultOut,
     Resume,
@@ -19,6 +21,7 @@ from lightly_memloc.cli.options import (
     SkipUnreadable,
     Source,
     SplitFile,
+    TrustCheckpoint,
     Views,
     Workers,
 )
@@ -35,6 +38,9 @@ def measure(
     source: Source,
     model: Model = None,
     checkpoint: Checkpoint = None,
+    prefix: Prefix = None,
+    allow_partial: AllowPartial = False,
+    trust_checkpoint: TrustCheckpoint = False,
     reference: Reference = None,
     split: SplitFile = None,
     input_size: InputSize = None,
@@ -55,7 +61,17 @@ def measure(
 
     measure_and_show(
         evaluator,
-        Subject.resolve(source, model, checkpoint, reference, split, input_size),
+        Subject.resolve(
+            source,
+            model,
+            checkpoint,
+            reference,
+            split,
+            input_size,
+            prefix=prefix,
+            allow_partial=allow_partial,
+            trust_checkpoint=trust_checkpoint,
+        ),
         layers=layers,
         views=views,
         batch_size=batch_size,

@@ -32,6 +32,26 @@ Model = Annotated[
 Checkpoint = Annotated[
     Path | None, typer.Option(help="The encoder's weights: a state_dict of tensors.")
 ]
+Prefix = Annotated[
+    str | None,
+    typer.Option(
+        help="What the names of the encoder's weights begin with in the checkpoint, "
+        "such as `student_backbone.` [default: found]"
+    ),
+]
+AllowPartial = Annotated[
+    bool,
+    typer.Option(
+        "--allow-partial", help="Load what fits of the checkpoint, and say what not."
+    ),
+]
+TrustCheckpoint = Annotated[
+    bool,
+    typer.Option(
+        "--trust-checkpoint",
+        help="Load a checkpoint of more than tensors, which runs code from the file.",
+    ),
+]
 Reference = Annotated[
     Path | None,
     typer.Option(

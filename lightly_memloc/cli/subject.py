@@ -47,8 +47,18 @@ class Subject:
         reference: Path | None = None,
         split: Path | None = None,
         input_size: int | None = None,
+        **loading: Any,
     ) -> "Subject":
         """Make the subject that a command's arguments describe.
+
+        Args:
+            source: A run folder, or a folder of images.
+            model: The factory of an encoder of the user's own.
+            checkpoint: Its weights.
+            reference: Weights of the reference encoder.
+            split: The roles of the images.
+            input_size: Side of the square views in pixels.
+            loading: How checkpoints are loaded, as in ``load_encoder``.
 
         Raises:
             MemorizationError: If they describe none.
@@ -76,8 +86,10 @@ class Subject:
             )
         config = TrainingConfig.for_data(source, input_size=input_size)
         return cls(
-            load_encoder(make_model(model), checkpoint),
-            load_encoder(make_model(model), reference) if reference else None,
+            load_encoder(make_model(model), checkpoint, **loading),
+            load_encoder(make_model(model), reference, **loading)
+            if reference
+            else None,
             open_dataset(source),
             make_transform(config),
             MemorizationSplit.load(split) if split else None,

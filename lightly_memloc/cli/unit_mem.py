@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lightly_memloc.cli.options import (
+    AllowPartial,
     BatchSize,
     Checkpoint,
     Device,
@@ -13,12 +14,14 @@ from lightly_memloc.cli.options import (
     Json,
     Layers,
     Model,
+    Prefix,
     ResultOut,
     Resume,
     Seed,
     SkipUnreadable,
     Source,
     SplitFile,
+    TrustCheckpoint,
     Views,
     Workers,
 )
@@ -35,6 +38,9 @@ def unit_mem(
     source: Source,
     model: Model = None,
     checkpoint: Checkpoint = None,
+    prefix: Prefix = None,
+    allow_partial: AllowPartial = False,
+    trust_checkpoint: TrustCheckpoint = False,
     split: SplitFile = None,
     input_size: InputSize = None,
     layers: Layers = None,
@@ -59,7 +65,17 @@ def unit_mem(
     from lightly_memloc.cli.measuring import measure_and_show
     from lightly_memloc.cli.subject import Subject
 
-    subject = Subject.resolve(source, model, checkpoint, None, split, input_size)
+    subject = Subject.resolve(
+        source,
+        model,
+        checkpoint,
+        None,
+        split,
+        input_size,
+        prefix=prefix,
+        allow_partial=allow_partial,
+        trust_checkpoint=trust_checkpoint,
+    )
     measure_and_show(
         "unit_mem",
         subject,

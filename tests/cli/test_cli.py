@@ -199,6 +199,25 @@ def test_an_encoder_of_ones_own(run, images, trained, tmp_path):
     assert (tmp_path / "unit" / "unit_mem.png").is_file()
 
 
+def test_a_checkpoint_that_has_to_be_asked_for(run, images, trained, tmp_path):
+    weights = torch.load(trained / "f.ckpt", weights_only=True)["state_dict"]
+    torch.save(
+        {
+            f"{encoder}.{name}": value
+            for encoder in ("one", "two")
+            for name, value in weights.items()
+            if name.startswith("backbone.")
+        },
+        tmp_path / "two.pt",
+    )
+    arguments = ["unit-mem", images, *OWN, "--checkpoint", tmp_path / "two.pt"]
+    arguments += ["--input-size", 16, "--views", 2]
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert "--prefix" in err
+    assert run(*arguments, "--prefix", "two.backbone.")[0] == 0
+
+
 def test_unreadable_images(run, images, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators import load_encoder, save_checkpoint
 from lightly_memloc.training import ResNet9
 
@@ -32,7 +32,27 @@ def test_backbone_of_a_saved_method(tmp_path):
     assert not loaded.training
 
 
-@pytest.mark.parametrize("wrap", [dict, lambda weights: {"state_dict": weights}])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        dict,
+        lambda weights: {"state_dict": weights, "epoch": 3},
+        lambda weights: {"model": weights, "optimizer": {}},
+        lambda weights: {"model_state_dict": weights},
+        lambda weights: {f"module.{name}": weights[name] for name in weights},
+        lambda weights: {f"_orig_mod.{name}": weights[name] for name in weights},
+        lambda weights: {
+            f"module.backbone._orig_mod.{name}": weights[name] for name in weights
+        },
+        lambda weights: (
+            {
+                f"teacher_embedding_model.wrapped_model._model.{name}": weights[name]
+                for name in weights
+            }
+            | {"head.weight": torch.zeros(3)}
+        ),
+    ],
+)
 def test_state_dicts(tmp_path, wrap):
     encoder = ResNet9(width=4)
     torch.save(wrap(encoder.state_dict()), tmp_path / "weights.pt")
@@ -72,6 +92,44 @@ def test_the_encoder_under_another_name(tmp_path):
         assert_same_weights(loaded, encoder)
     other = load_encoder(ResNet9(4), tmp_path / "weights.pt", "teacher")
     assert_same_weights(other, whole["backbone"])
+
+
+def test_of_several_encoders_one_has_to_be_chosen(tmp_path):
+    whole = nn.ModuleDict({"one": ResNet9(4), "two": ResNet9(4)})
+    save_checkpoint(whole, tmp_path / "weights.pt")
+    with pytest.raises(MemorizationError, match=r"under one\., two\.: say which"):
+        load_encoder(ResNet9(4), tmp_path / "weights.pt")
+    loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="two.")
+    assert_same_weights(loaded, whole["two"])
+    with pytest.raises(MemorizationError, match=r"begin with 'three\.', but one\.prep"):
+        load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="three.")
+
+
+def test_a_part_is_loaded_if_that_is_allowed(tmp_path):
+    saved, encoder = ResNet9(width=4), ResNet9(width=4)
+    own = encoder.prep.conv.weight.detach().clone()
+    weights = saved.state_dict()
+    weights["extra"] = weights.pop("prep.conv.weight")
+    torch.save(weights, tmp_path / "weights.pt")
+    with pytest.warns(MemorizationWarning, match=r"Missing: prep.conv.weight\. Unexp"):
+        load_encoder(encoder, tmp_path / "weights.pt", allow_partial=True)
+    assert torch.equal(encoder.prep.conv.weight, own)
+    assert torch.equal(encoder.layer2.conv.weight, saved.layer2.conv.weight)
+
+
+def test_a_checkpoint_without_a_single_weight_is_no_part(tmp_path):
+    torch.save({"extra": torch.zeros(2)}, tmp_path / "weights.pt")
+    with pytest.raises(MemorizationError, match="does not fit ResNet9"):
+        load_encoder(ResNet9(4), tmp_path / "weights.pt", allow_partial=True)
+
+
+def test_a_trusted_checkpoint_may_be_a_module(tmp_path):
+    encoder = ResNet9(width=4)
+    torch.save(encoder, tmp_path / "whole.pt")
+    with pytest.raises(MemorizationError, match="--trust-checkpoint"):
+        load_encoder(ResNet9(4), tmp_path / "whole.pt")
+    loaded = load_encoder(ResNet9(4), tmp_path / "whole.pt", trust_checkpoint=True)
+    assert_same_weights(loaded, encoder)
 
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path):
