@@ -1,8 +1,11 @@
 """The command line: parses, calls and prints."""
 
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,7 +20,7 @@ from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
 from lightly_memloc.cli.train import train
 from lightly_memloc.cli.unit_mem import unit_mem
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
 app = typer.Typer(
     name="lightly-memloc",
@@ -59,10 +62,29 @@ def _options(
 
 def main() -> None:
     """Run the command line; the user's errors end with exit code 2, untraced."""
-    try:
-        app()
-    except (MemorizationError, OSError) as error:
-        Console(stderr=True, highlight=False).print(
-            f"[bold red]Error:[/] {escape(str(error))}", soft_wrap=True
-        )
-        sys.exit(2)
+    with warnings.catch_warnings():
+        warnings.showwarning = partial(_show_warning, warnings.showwarning)
+        try:
+            app()
+        except (MemorizationError, OSError) as error:
+            _print_error("[bold red]Error:[/]", error)
+            sys.exit(2)
+
+
+def _show_warning(
+    otherwise: Callable[..., None],
+    message: Warning | str,
+    category: type[Warning],
+    *place: Any,
+) -> None:
+    """Show the project's warnings in their own words, without a place in the code."""
+    if issubclass(category, MemorizationWarning):
+        _print_error("[bold yellow]Warning:[/]", message)
+    else:
+        otherwise(message, category, *place)
+
+
+def _print_error(title: str, message: object) -> None:
+    Console(stderr=True, highlight=False).print(
+        f"{title} {escape(str(message))}", soft_wrap=True
+    )

@@ -36,7 +36,7 @@ Prefix = Annotated[
     str | None,
     typer.Option(
         help="What the names of the encoder's weights begin with in the checkpoint, "
-        "such as `student_backbone.` [default: found]"
+        "such as `student_backbone.` \\[default: found]"
     ),
 ]
 AllowPartial = Annotated[
@@ -65,14 +65,14 @@ SplitFile = Annotated[
 InputSize = Annotated[
     int | None,
     typer.Option(
-        min=1, help="Side of the square views in pixels. [default: 32, digits 16]"
+        min=1, help="Side of the square views in pixels. \\[default: 32, digits 16]"
     ),
 ]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
         help="Name, glob (layer4.*) or kind (attention) of layers to measure; may be "
-        "repeated. [default: all]"
+        "repeated. \\[default: all]"
     ),
 ]
 Views = Annotated[int, typer.Option("--views", min=2, help="Views per image.")]
@@ -95,7 +95,7 @@ ResultOut = Annotated[
     Path | None,
     typer.Option(
         "--out",
-        help="Folder for the result's tables. [default: inside the run folder; "
+        help="Folder for the result's tables. \\[default: inside the run folder; "
         "nowhere for encoders of your own]",
     ),
 ]
@@ -107,13 +107,15 @@ Resume = Annotated[
 ]
 Candidates = Annotated[
     int | None,
-    typer.Option("--candidate", min=0, help="Candidates. [default: a tenth]"),
+    typer.Option("--candidate", min=0, help="Candidates. \\[default: a tenth]"),
 ]
 Independents = Annotated[
     int | None,
-    typer.Option("--independent", min=0, help="Independent images. [default: a tenth]"),
+    typer.Option(
+        "--independent", min=0, help="Independent images. \\[default: a tenth]"
+    ),
 ]
 Externals = Annotated[
     int | None,
-    typer.Option("--external", min=0, help="External images. [default: a tenth]"),
+    typer.Option("--external", min=0, help="External images. \\[default: a tenth]"),
 ]

@@ -218,6 +218,27 @@ def test_a_checkpoint_that_has_to_be_asked_for(run, images, trained, tmp_path):
     assert run(*arguments, "--prefix", "two.backbone.")[0] == 0
 
 
+@pytest.mark.filterwarnings("default::lightly_memloc.errors.MemorizationWarning")
+def test_warnings_are_told_in_their_own_words(run, images, trained, tmp_path):
+    weights = torch.load(trained / "f.ckpt", weights_only=True)["state_dict"]
+    weights["backbone.extra"] = weights.pop("backbone.prep.conv.weight")
+    torch.save(weights, tmp_path / "part.pt")
+    arguments = ["unit-mem", images, *OWN, "--checkpoint", tmp_path / "part.pt"]
+    arguments += ["--input-size", 16, "--views", 2, "--allow-partial"]
+    code, _, err = run(*arguments)
+    assert code == 0
+    assert err.startswith("Warning: ")
+    assert "Missing: prep.conv.weight. Unexpected: extra." in " ".join(err.split())
+    assert ".py" not in err
+
+
+def test_help_tells_the_defaults(run):
+    code, out, _ = run("unit-mem", "--help")
+    assert code == 0
+    for default in ("[default: all]", "[default: found]", "[default: 10]"):
+        assert default in " ".join(out.replace("│", " ").split())
+
+
 def test_unreadable_images(run, images, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
