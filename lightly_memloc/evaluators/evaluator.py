@@ -16,7 +16,7 @@ from typing_extensions import Self
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.device import state_device
-from lightly_memloc.evaluators.ranks import gathered
+from lightly_memloc.evaluators.ranks import gathered, rank_and_world_size
 from lightly_memloc.evaluators.registry import Registry
 from lightly_memloc.evaluators.state_file import StateFile
 from lightly_memloc.evaluators.study import Study
@@ -153,7 +153,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def val_dataloader(self) -> DataLoader[Any]:
         """Begin a measurement, and return a loader of this process's images."""
         self.reset()
-        n_ranks = len(gathered(None))
+        _, n_ranks = rank_and_world_size()
         if len(self.indices) < n_ranks:
             raise MemorizationError(
                 f"Cannot measure {len(self.indices)} images with {n_ranks} processes: "

@@ -34,7 +34,7 @@ class StateFile:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
+        self.path = self._named = Path(path)
         self.found: dict[str, Any] | None = None
         self._fingerprint: dict[str, Any] = {}
         self._next_write = 0.0
@@ -53,7 +53,8 @@ class StateFile:
         """
         rank, world_size = rank_and_world_size()
         if world_size > 1:
-            self.path = self.path.with_name(f"{self.path.name}.rank{rank}")
+            self.path = self._named.with_name(f"{self._named.name}.rank{rank}")
+        self.found = None
         self._fingerprint = _fingerprint(evaluator) | {"processes": world_size}
         if not self.path.exists():
             return 0

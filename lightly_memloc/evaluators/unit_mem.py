@@ -101,6 +101,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             state_file,
         )
         self.rest = rest
+        self._is_member = torch.zeros(len(dataset), dtype=torch.bool)
+        self._is_member[self.members] = True
 
     @classmethod
     def from_study(cls, study: Study, **options: Any) -> Self:
@@ -134,8 +136,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
 
     def take(self, mu: Tensor, batch: ViewBatch) -> None:
         """Take activations into the metrics."""
-        members = torch.from_numpy(self.members).to(batch.indices.device)
-        chosen = torch.isin(batch.indices, members)
+        chosen = self._is_member[batch.indices.cpu()].to(mu.device)
         self.metrics["unit_mem"].update(mu[chosen], batch.indices[chosen])
         if "member_share" in self.metrics:
             self.metrics["member_share"].update(mu, batch.indices)

@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 import lightly_memloc as memloc
 from lightly_memloc.data import Digits
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import measure as measure_once
 from lightly_memloc.evaluators import state_file as state_files
 
 UNREADABLE = 3
@@ -143,6 +144,28 @@ def test_another_measurement_is_refused(interrupted, encoders, split, transform)
     with pytest.raises(MemorizationError, match=r"it differs in (settings|images)"):
         measure("unit_mem", (f, g), other, transform, Digits(), interrupted)
     assert interrupted.read_bytes() == kept
+
+
+def test_an_evaluator_that_resumed_measures_anew_when_it_runs_again(
+    interrupted, encoders, split, transform
+):
+    evaluator = memloc.UnitMemEvaluator(
+        encoders[0],
+        Mortal(),
+        transform,
+        split.candidate,
+        split.external,
+        n_views=2,
+        batch_size=2,
+        skip_unreadable=True,
+        state_file=interrupted,
+    )
+    measure_once(evaluator, "cpu")
+    with torch.no_grad():
+        for parameter in encoders[0].parameters():
+            parameter.add_(torch.randn_like(parameter))
+    again = measure_once(evaluator, "cpu")
+    assert_identical(again, measure("unit_mem", encoders, split, transform, Mortal()))
 
 
 def test_no_state_file(tmp_path, encoders, split, transform):
