@@ -22,6 +22,8 @@ from lightly_memloc.cli.train import train
 from lightly_memloc.cli.unit_mem import unit_mem
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
+_DEBUG = "--debug"
+
 app = typer.Typer(
     name="lightly-memloc",
     help="Find out whether, which and where a vision encoder memorised its images.",
@@ -56,17 +58,24 @@ def _options(
             "--version", callback=_print_version, is_eager=True, help="Print version."
         ),
     ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option(_DEBUG, help="Show where in the code an error arose; anywhere."),
+    ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
     """Run the command line; the user's errors end with exit code 2, untraced."""
+    arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     with warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            app()
+            app(arguments)
         except (MemorizationError, OSError) as error:
+            if _DEBUG in sys.argv:
+                raise
             _print_error("[bold red]Error:[/]", error)
             sys.exit(2)
 

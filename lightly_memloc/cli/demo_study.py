@@ -29,7 +29,7 @@ class DemoStudy:
 
 
 def run_demo(folder: Path, epochs: int) -> DemoStudy:
-    """Run the demo's study, with the pair of an earlier run if the folder holds it.
+    """Run the demo's study; a pair that the folder holds is not trained again.
 
     Args:
         folder: The run folder.
@@ -42,9 +42,7 @@ def run_demo(folder: Path, epochs: int) -> DemoStudy:
         learning_rate=2e-3,
         num_workers=2,
     )
-    if not (Run.is_run(folder) and Run(folder).config == config):
-        Run.train(folder, "digits", _split(), config)
-    run = Run(folder)
+    run = Run.train(folder, "digits", _split(), config)
     f, dataset, transform = run.encoder("f"), run.dataset(), run.transform()
     layer_mem = measure_layer_mem(
         f, run.encoder("g"), dataset, run.split, transform, n_views=_VIEWS
@@ -64,7 +62,8 @@ def run_demo(folder: Path, epochs: int) -> DemoStudy:
 
 def _split() -> MemorizationSplit:
     """Four roles of one size; the other digits get none, or training takes longer."""
-    n = len(Digits())
-    unused = np.random.default_rng(0).permutation(n)[4 * _ROLE_SIZE :]
-    sizes = dict.fromkeys(("candidate", "independent", "external"), _ROLE_SIZE)
-    return MemorizationSplit.random(n, **sizes, exclude=unused.tolist())
+    digits = Digits()
+    unused = np.random.default_rng(0).permutation(len(digits))[4 * _ROLE_SIZE :]
+    return MemorizationSplit.of_dataset(
+        digits, _ROLE_SIZE, _ROLE_SIZE, _ROLE_SIZE, exclude=unused.tolist()
+    )

@@ -14,15 +14,9 @@ def random_roles(
     seed: int,
     skip_unreadable: bool,
 ) -> MemorizationSplit:
-    """Split a data set at random; a role of no given size gets a tenth of it."""
+    """Split a data set at random, a tenth for a role of no given size."""
     unreadable = unreadable_images(dataset) if skip_unreadable else []
     print_skipped(filename_of(dataset, index) for index in unreadable)
-    tenth = len(dataset) // 10
-    return MemorizationSplit.random(
-        len(dataset),
-        candidate=tenth if candidate is None else candidate,
-        independent=tenth if independent is None else independent,
-        external=tenth if external is None else external,
-        seed=seed,
-        exclude=unreadable,
+    return MemorizationSplit.of_dataset(
+        dataset, candidate, independent, external, seed, unreadable
     )

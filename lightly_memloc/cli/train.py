@@ -44,14 +44,33 @@ def train(
     independent: Independents = None,
     external: Externals = None,
     input_size: InputSize = None,
-    batch_size: Annotated[int, typer.Option(min=2, help="Images per batch.")] = 128,
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Images per batch on each device.")
+    ] = 128,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    precision: Annotated[
-        str, typer.Option(help="Lightning's precision, such as bf16-mixed.")
-    ] = "32-true",
     num_workers: Workers = 0,
     seed: Seed = 0,
+    share_seeds: Annotated[
+        bool,
+        typer.Option(
+            "--share-seeds",
+            help="Give f and g the same initialisation and the same views of shared "
+            "images.",
+        ),
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, gpu, ...")] = "auto",
+    devices: Annotated[
+        int, typer.Option(min=1, help="Devices that train together.")
+    ] = 1,
+    strategy: Annotated[
+        str, typer.Option(help="Lightning's strategy for several devices, such as ddp.")
+    ] = "auto",
+    amp: Annotated[
+        bool,
+        typer.Option(
+            "--amp", help="Mixed precision: bfloat16, or float16 where a GPU lacks it."
+        ),
+    ] = False,
     callback: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,10 +81,14 @@ def train(
     skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
 ) -> None:
-    """Train encoders f and g, and write a run folder that the other commands measure."""
+    """Train encoders f and g, and write a run folder that the other commands measure.
+
+    Interrupted, the same command goes on from the last whole epoch.
+    """
     from lightly_memloc.cli.roles import random_roles
     from lightly_memloc.data import MemorizationSplit, open_dataset
-    from lightly_memloc.training import Run, TrainingConfig
+    from lightly_memloc.evaluators import rank_and_world_size
+    from lightly_memloc.training import Run, TrainingConfig, mixed_precision
 
     roles = (
         MemorizationSplit.load(split)
@@ -83,10 +106,15 @@ def train(
         learning_rate=learning_rate,
         input_size=input_size,
         seed=seed,
-        precision=precision,
+        share_seeds=share_seeds,
+        precision=mixed_precision() if amp else "32-true",
         num_workers=num_workers,
+        devices=devices,
+        strategy=strategy,
     )
     run = Run.train(out, data, roles, config, device, callback or ())
+    if rank_and_world_size()[0]:
+        return
     losses = run.losses().iloc[-1]
     if as_json:
         print_json({"run": str(out), "loss": {"f": losses["f"], "g": losses["g"]}})

@@ -2,6 +2,7 @@
 
 from lightly_memloc.data.digits import Digits
 from lightly_memloc.data.filenames import filename_of
+from lightly_memloc.data.fingerprint import fingerprint
 from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.data.multi_view import (
     MultiViewDataset,
@@ -19,6 +20,7 @@ __all__ = [
     "MemorizationSplit",
     "MultiViewDataset",
     "filename_of",
+    "fingerprint",
     "generators_restored",
     "open_dataset",
     "read_image",

@@ -5,10 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lightly_memloc.data.fingerprint import fingerprint
+from lightly_memloc.data.targets import targets_of
 from lightly_memloc.errors import MemorizationError
 
 Indices = NDArray[np.int64]
@@ -30,6 +33,7 @@ class MemorizationSplit:
         candidate: Indices of the candidates, ascending.
         independent: Indices of the independent images, ascending.
         external: Indices of the external images, ascending.
+        fingerprint: Fingerprint of the data set that the split was made for, if known.
 
     Raises:
         MemorizationError: If an index is out of range or has more than one role.
@@ -46,6 +50,7 @@ class MemorizationSplit:
     candidate: Indices = field(default_factory=lambda: _indices([]))
     independent: Indices = field(default_factory=lambda: _indices([]))
     external: Indices = field(default_factory=lambda: _indices([]))
+    fingerprint: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", int(self.n))
@@ -75,8 +80,10 @@ class MemorizationSplit:
         candidate: int,
         independent: int = 0,
         external: int = 0,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
         exclude: Sequence[int] = (),
+        targets: ArrayLike | None = None,
+        fingerprint: str | None = None,
     ) -> "MemorizationSplit":
         """Split at random; all images that get no other role are shared.
 
@@ -85,8 +92,12 @@ class MemorizationSplit:
             candidate: Number of candidates.
             independent: Number of independent images.
             external: Number of external images.
-            seed: Seed of the split.
+            seed: Seed of the split, or several numbers that make one.
             exclude: Indices that get no role, such as those of unreadable images.
+            targets: Class of each image of the data set. If given, the split is
+                stratified: each role gets its share of each class, to within an image
+                or two.
+            fingerprint: Fingerprint of the data set.
 
         Returns:
             The split.
@@ -111,16 +122,84 @@ class MemorizationSplit:
                 + ", ".join(f"{size} {role}" for role, size in sizes.items())
                 + f" images out of {len(available)}."
             )
-        order = np.random.default_rng(seed).permutation(available)
-        starts = np.cumsum(list(sizes.values()))
-        parts = np.split(order, starts)
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(available)
+        if targets is None:
+            parts = np.split(order, np.cumsum(list(sizes.values())))
+        else:
+            shared = len(available) - sum(sizes.values())
+            parts = _dealt(order, np.asarray(targets), [*sizes.values(), shared], rng)
         return cls(
             n,
             candidate=parts[0],
             independent=parts[1],
             external=parts[2],
             shared=parts[3],
+            fingerprint=fingerprint,
         )
+
+    @classmethod
+    def of_dataset(
+        cls,
+        dataset: Any,
+        candidate: int | None = None,
+        independent: int | None = None,
+        external: int | None = None,
+        seed: int | Sequence[int] = 0,
+        exclude: Sequence[int] = (),
+    ) -> "MemorizationSplit":
+        """Split a data set at random, stratified by class if its classes are known.
+
+        The split knows the data set's fingerprint: it is refused for any other.
+
+        Args:
+            dataset: Map-style data set of images without a transform of its own.
+            candidate: Number of candidates; a tenth of the images by default.
+            independent: Number of independent images; a tenth by default.
+            external: Number of external images; a tenth by default.
+            seed: Seed of the split, or several numbers that make one.
+            exclude: Indices that get no role, such as those of unreadable images.
+
+        Raises:
+            MemorizationError: If a number is negative or they exceed the data set.
+        """
+        tenth = len(dataset) // 10
+        return cls.random(
+            len(dataset),
+            candidate=tenth if candidate is None else candidate,
+            independent=tenth if independent is None else independent,
+            external=tenth if external is None else external,
+            seed=seed,
+            exclude=exclude,
+            targets=targets_of(dataset),
+            fingerprint=fingerprint(dataset),
+        )
+
+    def refuse_other(self, dataset: Any) -> None:
+        """Refuse a data set that the split was not made for.
+
+        Args:
+            dataset: Map-style data set of images.
+
+        Raises:
+            MemorizationError: If it has another number of images, or another
+                fingerprint.
+        """
+        if self.n != len(dataset):
+            raise MemorizationError(
+                f"The split was made for {self.n} images, but the data set has "
+                f"{len(dataset)}: its indices would mean other images."
+            )
+        if self.fingerprint is None:
+            return
+        found = fingerprint(dataset)
+        if found != self.fingerprint:
+            raise MemorizationError(
+                f"The split was made for another data set of {self.n} images (its "
+                f"fingerprint is {self.fingerprint}, this one's {found}): its indices "
+                "would mean other images. Give the data set that it was made for, or "
+                "split this one."
+            )
 
     @property
     def trained_f(self) -> Indices:
@@ -134,7 +213,7 @@ class MemorizationSplit:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the split to a JSON file."""
-        document: dict[str, object] = {"n": self.n}
+        document: dict[str, object] = {"n": self.n, "fingerprint": self.fingerprint}
         document |= {role: getattr(self, role).tolist() for role in ROLES}
         Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
 
@@ -148,6 +227,9 @@ class MemorizationSplit:
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
             roles = {role: document[role] for role in ROLES}
+            known = document.get("fingerprint")
+            if not isinstance(known, str | None):
+                raise TypeError("the fingerprint must be a string")
             if not isinstance(document["n"], int) or not all(
                 isinstance(indices, list) and all(type(i) is int for i in indices)
                 for indices in roles.values()
@@ -158,7 +240,17 @@ class MemorizationSplit:
                 f"{path} holds no split: expected a JSON object with n, "
                 f"{', '.join(ROLES)}, as MemorizationSplit.save writes it ({error})."
             ) from error
-        return cls(document["n"], **roles)
+        return cls(document["n"], **roles, fingerprint=known)
+
+
+def _dealt(
+    order: Indices, targets: Indices, sizes: list[int], rng: np.random.Generator
+) -> list[Indices]:
+    """Deal images, class after class, to parts that take turns evenly."""
+    by_class = order[np.argsort(targets[order], kind="stable")]
+    turns = [(np.arange(size) + rng.random()) / size for size in sizes]
+    part = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(np.concatenate(turns))]
+    return [by_class[part == number] for number in range(len(sizes))]
 
 
 def _indices(values: ArrayLike) -> Indices:

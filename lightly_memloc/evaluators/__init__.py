@@ -5,7 +5,7 @@ from lightly_memloc.evaluators.callback import (
     MemorizationCallback,
     StudyCallback,
 )
-from lightly_memloc.evaluators.checkpoint import load_encoder, save_checkpoint
+from lightly_memloc.evaluators.checkpoint import load_encoder
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
@@ -13,6 +13,7 @@ from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
+from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
 
@@ -34,5 +35,5 @@ __all__ = [
     "measure_layer_mem",
     "measure_unit_mem",
     "memorization_eval",
-    "save_checkpoint",
+    "rank_and_world_size",
 ]

@@ -1,6 +1,5 @@
-"""Checkpoints: weights alone, loaded without running code from the file."""
+"""Loading weights from a checkpoint without running code from the file."""
 
-import pickle
 import re
 import warnings
 from os import PathLike
@@ -17,14 +16,6 @@ _WEIGHTS = ("state_dict", "model_state_dict", "model")
 
 # What DataParallel and torch.compile put before the names of weights.
 _WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod)\.")
-
-
-def save_checkpoint(module: nn.Module, path: str | PathLike[str]) -> None:
-    """Write a module's weights as ``{"state_dict": ...}``."""
-    weights = {
-        name: value.detach().cpu() for name, value in module.state_dict().items()
-    }
-    torch.save({"state_dict": weights}, path)
 
 
 def load_encoder(
@@ -145,7 +136,8 @@ def _read_weights(
         document: Any = torch.load(
             path, map_location="cpu", weights_only=not trust_checkpoint
         )
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    # What is no checkpoint can fail in any way.
+    except Exception as error:
         raise MemorizationError(
             f"{path} is no checkpoint of tensors alone, and loading anything else could "
             "run code from the file. Save the encoder's state_dict() with torch.save; or, "

@@ -257,11 +257,7 @@ def _measured_roles(
     split: MemorizationSplit, dataset: Any, has_reference: bool
 ) -> pd.DataFrame:
     """Index and role of the images to measure, by index."""
-    if split.n != len(dataset):
-        raise MemorizationError(
-            f"The split was made for {split.n} images, but the data set has "
-            f"{len(dataset)}: its indices would mean other images."
-        )
+    split.refuse_other(dataset)
     roles = ["candidate", "external"]
     if has_reference:
         roles.append("independent")

@@ -33,6 +33,9 @@ class Study:
         seed: Seed of all that is random.
         skip_unreadable: Whether unreadable images are left out instead of refused.
         state_file: Where the state is kept as a measurement goes on.
+
+    Raises:
+        MemorizationError: If the split was made for another data set.
     """
 
     model: nn.Module
@@ -49,6 +52,10 @@ class Study:
     seed: int = 0
     skip_unreadable: bool = False
     state_file: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.split is not None:
+            self.split.refuse_other(self.dataset)
 
     @property
     def members(self) -> ArrayLike | None:

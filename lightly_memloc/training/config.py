@@ -1,15 +1,10 @@
-"""The settings of a training, as they are saved with a run."""
+"""The settings of a training."""
 
-from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
+import torch
 
-from lightly_memloc.errors import MemorizationError
-
-_PACKAGES = ("lightly-memloc", "lightly", "torch", "torchvision", "pytorch-lightning")
 _DIGITS_TRANSFORM = {
     "min_scale": 0.5,
     "hf_prob": 0.0,
@@ -28,14 +23,18 @@ class TrainingConfig:
         method: Name of the training method.
         backbone: Name of the backbone.
         epochs: Epochs of training.
-        batch_size: Images per batch.
+        batch_size: Images per batch on each device.
         learning_rate: Peak learning rate.
         input_size: Side of the square views, in pixels.
         transform: Further keyword arguments of the method's transform.
-        seed: Seed of initialisation, order and augmentation; f and g draw independent
-            streams from it.
+        seed: Seed of initialisation, order and augmentation.
+        share_seeds: Whether f and g draw the same random stream from the seed, instead
+            of independent ones: the same initialisation, and the same views of the
+            images that both are trained on.
         precision: Lightning's precision, such as ``"32-true"`` or ``"bf16-mixed"``.
         num_workers: Worker processes that load images.
+        devices: Devices that train together, as Lightning takes them.
+        strategy: Lightning's strategy for several devices, such as ``"ddp"``.
     """
 
     method: str = "simclr"
@@ -46,8 +45,11 @@ class TrainingConfig:
     input_size: int = 32
     transform: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
+    share_seeds: bool = False
     precision: str = "32-true"
     num_workers: int = 0
+    devices: int = 1
+    strategy: str = "auto"
 
     @classmethod
     def for_data(cls, data: str, **settings: Any) -> "TrainingConfig":
@@ -66,26 +68,11 @@ class TrainingConfig:
         transform = _DIGITS_TRANSFORM | chosen.pop("transform", {})
         return cls(**({"input_size": 16} | chosen), transform=transform)
 
-    def save(self, path: Path, data: str) -> None:
-        """Write the settings, the data's source and the versions to a YAML file."""
-        versions = {package: version(package) for package in _PACKAGES}
-        document = {"data": data, "training": asdict(self), "versions": versions}
-        path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
-    @classmethod
-    def load(cls, path: Path) -> tuple["TrainingConfig", str]:
-        """Read the settings and the data's source from a YAML file.
+def mixed_precision() -> str:
+    """Lightning's name of the mixed precision that suits the machine.
 
-        Raises:
-            MemorizationError: If the file holds no such settings.
-        """
-        try:
-            document = yaml.safe_load(path.read_text(encoding="utf-8"))
-            known = {f.name for f in fields(cls)}
-            settings = {k: v for k, v in document["training"].items() if k in known}
-            return cls(**settings), str(document["data"])
-        except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
-            raise MemorizationError(
-                f"{path} holds no training settings, as `lightly-memloc train` writes "
-                f"them ({error})."
-            ) from error
+    bfloat16, which needs no scaling of the loss; float16 on GPUs that lack it.
+    """
+    lacks_it = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+    return "16-mixed" if lacks_it else "bf16-mixed"

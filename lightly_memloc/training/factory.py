@@ -16,16 +16,18 @@ def make_model(path: str) -> nn.Module:
     module_name, _, factory_name = path.partition(":")
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    # The module is the user's: it may fail in any way.
+    except Exception as error:
         raise MemorizationError(
             f"Cannot find the model {path!r} ({error}). Expected "
             "package.module:function, such as torchvision.models:resnet18."
         ) from error
     try:
         model = factory()
-    except TypeError as error:
+    except Exception as error:
         raise MemorizationError(
-            f"{path} cannot be called without arguments ({error})."
+            f"{path}, called without arguments, failed with {type(error).__name__}: "
+            f"{error}"
         ) from error
     if not isinstance(model, nn.Module):
         raise MemorizationError(

@@ -1,26 +1,30 @@
 """A run folder: a pair of encoders with everything that is needed to measure it."""
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import yaml
+from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from lightly_memloc.data import MemorizationSplit, open_dataset
+from lightly_memloc.data import ROLES, MemorizationSplit, fingerprint, open_dataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import (
-    CALLBACKS,
-    Study,
-    load_encoder,
-    save_checkpoint,
-)
+from lightly_memloc.evaluators import CALLBACKS, Study, load_encoder
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.pair import make_transform, train_pair
+from lightly_memloc.training.provenance import provenance
 
 _CONFIG, _SPLIT, _LOSSES = "config.yaml", "split.json", "losses.csv"
+
+# How many processes load the images changes no number.
+_FREE = {"num_workers"}
 
 
 class Run:
@@ -41,7 +45,7 @@ class Run:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
-        self.config, self.data = TrainingConfig.load(self.folder / _CONFIG)
+        self.config, self.data = _read_config(self.folder / _CONFIG)
         if not (self.folder / _SPLIT).is_file():
             raise MemorizationError(f"The run {folder} lacks its {_SPLIT}.")
         self.split = MemorizationSplit.load(self.folder / _SPLIT)
@@ -51,74 +55,176 @@ class Run:
         """Whether a folder is a run folder."""
         return (Path(folder) / _CONFIG).is_file()
 
+    @property
+    def is_trained(self) -> bool:
+        """Whether both encoders are trained."""
+        return (self.folder / _LOSSES).is_file()
+
     @classmethod
     def train(
         cls,
         folder: str | PathLike[str],
         data: str,
-        split: MemorizationSplit,
-        config: TrainingConfig,
+        split: MemorizationSplit | None = None,
+        config: TrainingConfig | None = None,
         device: str = "auto",
         callbacks: Sequence[str] = (),
+        title: str = "Training",
     ) -> "Run":
-        """Train a pair and write the run folder.
+        """Train a pair in a run folder, or go on with one that was interrupted.
+
+        Called again with the same arguments after it was killed, it goes on from the
+        last whole epoch, and ends in the weights of an uninterrupted training. A run
+        that is trained already stays as it is.
 
         Args:
-            folder: The run folder; must not hold a run yet.
+            folder: The run folder.
             data: ``"digits"`` or a folder of images.
-            split: The roles of the images.
-            config: The training's settings.
+            split: The roles of the images; by default a tenth of the images each are
+                candidate, independent and external, at random within the classes.
+            config: The training's settings; by default those that suit the data.
             device: ``"auto"`` or the name of a Lightning accelerator.
             callbacks: Names of callbacks that follow both trainings; what they find
                 goes to ``training/f/<name>`` and ``training/g/<name>``.
+            title: What is trained, as the progress shows it.
 
         Raises:
-            MemorizationError: If the folder holds a run, or the pair cannot be trained.
+            MemorizationError: If the folder holds another run, or the pair cannot be
+                trained.
         """
-        path = Path(folder)
-        if cls.is_run(path):
-            raise MemorizationError(
-                f"{folder} holds a run already. Choose another folder, or remove it."
-            )
-        dataset, transform = open_dataset(data), make_transform(config)
-        f_study, g_study = (
-            Study(nn.Identity(), dataset, transform, indices=i, holdout=split.external)
-            for i in (split.candidate, split.independent)
-        )
-        following = (
+        path, dataset = Path(folder), open_dataset(data)
+        config = config or TrainingConfig.for_data(data)
+        transform = make_transform(config)
+        if split is None:
+            split = MemorizationSplit.of_dataset(dataset, seed=config.seed)
+        split.refuse_other(dataset)
+        split = replace(split, fingerprint=fingerprint(dataset))
+        if _begun(path):
+            run = cls(path)
+            run._refuse_other(split, config)
+            if run.is_trained:
+                return run
+        following = [
             [
-                CALLBACKS[c].from_study(f_study, path / "training/f" / c)
-                for c in callbacks
-            ],
-            [
-                CALLBACKS[c].from_study(g_study, path / "training/g" / c)
-                for c in callbacks
-            ],
-        )
-        f, g = train_pair(dataset, split, config, transform, device, following)
-        path.mkdir(parents=True, exist_ok=True)
-        for name, encoder in (("f", f), ("g", g)):
-            save_checkpoint(encoder.method, path / f"{name}.ckpt")
-        losses = pd.DataFrame({"f": f.losses, "g": g.losses})
-        losses.rename_axis("epoch").to_csv(path / _LOSSES)
-        split.save(path / _SPLIT)
+                CALLBACKS[callback].from_study(
+                    Study(
+                        nn.Identity(),
+                        dataset,
+                        transform,
+                        indices=members,
+                        holdout=split.external,
+                    ),
+                    path / "training" / name / callback,
+                )
+                for callback in callbacks
+            ]
+            for name, members in (("f", split.candidate), ("g", split.independent))
+        ]
         source = data if data == "digits" else str(Path(data).resolve())
-        config.save(path / _CONFIG, source)
+        _describe(path, source, split, config)
+        f, g = train_pair(
+            dataset,
+            split,
+            config,
+            transform,
+            device,
+            (following[0], following[1]),
+            path,
+            title,
+        )
+        _write_losses(path, f.losses, g.losses)
         return cls(path)
 
     def dataset(self) -> Any:
-        """Open the data set."""
-        return open_dataset(self.data)
+        """Open the data set.
+
+        Raises:
+            MemorizationError: If it is not there, or its images are others now.
+        """
+        dataset = open_dataset(self.data)
+        self.split.refuse_other(dataset)
+        return dataset
 
     def transform(self) -> Callable[[Any], Any]:
         """Make the training's augmentation."""
         return make_transform(self.config)
 
     def encoder(self, name: str) -> nn.Module:
-        """Load encoder ``"f"`` or ``"g"``."""
+        """Load encoder ``"f"`` or ``"g"``.
+
+        Raises:
+            MemorizationError: If it is not trained yet, or its file is broken.
+        """
+        path = self.folder / f"{name}.ckpt"
+        if not path.is_file() and not self.is_trained:
+            raise MemorizationError(
+                f"The training of {self.folder} was interrupted before {name} was "
+                "done: give the same `lightly-memloc train` command again to go on."
+            )
         backbone = make_backbone(self.config.backbone, self.config.input_size)
-        return load_encoder(backbone, self.folder / f"{name}.ckpt")
+        return load_encoder(backbone, path)
 
     def losses(self) -> pd.DataFrame:
         """Return the mean loss of each epoch: a row an epoch, a column an encoder."""
         return pd.read_csv(self.folder / _LOSSES, index_col="epoch")
+
+    def _refuse_other(self, split: MemorizationSplit, config: TrainingConfig) -> None:
+        """Refuse to go on with another split or other settings."""
+        here, asked = asdict(self.config), asdict(config)
+        differences = [
+            f"{name} is {here[name]} there and {asked[name]} here"
+            for name in here
+            if name not in _FREE and here[name] != asked[name]
+        ]
+        if self.split.fingerprint != split.fingerprint:
+            differences.append("the images differ")
+        if any(
+            not np.array_equal(getattr(self.split, role), getattr(split, role))
+            for role in ROLES
+        ):
+            differences.append("the split differs")
+        if differences:
+            raise MemorizationError(
+                f"{self.folder} holds another run: {'; '.join(differences)}. Choose "
+                "another folder, or remove it."
+            )
+
+
+def _begun(folder: Path) -> bool:
+    """Whether anything of a run is trained."""
+    return Run.is_run(folder) and any(folder.glob("*.ckpt"))
+
+
+@rank_zero_only
+def _describe(
+    folder: Path, source: str, split: MemorizationSplit, config: TrainingConfig
+) -> None:
+    """Write what is needed to repeat a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    split.save(folder / _SPLIT)
+    data = {"source": source, "images": split.n, "fingerprint": split.fingerprint}
+    document = {"data": data, "training": asdict(config)} | provenance()
+    # What makes the folder a run comes last, and whole.
+    partial = folder / f"{_CONFIG}.partial"
+    partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    os.replace(partial, folder / _CONFIG)
+
+
+@rank_zero_only
+def _write_losses(folder: Path, f: list[float], g: list[float]) -> None:
+    losses = pd.DataFrame({"f": f, "g": g}).rename_axis("epoch")
+    losses.to_csv(folder / _LOSSES)
+
+
+def _read_config(path: Path) -> tuple[TrainingConfig, str]:
+    """The settings and the data's source."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(TrainingConfig)}
+        settings = {k: v for k, v in document["training"].items() if k in known}
+        return TrainingConfig(**settings), str(document["data"]["source"])
+    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+        raise MemorizationError(
+            f"{path} holds no training settings, as `lightly-memloc train` writes them "
+            f"({error})."
+        ) from error

@@ -9,6 +9,7 @@ from PIL import Image
 
 from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.cli import app
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import Evaluator
 
 
@@ -251,7 +252,7 @@ def test_unreadable_images(run, images, tmp_path):
     arguments += ["--backbone", "resnet9-slim", "--input-size", 16, "--candidate", 5]
     for workers in (0, 1):
         code, _, err = run(*arguments, "--seed", 1, "--num-workers", workers)
-        assert (code, out.exists()) == (2, False)
+        assert code == 2
         assert err.startswith(f"Error: {broken.name}: ")
         assert "--skip-unreadable" in err
         assert "Traceback" not in err
@@ -266,16 +267,41 @@ def test_unreadable_images(run, images, tmp_path):
     [
         (("layer-mem", "nowhere"), "nowhere is no run folder"),
         (("train", "nowhere", "--out", "x"), "nowhere is no folder"),
-        (("train", "digits", "--out", "RUN"), "holds a run already"),
+        (("train", "digits", "--out", "RUN"), "RUN holds another run: backbone is resnet9-slim"),
+        (("train", "EMPTY", "--out", "x"), "EMPTY holds no images"),
+        (("train", "ONE", "--out", "x"), "Cannot train on 1 images"),
+        (("train", "IMAGES", "--out", "x", "--split", "SPLIT"), "made for another"),
+        (("layer-mem", "RUN", "--split", "SPLIT"), "made for another data set of 40"),
+        (("unit-mem", "RUN", "--split", "SPLIT"), "made for another data set of 40"),
+        (
+            ("train", "digits", "--out", "x", "--external", "1700"),
+            "Cannot take 179 candidate, 179 independent, 1700 external images",
+        ),
         (
             ("train", "digits", "--out", "x", "--method", "magic"),
             "choose one of barlow_twins",
+        ),
+        (
+            ("train", "digits", "--out", "x", "--method", "simcrl"),
+            "did you mean 'simclr'?",
+        ),
+        (
+            ("train", "digits", "--out", "x", "--backbone", "no.such:thing"),
+            "Cannot find the model 'no.such:thing'",
+        ),
+        (
+            ("train", "digits", "--out", "x", "--backbone", "tests.cli.encoder:broken"),
+            "failed with ZeroDivisionError",
         ),
         (("train", "digits", "--out", "x", "--backbone", "b"), "choose one of resnet9"),
         (("split", "digits", "--candidate", "2000"), "Cannot take 2000 candidate"),
         (("unit-mem", "RUN", "--layers", "bogus"), "matches 'bogus'"),
         (("train", "digits", "--out", "x", "--device", "abacus"), "Lightning refuses"),
-        (("train", "digits", "--out", "x", "--precision", "3"), "Lightning refuses"),
+        (("train", "digits", "--out", "x", "--strategy", "no"), "Lightning refuses"),
+        (
+            ("train", "digits", "--out", "x", "--devices", 2, "--strategy", "ddp_fork"),
+            "trains in processes whose losses do not come back",
+        ),
         (("split", "digits", "--out", "no/such/folder.json"), "no/such/folder.json"),
         (("unit-mem", "RUN", "--device", "abacus"), "device 'abacus'"),
         (("layers", "--model", "torchvision.models:resnet1"), "Cannot find the model"),
@@ -294,15 +320,33 @@ def test_unreadable_images(run, images, tmp_path):
     ],
 )
 def test_errors_end_with_2_and_no_traceback(
-    run, trained, tmp_path, monkeypatch, arguments, message
+    run, images, trained, other_split, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
-    places = {"RUN": trained, "EMPTY": tmp_path, "RUN/f.ckpt": trained / "f.ckpt"}
-    code, out, err = run(*(places.get(a, a) for a in arguments))
+    empty, one = tmp_path / "empty", tmp_path / "one"
+    empty.mkdir()
+    one.mkdir()
+    Image.new("RGB", (16, 16)).save(one / "1.png")
+    places = {"RUN": trained, "EMPTY": empty, "ONE": one, "IMAGES": images}
+    places |= {"RUN/f.ckpt": trained / "f.ckpt", "SPLIT": other_split}
+    arguments = [places.get(argument, argument) for argument in arguments]
+    message = message.replace("RUN", str(trained)).replace("EMPTY", str(empty))
+    code, out, err = run(*arguments)
     assert code == 2
     assert out == ""
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+    with pytest.raises((MemorizationError, OSError)):
+        run("--debug", *arguments)
+
+
+@pytest.fixture
+def other_split(images, tmp_path):
+    """Of as many images as the data set, which are others."""
+    path = tmp_path / "split.json"
+    n = len(list(images.glob("*/*.png")))
+    MemorizationSplit.random(n, 8, 8, 8, fingerprint="0" * 16).save(path)
+    return path
 
 
 def test_demo_smoke_tells_the_whole_story(run, tmp_path):

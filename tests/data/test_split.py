@@ -4,8 +4,9 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from torch.utils.data import Subset
 
-from lightly_memloc.data import MemorizationSplit
+from lightly_memloc.data import MemorizationSplit, fingerprint
 from lightly_memloc.errors import MemorizationError
 
 ROLES = ["shared", "candidate", "independent", "external"]
@@ -150,6 +151,7 @@ def test_saved_document(tmp_path):
     MemorizationSplit(6, shared=[5, 0], candidate=[2], external=[4, 3]).save(path)
     assert json.loads(path.read_text()) == {
         "n": 6,
+        "fingerprint": None,
         "shared": [0, 5],
         "candidate": [2],
         "independent": [],
@@ -220,4 +222,66 @@ def test_file_without_a_split(tmp_path, text):
     with pytest.raises(
         MemorizationError, match=re.escape(f"{path} holds no split: expected a JSON")
     ):
+        MemorizationSplit.load(path)
+
+
+TARGETS = np.repeat([3, 0, 7], [30, 50, 20])
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_stratified_roles_have_their_share_of_each_class(seed):
+    sizes = {"candidate": 20, "independent": 10, "external": 30}
+    split = MemorizationSplit.random(100, **sizes, seed=seed, targets=TARGETS)
+    for role, size in (sizes | {"shared": 40}).items():
+        of = TARGETS[getattr(split, role)]
+        assert len(of) == size
+        for target, count in ((3, 30), (0, 50), (7, 20)):
+            assert abs((of == target).sum() - size * count / 100) <= 1.5
+
+
+def test_stratified_splits_treat_images_alike():
+    counts = np.zeros(10)
+    targets = [0] * 7 + [1] * 3
+    for seed in range(2000):
+        split = MemorizationSplit.random(10, 3, external=2, seed=seed, targets=targets)
+        counts[split.candidate] += 1
+    # Binomial: 2000 draws of probability 0.3; five standard deviations.
+    assert np.abs(counts - 600).max() < 5 * np.sqrt(2000 * 0.3 * 0.7)
+
+
+def test_stratified_split_without_some_images():
+    split = MemorizationSplit.random(
+        100, 20, 20, 20, exclude=range(30), targets=TARGETS
+    )
+    everyone = [index for of in members(split).values() for index in of]
+    assert sorted(everyone) == list(range(30, 100))
+    assert abs((TARGETS[split.candidate] == 7).sum() - 20 * 20 / 70) <= 1.5
+
+
+def test_split_of_a_data_set(digits):
+    split = MemorizationSplit.of_dataset(digits, external=30, seed=4)
+    assert len(split.candidate) == len(split.independent) == 179
+    by_class = np.bincount(np.array(digits.targets)[split.external])
+    assert (by_class.min(), by_class.max(), by_class.sum()) == (2, 4, 30)
+    assert split.fingerprint == fingerprint(digits)
+    split.refuse_other(digits)
+
+
+def test_a_split_of_another_data_set_is_refused(digits, tmp_path):
+    MemorizationSplit.of_dataset(digits).save(tmp_path / "split.json")
+    split = MemorizationSplit.load(tmp_path / "split.json")
+    split.refuse_other(digits)
+    other = Subset(digits, [1, 0, *range(2, len(digits))])
+    with pytest.raises(MemorizationError, match="another data set of 1797 images"):
+        split.refuse_other(other)
+    with pytest.raises(MemorizationError, match=r"made for 1797 images.* has 9"):
+        split.refuse_other(Subset(digits, range(9)))
+    MemorizationSplit.random(len(digits), 9).refuse_other(other)
+
+
+def test_fingerprint_that_is_no_text(tmp_path):
+    path = tmp_path / "split.json"
+    roles: dict = {role: [] for role in ROLES}
+    path.write_text(json.dumps({"n": 5, "fingerprint": 7, **roles}))
+    with pytest.raises(MemorizationError, match="fingerprint must be a string"):
         MemorizationSplit.load(path)

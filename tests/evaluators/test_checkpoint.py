@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
-from lightly_memloc.evaluators import load_encoder, save_checkpoint
+from lightly_memloc.evaluators import load_encoder
 from lightly_memloc.training import ResNet9
 
 
@@ -26,7 +26,7 @@ def assert_same_weights(one, two):
 
 def test_backbone_of_a_saved_method(tmp_path):
     whole = Whole()
-    save_checkpoint(whole, tmp_path / "f.ckpt")
+    torch.save({"state_dict": whole.state_dict()}, tmp_path / "f.ckpt")
     loaded = load_encoder(ResNet9(width=4), tmp_path / "f.ckpt")
     assert_same_weights(loaded, whole.backbone)
     assert not loaded.training
@@ -86,7 +86,7 @@ class Malicious:
 
 def test_the_encoder_under_another_name(tmp_path):
     whole = nn.ModuleDict({"student_backbone": ResNet9(4), "backbone": ResNet9(4)})
-    save_checkpoint(whole, tmp_path / "weights.pt")
+    torch.save({"state_dict": whole.state_dict()}, tmp_path / "weights.pt")
     for name, encoder in whole.items():
         loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", name)
         assert_same_weights(loaded, encoder)
@@ -96,7 +96,7 @@ def test_the_encoder_under_another_name(tmp_path):
 
 def test_of_several_encoders_one_has_to_be_chosen(tmp_path):
     whole = nn.ModuleDict({"one": ResNet9(4), "two": ResNet9(4)})
-    save_checkpoint(whole, tmp_path / "weights.pt")
+    torch.save({"state_dict": whole.state_dict()}, tmp_path / "weights.pt")
     with pytest.raises(MemorizationError, match=r"under one\., two\.: say which"):
         load_encoder(ResNet9(4), tmp_path / "weights.pt")
     loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="two.")

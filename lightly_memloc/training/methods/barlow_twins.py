@@ -24,7 +24,7 @@ class BarlowTwins(Method):
     def make_heads(self) -> None:
         """Make heads and loss."""
         self.projection_head = BarlowTwinsProjectionHead(self.num_features, 2048, 2048)
-        self.criterion = BarlowTwinsLoss(lambda_param=5e-3)
+        self.criterion = BarlowTwinsLoss(lambda_param=5e-3, gather_distributed=True)
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:

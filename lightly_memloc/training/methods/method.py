@@ -62,6 +62,18 @@ class Method(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what a state_dict leaves out, such as a queue of keys."""
+        kept = self.state_dict()
+        checkpoint["other_buffers"] = {
+            name: value for name, value in self.named_buffers() if name not in kept
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take what a state_dict leaves out."""
+        for name, value in checkpoint["other_buffers"].items():
+            self.get_buffer(name).copy_(value)
+
     def features(self, images: Tensor) -> Tensor:
         """Return the backbone's features of shape ``(B, num_features)``."""
         features: Tensor = self.backbone(images).flatten(start_dim=1)

@@ -34,7 +34,9 @@ class MoCo(Method):
         self.projection_head_momentum = copy.deepcopy(self.projection_head)
         deactivate_requires_grad(self.backbone_momentum)
         deactivate_requires_grad(self.projection_head_momentum)
-        self.criterion = NTXentLoss(temperature=0.2, memory_bank_size=(256, 128))
+        self.criterion = NTXentLoss(
+            temperature=0.2, memory_bank_size=(256, 128), gather_distributed=True
+        )
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:

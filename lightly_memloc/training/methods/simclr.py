@@ -24,7 +24,7 @@ class SimCLR(Method):
         self.projection_head = SimCLRProjectionHead(
             self.num_features, self.num_features, 128
         )
-        self.criterion = NTXentLoss()
+        self.criterion = NTXentLoss(gather_distributed=True)
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:

@@ -27,7 +27,7 @@ class VICReg(Method):
         self.projection_head = VICRegProjectionHead(
             self.num_features, hidden_dim=2048, output_dim=2048, num_layers=2
         )
-        self.criterion = VICRegLoss(lambda_param=25.0, mu_param=25.0, nu_param=1.0)
+        self.criterion = VICRegLoss(gather_distributed=True)
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:
