@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lightly_memloc.layers import find_layers
     from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
     from lightly_memloc.results import load_result
+    from lightly_memloc.training import measure_ssl_mem_runs, train_pair, train_runs
 
 __all__ = [
     "AlignmentDistance",
@@ -39,8 +40,11 @@ __all__ = [
     "load_result",
     "measure_class_mem",
     "measure_layer_mem",
+    "measure_ssl_mem_runs",
     "measure_unit_mem",
     "memorization_eval",
+    "train_pair",
+    "train_runs",
 ]
 
 _HOMES = {
@@ -59,8 +63,11 @@ _HOMES = {
     "load_result": "results",
     "measure_class_mem": "evaluators",
     "measure_layer_mem": "evaluators",
+    "measure_ssl_mem_runs": "training",
     "measure_unit_mem": "evaluators",
     "memorization_eval": "evaluators",
+    "train_pair": "training",
+    "train_runs": "training",
 }
 
 

@@ -18,6 +18,7 @@ from lightly_memloc.cli.layers import layers
 from lightly_memloc.cli.measure import measure
 from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
+from lightly_memloc.cli.ssl_mem import ssl_mem
 from lightly_memloc.cli.train import train
 from lightly_memloc.cli.unit_mem import unit_mem
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
@@ -38,6 +39,7 @@ for command in (
     layer_mem,
     unit_mem,
     class_mem,
+    ssl_mem,
     measure,
     report,
 ):

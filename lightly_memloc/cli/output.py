@@ -60,11 +60,13 @@ def print_tables(result: "Result") -> None:
 
 def print_finding(result: "Result") -> None:
     """Say in words what a result shows, where there are words for it."""
-    from lightly_memloc.report import layer_mem_finding
-    from lightly_memloc.results import LayerMemResult
+    from lightly_memloc.report import layer_mem_finding, ssl_mem_runs_finding
+    from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
 
     if isinstance(result, LayerMemResult):
         say(layer_mem_finding(result))
+    if isinstance(result, SSLMemRunsResult):
+        say(ssl_mem_runs_finding(result))
 
 
 def print_skipped(filenames: Iterable[str]) -> None:

@@ -15,6 +15,7 @@ from lightly_memloc.cli.options import (
     SkipUnreadable,
 )
 from lightly_memloc.cli.output import print_json, say
+from lightly_memloc.cli.roles import Roles
 
 
 def split(
@@ -32,12 +33,10 @@ def split(
     Encoder f is trained on shared and candidate images, g on shared and independent
     ones; external images are seen by neither. What gets no other role is shared.
     """
-    from lightly_memloc.cli.roles import random_roles
     from lightly_memloc.data import ROLES, open_dataset
 
-    roles = random_roles(
-        open_dataset(data), candidate, independent, external, seed, skip_unreadable
-    )
+    wanted = Roles(candidate, independent, external, skip_unreadable)
+    roles = wanted.split(open_dataset(data), seed)
     roles.save(out)
     sizes = {role: len(getattr(roles, role)) for role in ROLES}
     if as_json:

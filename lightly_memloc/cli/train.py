@@ -1,7 +1,8 @@
 """The train command: a pair of encoders that differ in what they saw."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -18,6 +19,10 @@ from lightly_memloc.cli.options import (
     Workers,
 )
 from lightly_memloc.cli.output import print_json, say
+from lightly_memloc.cli.roles import Roles
+
+if TYPE_CHECKING:
+    from lightly_memloc.training import TrainingConfig
 
 
 def train(
@@ -39,6 +44,14 @@ def train(
         ),
     ] = "resnet9",
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 100,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Train so many pairs, each on a random split of its own in which every "
+            "image but the external ones is a candidate or independent, for `ssl-mem`.",
+        ),
+    ] = None,
     split: SplitFile = None,
     candidate: Candidates = None,
     independent: Independents = None,
@@ -85,18 +98,8 @@ def train(
 
     Interrupted, the same command goes on from the last whole epoch.
     """
-    from lightly_memloc.cli.roles import random_roles
-    from lightly_memloc.data import MemorizationSplit, open_dataset
-    from lightly_memloc.evaluators import rank_and_world_size
-    from lightly_memloc.training import Run, TrainingConfig, mixed_precision
+    from lightly_memloc.training import TrainingConfig, mixed_precision
 
-    roles = (
-        MemorizationSplit.load(split)
-        if split
-        else random_roles(
-            open_dataset(data), candidate, independent, external, seed, skip_unreadable
-        )
-    )
     config = TrainingConfig.for_data(
         data,
         method=method,
@@ -112,7 +115,32 @@ def train(
         devices=devices,
         strategy=strategy,
     )
-    run = Run.train(out, data, roles, config, device, callback or ())
+    roles = Roles(candidate, independent, external, skip_unreadable)
+    following = device, callback or ()
+    if runs is None:
+        _train_one(data, out, split, config, roles, following, as_json)
+    else:
+        _train_several(data, out, split, runs, config, roles, following, as_json)
+
+
+def _train_one(
+    data: str,
+    out: Path,
+    split: Path | None,
+    config: "TrainingConfig",
+    roles: Roles,
+    following: tuple[str, Sequence[str]],
+    as_json: bool,
+) -> None:
+    from lightly_memloc.data import MemorizationSplit, open_dataset
+    from lightly_memloc.evaluators import rank_and_world_size
+    from lightly_memloc.training import Run
+
+    dataset = open_dataset(data)
+    chosen = (
+        MemorizationSplit.load(split) if split else roles.split(dataset, config.seed)
+    )
+    run = Run.train(out, data, chosen, config, *following)
     if rank_and_world_size()[0]:
         return
     losses = run.losses().iloc[-1]
@@ -120,7 +148,48 @@ def train(
         print_json({"run": str(out), "loss": {"f": losses["f"], "g": losses["g"]}})
         return
     say(
-        f"Trained f on {len(roles.trained_f)} and g on {len(roles.trained_g)} images "
-        f"(final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to {out}."
+        f"Trained f on {len(run.split.trained_f)} and g on {len(run.split.trained_g)} "
+        f"images (final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to {out}."
     )
     say(f"Next: lightly-memloc layer-mem {out}")
+
+
+def _train_several(
+    data: str,
+    out: Path,
+    split: Path | None,
+    n_runs: int,
+    config: "TrainingConfig",
+    roles: Roles,
+    following: tuple[str, Sequence[str]],
+    as_json: bool,
+) -> None:
+    from lightly_memloc.data import open_dataset
+    from lightly_memloc.errors import MemorizationError
+    from lightly_memloc.evaluators import rank_and_world_size
+    from lightly_memloc.training import train_runs
+
+    if split:
+        raise MemorizationError(
+            "--runs draws a split for each run: leave --split out, or train runs one by "
+            "one."
+        )
+    unreadable = roles.unreadable(open_dataset(data))
+    trained = train_runs(
+        out,
+        data,
+        n_runs,
+        config,
+        roles.candidate,
+        roles.independent,
+        roles.external,
+        unreadable,
+        *following,
+    )
+    if rank_and_world_size()[0]:
+        return
+    if as_json:
+        print_json({"runs": [str(out / name) for name in trained.names]})
+        return
+    say(f"Trained {n_runs} pairs: saved to {out}.")
+    say(f"Next: lightly-memloc ssl-mem {out}")

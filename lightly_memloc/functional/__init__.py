@@ -16,6 +16,12 @@ from lightly_memloc.functional.layer_mem import (
 )
 from lightly_memloc.functional.member_share import member_share
 from lightly_memloc.functional.ssl_mem import ssl_mem
+from lightly_memloc.functional.ssl_mem_runs import (
+    MeanOverRuns,
+    RunScores,
+    mean_over_runs,
+    run_scores,
+)
 from lightly_memloc.functional.unit_activation import unit_activation
 from lightly_memloc.functional.unit_mem import selectivity, unit_mem
 from lightly_memloc.functional.unit_mem_gap import unit_mem_gap
@@ -23,6 +29,8 @@ from lightly_memloc.functional.welch import welch_t_test
 
 __all__ = [
     "Estimate",
+    "MeanOverRuns",
+    "RunScores",
     "alignment_distance",
     "alignment_gap",
     "calibrated_layer_mem",
@@ -32,7 +40,9 @@ __all__ = [
     "delta_layer_mem",
     "layer_mem",
     "mean_estimate",
+    "mean_over_runs",
     "member_share",
+    "run_scores",
     "selectivity",
     "ssl_mem",
     "symmetric_layer_mem",

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lightly_memloc.results import LayerMemResult
+from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
 
 # Stricter than 0.05, since every layer is tested.
 LEVEL = 0.01
@@ -30,6 +30,32 @@ def layer_mem_finding(result: LayerMemResult) -> str:
             "published LayerMem holds the offset between the two encoders, too."
         )
     return f"{_where(layers, measured[0])} {_check(layers, result, measured[0])}"
+
+
+def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
+    """Say what a measurement over several runs found, in the last layer.
+
+    Args:
+        result: The measurement.
+    """
+    last = result.to_pandas().iloc[-1]
+    mean = f"SSLMem of the last layer is {last['ssl_mem']:+.3f} in the mean of"
+    if pd.isna(last["ssl_mem_p"]):
+        return (
+            f"{mean} two runs. Two runs give no interval: nothing can be concluded about "
+            "other trainings. Train at least a third (--runs 3)."
+        )
+    verdict = (
+        "other trainings of this kind memorise, too"
+        if last["ssl_mem_low"] > 0
+        else "memorisation is not shown for other trainings of this kind"
+    )
+    return (
+        f"{mean} {last['runs']} runs (95% interval over runs {last['ssl_mem_low']:+.3f} "
+        f"to {last['ssl_mem_high']:+.3f}): {verdict}. With shuffled roles it is "
+        f"{last['shuffled']:+.3f} ({last['shuffled_low']:+.3f} to "
+        f"{last['shuffled_high']:+.3f})."
+    )
 
 
 def _where(layers: pd.DataFrame, name: str) -> str:

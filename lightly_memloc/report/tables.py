@@ -11,6 +11,7 @@ from lightly_memloc.results import (
     ClassMemResult,
     LayerMemResult,
     Result,
+    SSLMemRunsResult,
     UnitMemResult,
 )
 
@@ -29,6 +30,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_unit_layers(result), _top_units(result)]
     if isinstance(result, ClassMemResult):
         return [_class_layers(result)]
+    if isinstance(result, SSLMemRunsResult):
+        return [_ssl_mem_runs(result), _top_samples_of_runs(result)]
     raise TypeError(f"No table for {type(result).__name__}.")
 
 
@@ -143,6 +146,49 @@ def _class_layers(result: ClassMemResult) -> Table:
             _bar(row["mean"], 1.0),
         )
     return table
+
+
+def _ssl_mem_runs(result: SSLMemRunsResult) -> Table:
+    rows = result.to_pandas()
+    title = f"SSLMem over {len(result.settings['runs'])} runs, without their offsets"
+    table = _table(title, "layer", "kind")
+    for header in ("SSLMem", "95% over runs", "p", "shuffled", "p"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    largest = rows["ssl_mem"].abs().max()
+    for _, row in rows.iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            str(row["kind"]),
+            _signed(row["ssl_mem"]),
+            _interval(row, "ssl_mem"),
+            p_value(row["ssl_mem_p"]),
+            _signed(row["shuffled"]),
+            p_value(row["shuffled_p"]),
+            _bar(row["ssl_mem"], largest),
+        )
+    return table
+
+
+def _top_samples_of_runs(result: SSLMemRunsResult) -> Table:
+    table = _table("The most memorised images", "file name")
+    for header in ("runs", "SSLMem", "95% over runs"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in result.top_samples(10).iterrows():
+        _add_row(
+            table,
+            str(row["filename"]),
+            str(row["runs"]),
+            _signed(row["ssl_mem"]),
+            _interval(row, "ssl_mem"),
+        )
+    return table
+
+
+def _interval(row: "pd.Series[Any]", name: str) -> str:
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return "-" if pd.isna(low) else f"{low:+.3f} {high:+.3f}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -3,12 +3,14 @@
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.result import Result, load_result
+from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
 from lightly_memloc.results.unit_mem import UnitMemResult
 
 __all__ = [
     "ClassMemResult",
     "LayerMemResult",
     "Result",
+    "SSLMemRunsResult",
     "UnitMemResult",
     "load_result",
 ]

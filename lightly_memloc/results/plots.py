@@ -1,9 +1,12 @@
 """Tables of results as figures."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#7F7F7F"
@@ -27,25 +30,36 @@ def plot_layer_mem(layers: pd.DataFrame) -> Figure:
         series = [("alignment_gap", "alignment gap", _GREEN, "D", "-")]
     position = np.arange(len(layers))
     for name, label, color, marker, line in series:
-        value = layers[name].to_numpy(dtype=float)
-        if np.isnan(value).all():
-            continue
-        axes.plot(
-            position, value, color=color, marker=marker, linestyle=line, label=label
-        )
-        if f"{name}_low" in layers:
-            axes.fill_between(
-                position,
-                layers[f"{name}_low"].to_numpy(dtype=float),
-                layers[f"{name}_high"].to_numpy(dtype=float),
-                color=color,
-                alpha=0.18,
-                linewidth=0,
-            )
+        if layers[name].notna().any():
+            _line(axes, position, layers, name, label, color, marker, line)
     axes.axhline(0, color="black", linewidth=0.8)
     _label_layers(axes, layers["layer"].tolist())
     axes.set_ylabel("memorisation")
     axes.set_title("Memorisation along depth, with 95% intervals")
+    axes.legend(frameon=False)
+    return figure
+
+
+def plot_ssl_mem_runs(layers: pd.DataFrame) -> Figure:
+    """Plot SSLMem along depth with intervals over runs, against shuffled roles.
+
+    Args:
+        layers: A row a layer.
+    """
+    figure, axes = _figure(len(layers))
+    position = np.arange(len(layers))
+    for name, label, color, marker, line in (
+        ("layer_mem", "published", _GREY, "o", "--"),
+        ("shuffled", "with shuffled roles", _GREY, "x", ":"),
+        ("ssl_mem", "without the runs' offsets", _BLUE, "D", "-"),
+    ):
+        _line(axes, position, layers, name, label, color, marker, line)
+    axes.axhline(0, color="black", linewidth=0.8)
+    _label_layers(axes, layers["layer"].tolist())
+    axes.set_ylabel("memorisation")
+    runs = int(layers["runs"].iloc[0])
+    intervals = ", with 95% intervals over runs" if runs > 2 else ""
+    axes.set_title(f"Memorisation along depth: mean of {runs} runs{intervals}")
     axes.legend(frameon=False)
     return figure
 
@@ -107,6 +121,36 @@ def plot_member_share(layers: pd.DataFrame) -> Figure:
     axes.set_title("Do units prefer training images? (95% intervals)")
     axes.legend(frameon=False)
     return figure
+
+
+def _line(
+    axes: Axes,
+    position: NDArray[Any],
+    layers: pd.DataFrame,
+    name: str,
+    label: str,
+    color: str,
+    marker: str,
+    line: str,
+) -> None:
+    """A line along depth, with its interval as a band where there is one."""
+    axes.plot(
+        position,
+        layers[name].to_numpy(dtype=float),
+        color=color,
+        marker=marker,
+        linestyle=line,
+        label=label,
+    )
+    if f"{name}_low" in layers:
+        axes.fill_between(
+            position,
+            layers[f"{name}_low"].to_numpy(dtype=float),
+            layers[f"{name}_high"].to_numpy(dtype=float),
+            color=color,
+            alpha=0.18,
+            linewidth=0,
+        )
 
 
 def _figure(n_layers: int) -> tuple[Figure, Axes]:

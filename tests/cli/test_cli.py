@@ -267,7 +267,10 @@ def test_unreadable_images(run, images, tmp_path):
     [
         (("layer-mem", "nowhere"), "nowhere is no run folder"),
         (("train", "nowhere", "--out", "x"), "nowhere is no folder"),
-        (("train", "digits", "--out", "RUN"), "RUN holds another run: backbone is resnet9-slim"),
+        (
+            ("train", "digits", "--out", "RUN"),
+            "RUN holds another run: backbone is resnet9-slim",
+        ),
         (("train", "EMPTY", "--out", "x"), "EMPTY holds no images"),
         (("train", "ONE", "--out", "x"), "Cannot train on 1 images"),
         (("train", "IMAGES", "--out", "x", "--split", "SPLIT"), "made for another"),

@@ -1,0 +1,63 @@
+"""The ssl-mem command."""
+
+import shutil
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightly_memloc.cli.options import (
+    BatchSize,
+    Device,
+    Json,
+    Layers,
+    Resume,
+    Seed,
+    SkipUnreadable,
+    Views,
+    Workers,
+)
+from lightly_memloc.cli.output import save_and_show
+
+
+def ssl_mem(
+    runs: Annotated[
+        Path,
+        typer.Argument(metavar="RUNS", help="A folder made by `train --runs K`."),
+    ],
+    layers: Layers = None,
+    views: Views = 10,
+    batch_size: BatchSize = 64,
+    num_workers: Workers = 0,
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the result's tables. \\[default: inside the folder of runs]"
+        ),
+    ] = None,
+    resume: Resume = False,
+    skip_unreadable: SkipUnreadable = False,
+    as_json: Json = False,
+) -> None:
+    """Measure SSLMem of each image over several runs, with intervals over runs."""
+    from lightly_memloc.training import Runs, measure_ssl_mem_runs
+
+    of = Runs(runs)
+    folder = out or of.folder / "ssl-mem"
+    state_folder = folder / "runs"
+    if not resume:
+        shutil.rmtree(state_folder, ignore_errors=True)
+    result = measure_ssl_mem_runs(
+        of.folder,
+        layers or "auto",
+        views,
+        batch_size,
+        num_workers,
+        seed,
+        device,
+        skip_unreadable=skip_unreadable,
+        state_folder=state_folder,
+    )
+    save_and_show(result, as_json, folder)

@@ -1,0 +1,127 @@
+"""SSLMem over several runs: its expectation over training, with intervals over runs."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from lightly_memloc.functional.resampling import Array
+
+
+class RunScores(NamedTuple):
+    """SSLMem of several runs without the runs' offsets.
+
+    Attributes:
+        scores: Shape ``(K, N, L)``: how much better an image is aligned by the encoder
+            that was trained on it; NaN where a run's encoders do not differ in it.
+        offset: Shape ``(K, L)``: SSLMem that a run shows whatever was memorised.
+        layer_mem: Shape ``(K, L)``: a run's mean score, in which both sets of images
+            weigh the same. With independent images it is symmetric LayerMem, else
+            calibrated LayerMem.
+    """
+
+    scores: Array
+    offset: Array
+    layer_mem: Array
+
+
+def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
+    """Compute each image's score in each of several runs, the runs' offsets removed.
+
+    In a run, f is trained on candidates and g on independent images. Their SSLMem
+    differs in sign and shares the run's offset, which is therefore midway between
+    their means; without independent images it is the mean of the external ones.
+
+    Args:
+        ssl_mem: Shape ``(K, N, L)``: SSLMem of N images in K runs and L layers. What
+            is NaN is not measured.
+        roles: Shape ``(K, N)``: 1 for a candidate, -1 for an independent image, 0 for
+            an external one.
+
+    Raises:
+        ValueError: If the shapes do not fit, or a run lacks candidates, or both
+            independent and external images.
+
+    Examples:
+        >>> from lightly_memloc.functional import run_scores
+        >>> run = run_scores([[[0.5], [0.1], [0.3]]], [[1, -1, 0]])
+        >>> run.scores[0, :, 0].round(6), run.offset.round(6)
+        (array([0.2, 0.2, nan]), array([[0.3]]))
+    """
+    m, signs = np.asarray(ssl_mem, dtype=np.float64), np.asarray(roles)
+    if m.ndim != 3 or signs.shape != m.shape[:2]:
+        raise ValueError(
+            "Expected SSLMem of shape (K, N, L) and roles of shape (K, N), got "
+            f"{m.shape} and {signs.shape}."
+        )
+    measured = np.asarray(~np.isnan(m).any(axis=2))
+    scores, offset, means = np.full_like(m, np.nan), [], []
+    for run in range(len(m)):
+        of_role = {sign: measured[run] & (signs[run] == sign) for sign in (1, -1, 0)}
+        other = -1 if of_role[-1].any() else 0
+        if not (of_role[1].any() and of_role[other].any()):
+            raise ValueError(
+                f"Run {run} lacks candidates, or independent and external images."
+            )
+        candidate = m[run, of_role[1]].mean(axis=0)
+        contrast = m[run, of_role[other]].mean(axis=0)
+        offset.append((candidate + contrast) / 2 if other else contrast)
+        means.append(candidate - offset[-1])
+        for sign in (1, -1):
+            rows = of_role[sign]
+            scores[run, rows] = sign * (m[run, rows] - offset[-1])
+    return RunScores(scores, np.stack(offset), np.stack(means))
+
+
+class MeanOverRuns(NamedTuple):
+    """A mean over runs with its interval over runs.
+
+    Attributes:
+        runs: Number of runs that count.
+        value: The mean; NaN without a run.
+        error: Its standard error; NaN with fewer than two runs.
+        low: Lower end of the confidence interval; NaN with fewer than three runs.
+        high: Upper end of the confidence interval.
+        p: Two-sided p-value of Student's t-test against 0; NaN like the interval.
+    """
+
+    runs: NDArray[np.int64]
+    value: Array
+    error: Array
+    low: Array
+    high: Array
+    p: Array
+
+
+def mean_over_runs(values: ArrayLike, confidence: float = 0.95) -> MeanOverRuns:
+    """Estimate means over runs, with Student's t intervals.
+
+    Two runs give no interval: with one degree of freedom it would span more than a
+    dozen standard errors.
+
+    Args:
+        values: Shape ``(K, ...)``: a value a run; what is NaN does not count.
+        confidence: Coverage of the interval.
+
+    Returns:
+        Fields of shape ``(...)``.
+
+    Examples:
+        >>> from lightly_memloc.functional import mean_over_runs
+        >>> mean = mean_over_runs([1.0, 2.0, 3.0])
+        >>> float(mean.value), float(mean.error.round(3)), float(mean.low.round(3))
+        (2.0, 0.577, -0.484)
+    """
+    x = np.asarray(values, dtype=np.float64)
+    runs = np.sum(~np.isnan(x), axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.nansum(x, axis=0) / runs
+        variance = np.nansum((x - value) ** 2, axis=0) / (runs - 1)
+        error = np.where(runs > 1, np.sqrt(variance / runs), np.nan)
+        enough = np.where(runs > 2, error, np.nan)
+        t = np.where(value == 0, 0.0 * enough, value / enough)
+    freedom = np.maximum(runs - 1, 1)
+    half = stats.t.ppf((1 + confidence) / 2, freedom) * enough
+    p = 2 * stats.t.sf(np.abs(t), freedom)
+    return MeanOverRuns(runs, value, error, value - half, value + half, p)

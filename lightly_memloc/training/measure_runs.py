@@ -1,0 +1,124 @@
+"""Measuring SSLMem over several runs."""
+
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.evaluators import measure_layer_mem
+from lightly_memloc.results import LayerMemResult, SSLMemRunsResult, load_result
+from lightly_memloc.training.run import Run
+from lightly_memloc.training.runs import Runs
+
+_KEPT = ("n_views", "seed")
+
+
+def measure_ssl_mem_runs(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    layers: str | Sequence[str] = "auto",
+    n_views: int = 10,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+    *,
+    skip_unreadable: bool = False,
+    state_folder: str | PathLike[str] | None = None,
+) -> SSLMemRunsResult:
+    """Measure SSLMem of each image over several runs, with intervals over runs [0].
+
+    SSLMem is defined by an expectation over trainings. In each run, an image that one
+    of the encoders was trained on and the other was not gets a score: by how much the
+    former aligns it better, the run's offset between the encoders removed. Its SSLMem
+    is the mean over such runs. The mean over images is taken in each run, and its
+    interval over runs: the one that tells what another training would find. The same
+    with shuffled roles is the null.
+
+    - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
+
+    Args:
+        runs: A folder of runs as ``train_runs`` makes it, or run folders of one data
+            set and one kind of encoder. At least two; two give no intervals. A run
+            that is missing or broken is warned of and left out.
+        layers: ``"auto"``, or names, globs or kinds of layers.
+        n_views: Views per image.
+        batch_size: Images per batch; the encoders see ``batch_size * n_views`` views.
+        num_workers: Worker processes that load images.
+        seed: Seed of the views and of the shuffled roles.
+        device: ``"auto"`` or a torch device.
+        skip_unreadable: Whether unreadable images are left out instead of refused.
+        state_folder: Where LayerMem of each run is kept. What is there already of a
+            measurement with the same settings is taken.
+
+    Returns:
+        The result; ``to_pandas()`` has a row a layer, ``samples_to_pandas()`` one an
+        image and layer, ``runs_to_pandas()`` one a run and layer.
+
+    Raises:
+        MemorizationError: If fewer than two runs can be measured, they are of several
+            data sets or kinds of encoder, or the state folder is that of another
+            measurement.
+    """
+    measured: dict[str, LayerMemResult] = {}
+    left_out: dict[str, str] = {}
+    fingerprints: dict[str | None, str] = {}
+    for name, folder in _folders(runs).items():
+        try:
+            run = Run(folder)
+            encoders = run.encoder("f"), run.encoder("g")
+        except (MemorizationError, OSError) as error:
+            left_out[name] = str(error)
+            warnings.warn(
+                f"{name} is left out: {error}", MemorizationWarning, stacklevel=2
+            )
+            continue
+        fingerprints.setdefault(run.split.fingerprint, name)
+        if len(fingerprints) > 1:
+            raise MemorizationError(
+                f"{' and '.join(fingerprints.values())} are runs of different data sets."
+            )
+        measured[name] = _measured(
+            None if state_folder is None else Path(state_folder) / name,
+            *encoders,
+            run.dataset(),
+            run.split,
+            run.transform(),
+            layers=layers,
+            n_views=n_views,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            device=device,
+            skip_unreadable=skip_unreadable,
+        )
+    return SSLMemRunsResult.from_layer_mem(measured, left_out, seed)
+
+
+def _folders(
+    runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+) -> dict[str, Path]:
+    if isinstance(runs, str | PathLike):
+        folder_of_runs = Runs(runs)
+        return {name: folder_of_runs.folder / name for name in folder_of_runs.names}
+    return {str(folder): Path(folder) for folder in runs}
+
+
+def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemResult:
+    """LayerMem of a run, measured unless the folder holds it."""
+    if folder is None:
+        return measure_layer_mem(*arguments, **options)
+    if (folder / "result.json").is_file():
+        result = load_result(folder)
+        same = all(result.settings[name] == options[name] for name in _KEPT)
+        if not isinstance(result, LayerMemResult) or not same:
+            raise MemorizationError(
+                f"{folder} holds another measurement: choose another state folder, or "
+                "remove it."
+            )
+        return result
+    state_file = folder / "state.pt"
+    result = measure_layer_mem(*arguments, **options, state_file=state_file)
+    result.save(folder)
+    return result
