@@ -12,6 +12,7 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import load_encoder
 from lightly_memloc.training import (
     Run,
+    Runs,
     TrainingConfig,
     make_model,
     make_transform,
@@ -64,6 +65,11 @@ class Subject:
             MemorizationError: If they describe none.
         """
         if model is None:
+            if Runs.is_runs(source):
+                raise MemorizationError(
+                    f"{source} is a folder of runs: measure all with ssl-mem, or one of "
+                    f"them, such as {Path(source) / Runs(source).names[0]}."
+                )
             if not Run.is_run(source):
                 raise MemorizationError(
                     f"{source} is no run folder (it has no config.yaml). To measure an "

@@ -170,11 +170,11 @@ class Run:
 
     def _refuse_other(self, split: MemorizationSplit, config: TrainingConfig) -> None:
         """Refuse to go on with another split or other settings."""
-        here, asked = asdict(self.config), asdict(config)
+        here, asked = _settings(self.config), _settings(config)
         differences = [
-            f"{name} is {here[name]} there and {asked[name]} here"
-            for name in here
-            if name not in _FREE and here[name] != asked[name]
+            f"{name} is {here.get(name)} there and {asked.get(name)} here"
+            for name in here | asked
+            if name not in _FREE and here.get(name) != asked.get(name)
         ]
         if self.split.fingerprint != split.fingerprint:
             differences.append("the images differ")
@@ -188,6 +188,13 @@ class Run:
                 f"{self.folder} holds another run: {'; '.join(differences)}. Choose "
                 "another folder, or remove it."
             )
+
+
+def _settings(config: TrainingConfig) -> dict[str, Any]:
+    """All settings by name, those of the transform side by side with the others."""
+    settings = asdict(config)
+    transform = settings.pop("transform")
+    return settings | {f"transform.{name}": transform[name] for name in transform}
 
 
 def _begun(folder: Path) -> bool:
