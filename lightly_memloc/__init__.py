@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         measure_unit_mem,
         memorization_eval,
     )
+    from lightly_memloc.interventions import exchange_layers, prune_units
     from lightly_memloc.layers import find_layers
     from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
     from lightly_memloc.results import load_result
@@ -35,6 +36,7 @@ __all__ = [
     "OnlineUnitMemCallback",
     "UnitMem",
     "UnitMemEvaluator",
+    "exchange_layers",
     "find_layers",
     "functional",
     "load_result",
@@ -43,6 +45,7 @@ __all__ = [
     "measure_ssl_mem_runs",
     "measure_unit_mem",
     "memorization_eval",
+    "prune_units",
     "train_pair",
     "train_runs",
 ]
@@ -59,6 +62,7 @@ _HOMES = {
     "OnlineUnitMemCallback": "evaluators",
     "UnitMem": "metrics",
     "UnitMemEvaluator": "evaluators",
+    "exchange_layers": "interventions",
     "find_layers": "layers",
     "load_result": "results",
     "measure_class_mem": "evaluators",
@@ -66,6 +70,7 @@ _HOMES = {
     "measure_ssl_mem_runs": "training",
     "measure_unit_mem": "evaluators",
     "memorization_eval": "evaluators",
+    "prune_units": "interventions",
     "train_pair": "training",
     "train_runs": "training",
 }

@@ -14,7 +14,11 @@ from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
 from lightly_memloc.evaluators.ranks import rank_and_world_size
+from lightly_memloc.evaluators.same_architecture import (
+    refuse_different_architectures,
+)
 from lightly_memloc.evaluators.study import Study
+from lightly_memloc.evaluators.trace_free import leave_no_trace
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
 
 __all__ = [
@@ -29,6 +33,7 @@ __all__ = [
     "Study",
     "StudyCallback",
     "UnitMemEvaluator",
+    "leave_no_trace",
     "load_encoder",
     "measure",
     "measure_class_mem",
@@ -36,4 +41,5 @@ __all__ = [
     "measure_unit_mem",
     "memorization_eval",
     "rank_and_world_size",
+    "refuse_different_architectures",
 ]

@@ -30,6 +30,9 @@ class CapturedLayer:
         site: Where it is read, with the call settled.
         shape: Shape of its output for one view, without the batch.
         calls: How often the module that is read runs in a forward pass.
+        order: Position in the forward pass.
+        stage: Modules of the stage, from the one with the weights on; only the module
+            that is read if there is no stage.
     """
 
     name: str
@@ -37,6 +40,8 @@ class CapturedLayer:
     site: Site
     shape: tuple[int, ...]
     calls: int
+    order: int
+    stage: tuple[str, ...]
 
     @property
     def channel_dim(self) -> int:
@@ -91,7 +96,7 @@ def trace_layers(
             if layer.kind not in ("pool", "norm")
             or not {s.origin for s in sites} & followers
         ]
-    captured: list[tuple[int, CapturedLayer]] = []
+    captured: list[CapturedLayer] = []
     faults = []
     for layer, sites in settled:
         fault = _fault(layer, sites, len(images))
@@ -102,15 +107,14 @@ def trace_layers(
             name = layer.name if number == 1 else f"{layer.name}#{number}"
             shape = (settled_site.shape or ())[1:]
             captured.append(
-                (
+                CapturedLayer(
+                    name,
+                    layer.kind,
+                    settled_site.site,
+                    shape,
+                    run.calls(settled_site.site.module),
                     settled_site.order,
-                    CapturedLayer(
-                        name,
-                        layer.kind,
-                        settled_site.site,
-                        shape,
-                        run.calls(settled_site.site.module),
-                    ),
+                    (settled_site.origin[0], *(m for m, _ in settled_site.passed)),
                 )
             )
     if faults and (not automatic or not captured):
@@ -121,7 +125,7 @@ def trace_layers(
             MemorizationWarning,
             stacklevel=2,
         )
-    return [layer for _, layer in sorted(captured, key=lambda item: item[0])]
+    return sorted(captured, key=lambda layer: layer.order)
 
 
 @contextmanager

@@ -37,14 +37,14 @@ class SettledSite:
         origin: Module and call that it started from.
         order: Position in the run.
         shape: Shape of the tensor there; None if it is no tensor.
-        passed: Modules and calls that the site has moved along.
+        passed: Modules and calls of the stage that it started, one after the other.
     """
 
     site: Site
     origin: tuple[str, int]
     order: int
     shape: tuple[int, ...] | None
-    passed: frozenset[tuple[str, int]]
+    passed: tuple[tuple[str, int], ...]
 
 
 class TracedRun:
@@ -71,6 +71,10 @@ class TracedRun:
             for call in self._calls
             if call.module == site.module and site.call in (None, call.number)
         ]
+
+    def beginnings(self) -> dict[str, int]:
+        """Position in the run at which each module that ran began."""
+        return {call.module: call.start for call in reversed(self._calls)}
 
     def calls(self, module: str) -> int:
         """How often a module ran."""
@@ -108,7 +112,7 @@ class TracedRun:
             (call.module, call.number),
             last.start if taken else last.end,
             None if value is None else tuple(value.shape),
-            frozenset((step.module, step.number) for step in stage[1:]),
+            tuple((step.module, step.number) for step in stage[1:]),
         )
 
     def _stage(self, first: _Call) -> list[_Call]:

@@ -1,0 +1,203 @@
+"""Pruning units, so that their output is zero."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+from torch.utils.hooks import RemovableHandle
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import leave_no_trace
+from lightly_memloc.layers import (
+    CapturedLayer,
+    captured,
+    device_of,
+    example_images,
+    first_tensor,
+    is_norm,
+    trace_layers,
+)
+
+_SCALE = "unit_scale"
+
+
+def prune_units(
+    model: nn.Module,
+    units: Mapping[str, Sequence[int]],
+    example: Tensor | None = None,
+) -> "PrunedUnits":
+    """Prune units of a model in place: their output is zero from now on [0].
+
+    A unit of a convolution or a linear layer is pruned by masking its incoming weights
+    and bias, and scale and shift of the norm that follows. A unit that several modules
+    add to, a channel of a residual block's output, is masked there. Both use
+    ``torch.nn.utils.prune``: the masks are part of the ``state_dict``.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        model: The model.
+        units: Numbers of the units to prune by layer, named as in the result of
+            ``measure_unit_mem``.
+        example: At least two images, as the model takes them; blank ones of a usual
+            size by default.
+
+    Returns:
+        What was pruned, to be undone or made permanent.
+
+    Raises:
+        MemorizationError: If a layer or unit is not there, or is pruned already, or
+            its output does not become zero. The model is as before then.
+
+    Examples:
+        >>> import torch
+        >>> from torchvision.models import resnet18
+        >>> from lightly_memloc import prune_units
+        >>> model = resnet18().eval()
+        >>> pruned = prune_units(model, {"layer3.1": [4, 7]})
+        >>> model.layer3[1](torch.rand(1, 256, 2, 2))[0, [4, 7]].abs().sum().item()
+        0.0
+        >>> pruned.undo()
+    """
+    chosen = {name: sorted({int(u) for u in of}) for name, of in units.items()}
+    with leave_no_trace([model], device_of(model)), torch.no_grad():
+        images = example_images(model) if example is None else example
+        layers = trace_layers(model, list(chosen), "units", images)
+        pruned = PrunedUnits(model, chosen)
+        try:
+            for layer in layers:
+                pruned._masks += _masks(model, layer, chosen.get(layer.name, []))
+            _refuse_outputs(model, layers, chosen, images)
+        except Exception:
+            pruned.undo()
+            raise
+    return pruned
+
+
+class PrunedUnits:
+    """Units of a model that are pruned.
+
+    Attributes:
+        model: The model.
+        units: Numbers of the pruned units by layer.
+    """
+
+    def __init__(self, model: nn.Module, units: dict[str, list[int]]) -> None:
+        self.model = model
+        self.units = units
+        self._masks: list[_Mask] = []
+
+    def undo(self) -> None:
+        """Give the units their weights back, bit for bit."""
+        for mask in reversed(self._masks):
+            mask.undo()
+        self._masks.clear()
+
+    def make_permanent(self) -> None:
+        """Write the zeros into the weights and drop the masks.
+
+        What several modules add to cannot be masked in their weights: a residual block
+        keeps a parameter ``unit_scale`` of zeros and ones.
+        """
+        for mask in self._masks:
+            prune.remove(mask.module, mask.name)
+        self._masks.clear()
+
+
+class _Mask:
+    """A mask on some rows of a module's parameter."""
+
+    def __init__(self, module: nn.Module, name: str, units: list[int]) -> None:
+        if prune.is_pruned(module) and hasattr(module, f"{name}_orig"):
+            raise MemorizationError(
+                "The layer has pruned units already. Undo that or make it permanent "
+                "first, or prune all units at once."
+            )
+        self.module = module
+        self.name = name
+        mask = torch.ones_like(getattr(module, name))
+        mask[units] = 0
+        prune.custom_from_mask(module, name, mask)
+
+    def undo(self) -> None:
+        """Take the mask away."""
+        kept = getattr(self.module, f"{self.name}_orig").data
+        prune.remove(self.module, self.name)
+        getattr(self.module, self.name).data = kept
+
+
+class _OutputMask(_Mask):
+    """A mask on a module's output, as a parameter that scales it."""
+
+    def __init__(self, module: nn.Module, layer: CapturedLayer, units: list[int]):
+        self._hook: RemovableHandle | None = None
+        if not hasattr(module, _SCALE):
+            reference = next(module.parameters(), torch.ones(()))
+            ones = reference.new_ones(layer.num_units)
+            module.register_parameter(_SCALE, nn.Parameter(ones, requires_grad=False))
+            scale = _ScaleUnits(layer.channel_dim)
+            self._hook = module.register_forward_hook(scale)
+        super().__init__(module, _SCALE, units)
+
+    def undo(self) -> None:
+        """Take the mask away, and the scale with it."""
+        super().undo()
+        if self._hook is not None:
+            self._hook.remove()
+            delattr(self.module, _SCALE)
+
+
+class _ScaleUnits:
+    """A forward hook that scales the units of a module's output."""
+
+    def __init__(self, channel_dim: int) -> None:
+        self._channel_dim = channel_dim
+
+    def __call__(self, module: nn.Module, args: Any, output: Any) -> Any:
+        tensor: Any = first_tensor(output)
+        shape = [1] * tensor.dim()
+        shape[self._channel_dim] = -1
+        scaled = tensor * getattr(module, _SCALE).view(shape)
+        return scaled if tensor is output else (scaled, *output[1:])
+
+
+def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> list[_Mask]:
+    """Mask units of a layer in its weights, or else at its output."""
+    wrong = [unit for unit in units if not 0 <= unit < layer.num_units]
+    if wrong:
+        raise MemorizationError(
+            f"Layer {layer.name} has units 0 to {layer.num_units - 1}, no {wrong[0]}."
+        )
+    holder = model.get_submodule(layer.name)
+    if not isinstance(holder, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        read = model.get_submodule(layer.site.module)
+        return [_OutputMask(read, layer, units)]
+    stage = [model.get_submodule(name) for name in layer.stage]
+    return [
+        _Mask(module, name, units)
+        for module in (holder, *filter(is_norm, stage))
+        for name in ("weight", "bias")
+        if getattr(module, name, None) is not None
+    ]
+
+
+def _refuse_outputs(
+    model: nn.Module,
+    layers: Sequence[CapturedLayer],
+    chosen: Mapping[str, list[int]],
+    images: Tensor,
+) -> None:
+    """Refuse units whose output is not zero."""
+
+    def check(layer: CapturedLayer, output: Tensor) -> None:
+        units = output.movedim(layer.channel_dim, -1)[..., chosen[layer.name]]
+        if units.count_nonzero():
+            raise MemorizationError(
+                f"The pruned units of {layer.name} are not zero: what follows the "
+                "layer's weights makes something else of zeros."
+            )
+
+    with captured(model, layers, check):
+        model(torch.rand_like(images))
