@@ -16,6 +16,7 @@ from lightly_memloc.cli.demo import demo
 from lightly_memloc.cli.layer_mem import layer_mem
 from lightly_memloc.cli.layers import layers
 from lightly_memloc.cli.measure import measure
+from lightly_memloc.cli.probe import probe
 from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
 from lightly_memloc.cli.ssl_mem import ssl_mem
@@ -41,6 +42,7 @@ for command in (
     class_mem,
     ssl_mem,
     measure,
+    probe,
     report,
 ):
     app.command()(command)

@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import load_encoder
+from lightly_memloc.probes import ProbeTask
 from lightly_memloc.training import (
     Run,
     Runs,
     TrainingConfig,
     make_model,
+    make_plain_transform,
     make_transform,
 )
 
@@ -28,6 +31,7 @@ class Subject:
         g: The reference encoder, if there is one.
         dataset: The images.
         transform: The augmentation.
+        plain_transform: The transform without augmentation.
         split: The roles of the images, if known.
         folder: The run folder, if it is a run.
     """
@@ -36,6 +40,7 @@ class Subject:
     g: nn.Module | None
     dataset: Any
     transform: Callable[[Any], Any]
+    plain_transform: Callable[[Any], Any]
     split: MemorizationSplit | None
     folder: Path | None
 
@@ -82,6 +87,7 @@ class Subject:
                 run.encoder("g"),
                 run.dataset(),
                 run.transform(),
+                make_plain_transform(run.config),
                 run.split if split is None else MemorizationSplit.load(split),
                 Path(source),
             )
@@ -98,6 +104,27 @@ class Subject:
             else None,
             open_dataset(source),
             make_transform(config),
+            make_plain_transform(config),
             MemorizationSplit.load(split) if split else None,
             None,
+        )
+
+    def probe_task(self, batch_size: int, num_workers: int) -> ProbeTask:
+        """Probes that learn from all images with a role but external, tested on those.
+
+        Raises:
+            MemorizationError: If the roles are not known, or there are no such images.
+        """
+        if self.split is None:
+            raise MemorizationError(
+                "Probes are tested on external images: give --split, which tells them."
+            )
+        self.split.refuse_other(self.dataset)
+        return ProbeTask(
+            self.dataset,
+            np.union1d(self.split.trained_f, self.split.trained_g),
+            self.split.external,
+            self.plain_transform,
+            batch_size=batch_size,
+            num_workers=num_workers,
         )

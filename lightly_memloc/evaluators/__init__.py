@@ -7,12 +7,14 @@ from lightly_memloc.evaluators.callback import (
 )
 from lightly_memloc.evaluators.checkpoint import load_encoder
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
+from lightly_memloc.evaluators.device import resolve_device
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
+from lightly_memloc.evaluators.quiet import quiet_lightning
 from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.same_architecture import (
     refuse_different_architectures,
@@ -40,6 +42,8 @@ __all__ = [
     "measure_layer_mem",
     "measure_unit_mem",
     "memorization_eval",
+    "quiet_lightning",
     "rank_and_world_size",
     "refuse_different_architectures",
+    "resolve_device",
 ]

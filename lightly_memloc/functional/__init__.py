@@ -1,5 +1,6 @@
 """The definitions: pure functions of tensors and arrays, without model or file."""
 
+from lightly_memloc.functional.accuracy import Accuracy, accuracy
 from lightly_memloc.functional.alignment_distance import alignment_distance
 from lightly_memloc.functional.class_mem import class_mem, class_selectivity
 from lightly_memloc.functional.estimate import (
@@ -28,9 +29,11 @@ from lightly_memloc.functional.unit_mem_gap import unit_mem_gap
 from lightly_memloc.functional.welch import welch_t_test
 
 __all__ = [
+    "Accuracy",
     "Estimate",
     "MeanOverRuns",
     "RunScores",
+    "accuracy",
     "alignment_distance",
     "alignment_gap",
     "calibrated_layer_mem",

@@ -10,6 +10,7 @@ from rich.text import Text
 from lightly_memloc.results import (
     ClassMemResult,
     LayerMemResult,
+    ProbeResult,
     Result,
     SSLMemRunsResult,
     UnitMemResult,
@@ -30,6 +31,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_unit_layers(result), _top_units(result)]
     if isinstance(result, ClassMemResult):
         return [_class_layers(result)]
+    if isinstance(result, ProbeResult):
+        return [_probes(result)]
     if isinstance(result, SSLMemRunsResult):
         return [_ssl_mem_runs(result), _top_samples_of_runs(result)]
     raise TypeError(f"No table for {type(result).__name__}.")
@@ -182,6 +185,29 @@ def _top_samples_of_runs(result: SSLMemRunsResult) -> Table:
             str(row["runs"]),
             _signed(row["ssl_mem"]),
             _interval(row, "ssl_mem"),
+        )
+    return table
+
+
+def _probes(result: ProbeResult) -> Table:
+    counts = result.settings
+    table = _table(
+        f"Accuracy on {counts['test']} images, learned from {counts['train']} "
+        f"({counts['classes']} classes)",
+        "encoder",
+        "probe",
+    )
+    for header in ("accuracy", "95% interval"):
+        table.add_column(header, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for _, row in result.to_pandas().iterrows():
+        _add_row(
+            table,
+            str(row["encoder"]),
+            str(row["probe"]),
+            f"{row['accuracy']:.1%}",
+            f"{row['low']:.1%} {row['high']:.1%}",
+            _bar(row["accuracy"], 1.0),
         )
     return table
 

@@ -7,6 +7,7 @@ from lightly_memloc.training.factory import make_model
 from lightly_memloc.training.measure_runs import measure_ssl_mem_runs
 from lightly_memloc.training.methods import Method, method_class
 from lightly_memloc.training.pair import make_transform, train_pair
+from lightly_memloc.training.plain_transform import make_plain_transform
 from lightly_memloc.training.resnet9 import ResNet9
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs, train_runs
@@ -20,6 +21,7 @@ __all__ = [
     "TrainingConfig",
     "make_backbone",
     "make_model",
+    "make_plain_transform",
     "make_transform",
     "measure_ssl_mem_runs",
     "method_class",

@@ -1,10 +1,7 @@
 """Training one encoder."""
 
-import logging
 import os
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +15,8 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
 from lightly_memloc.data import generators_restored, targets_of
-from lightly_memloc.errors import (
-    MemorizationError,
-    MemorizationWarning,
-    UnreadableImageError,
-)
+from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.evaluators import quiet_lightning
 from lightly_memloc.training.backbones import make_backbone, num_features
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.epoch_checkpoint import EpochCheckpoint
@@ -30,8 +24,6 @@ from lightly_memloc.training.history import History
 from lightly_memloc.training.methods import Method, method_class
 from lightly_memloc.training.stream import Stream
 from lightly_memloc.training.training_data import TrainingData
-
-_LIGHTNING = ("pytorch_lightning", "lightning_fabric")
 
 
 @dataclass(frozen=True)
@@ -106,7 +98,7 @@ def train_encoder(
     state = None if path is None else path.with_suffix(".state.ckpt")
     if state is not None:
         following.append(EpochCheckpoint(state))
-    with generators_restored(), torch.random.fork_rng(), _quiet_lightning():
+    with generators_restored(), torch.random.fork_rng(), quiet_lightning():
         trainer = _trainer(config, device, following)
         if len(indices) < 2 * trainer.world_size:
             raise MemorizationError(
@@ -219,20 +211,3 @@ class _SeededSteps(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
         self._stream.seed_steps(trainer.current_epoch, trainer.global_rank)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice about devices, loggers, workers and processes."""
-    loggers = [logging.getLogger(name) for name in _LIGHTNING]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("default", MemorizationWarning)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

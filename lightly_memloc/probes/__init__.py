@@ -1,0 +1,19 @@
+"""Probes: what an encoder is worth on labelled images."""
+
+from lightly_memloc.probes.fine_tune import FineTuned, fine_tune
+from lightly_memloc.probes.knn import knn_probe
+from lightly_memloc.probes.linear import linear_probe
+from lightly_memloc.probes.logistic import logistic_probe
+from lightly_memloc.probes.measure import PROBES, measure_probes
+from lightly_memloc.probes.task import ProbeTask
+
+__all__ = [
+    "PROBES",
+    "FineTuned",
+    "ProbeTask",
+    "fine_tune",
+    "knn_probe",
+    "linear_probe",
+    "logistic_probe",
+    "measure_probes",
+]

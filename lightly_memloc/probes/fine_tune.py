@@ -1,0 +1,109 @@
+"""Fine-tuning chosen layers of an encoder on labelled images."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from lightly.utils.benchmarking import FinetuneClassifier
+from torch import nn
+
+from lightly_memloc.data import generators_restored, seed_generators
+from lightly_memloc.functional import Accuracy
+from lightly_memloc.layers import weights_of
+from lightly_memloc.probes.classifier import feature_dim, train_classifier
+from lightly_memloc.probes.task import ProbeTask
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """An encoder after fine-tuning.
+
+    Attributes:
+        encoder: The encoder, in evaluation mode.
+        accuracy: Accuracy on the task's test images.
+    """
+
+    encoder: nn.Module
+    accuracy: Accuracy
+
+
+def fine_tune(
+    encoder: nn.Module,
+    task: ProbeTask,
+    layers: str | Sequence[str] = "auto",
+    seed: int = 0,
+    device: str = "auto",
+    epochs: int = 30,
+    learning_rate: float = 0.05,
+) -> FineTuned:
+    """Fine-tune chosen layers of an encoder, and a linear classifier, on a task [0].
+
+    lightly's ``FinetuneClassifier``, trained with Lightning. What is not chosen is
+    frozen: parameters and buffers, BatchNorm's statistics among them, end bit-identical.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        encoder: The encoder; stays as it is.
+        task: The labelled images.
+        layers: Names, globs or kinds of layers, or names of modules, as in
+            ``exchange_layers``: a layer stands for its segment of the forward pass.
+            ``"auto"`` for all, ``[]`` for the classifier alone.
+        seed: Seed of initialisation, order and augmentation.
+        device: ``"auto"`` or a torch device.
+        epochs: Epochs of training.
+        learning_rate: Learning rate for a batch of 256; scaled by the batch size.
+
+    Returns:
+        The fine-tuned copy of the encoder, and its accuracy.
+
+    Raises:
+        MemorizationError: If a layer is not found.
+    """
+    tuned = copy.deepcopy(encoder).cpu().eval()
+    example, _ = next(iter(task.loader(task.test[:2])))
+    with torch.no_grad():
+        chosen = set(weights_of(tuned, layers, example))
+    with generators_restored(), torch.random.fork_rng():
+        seed_generators(seed)
+        classifier = _Classifier(
+            tuned,
+            min(task.batch_size, len(task.train)),
+            learning_rate,
+            feature_dim(tuned, task),
+            task.num_classes,
+            (1,),
+        )
+    classifier.choose(chosen)
+    accuracy = train_classifier(classifier, task, epochs, seed, device)
+    for parameter, before in zip(tuned.parameters(), encoder.parameters(), strict=True):
+        parameter.requires_grad_(before.requires_grad)
+    return FineTuned(tuned.eval(), accuracy)
+
+
+class _Classifier(FinetuneClassifier):  # type: ignore[misc]
+    """lightly's classifier, most of whose encoder may be frozen."""
+
+    def choose(self, entries: set[str]) -> None:
+        """Freeze all of the encoder but some parameters and buffers."""
+        self._live = [
+            module
+            for name, module in self.model.named_modules()
+            if any(
+                f"{name}.{own}".lstrip(".") in entries
+                for own in (*module._parameters, *module._buffers)
+            )
+        ]
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(name in entries)
+
+    def get_trainable_parameters(self) -> list[nn.Parameter]:
+        """Return the parameters to train."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def on_train_epoch_start(self) -> None:
+        """Leave what is frozen in evaluation mode."""
+        self.model.eval()
+        for module in self._live:
+            module.training = True

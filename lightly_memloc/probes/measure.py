@@ -1,0 +1,79 @@
+"""Probing several encoders in several ways."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+from torch import nn
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.functional import Accuracy
+from lightly_memloc.probes.fine_tune import fine_tune
+from lightly_memloc.probes.knn import knn_probe
+from lightly_memloc.probes.linear import linear_probe
+from lightly_memloc.probes.logistic import logistic_probe
+from lightly_memloc.probes.task import ProbeTask
+from lightly_memloc.results import ProbeResult
+
+Probe = Callable[[nn.Module, ProbeTask, int, str], Accuracy]
+
+
+def _fine_tune_probe(
+    encoder: nn.Module, task: ProbeTask, seed: int, device: str
+) -> Accuracy:
+    return fine_tune(encoder, task, seed=seed, device=device).accuracy
+
+
+PROBES: dict[str, Probe] = {
+    "logistic": logistic_probe,
+    "knn": knn_probe,
+    "linear": linear_probe,
+    "finetune": _fine_tune_probe,
+}
+
+
+def measure_probes(
+    encoders: Mapping[str, nn.Module],
+    task: ProbeTask,
+    probes: Sequence[str] = ("logistic", "knn"),
+    seed: int = 0,
+    device: str = "auto",
+) -> ProbeResult:
+    """Probe encoders: how well their features tell classes of images.
+
+    Args:
+        encoders: Encoders by name; they end as they began.
+        task: The labelled images to train on and to test on.
+        probes: ``"logistic"`` (scikit-learn's logistic regression on frozen features),
+            ``"knn"`` (lightly's weighted nearest neighbours), ``"linear"`` (lightly's
+            linear classifier) and ``"finetune"`` (lightly's, which trains the encoder,
+            too). The first two take one pass over the images.
+        seed: Seed of initialisation, order and augmentation of the latter two.
+        device: ``"auto"`` or a torch device.
+
+    Returns:
+        The result; ``to_pandas()`` has a row an encoder and probe.
+
+    Raises:
+        MemorizationError: If there is no such probe.
+    """
+    unknown = [name for name in probes if name not in PROBES]
+    if unknown:
+        raise MemorizationError(
+            f"Unknown probe {unknown[0]!r}; choose from {', '.join(PROBES)}."
+        )
+    rows = [
+        (encoder, probe, *PROBES[probe](model, task, seed, device))
+        for encoder, model in encoders.items()
+        for probe in probes
+    ]
+    table = pd.DataFrame(rows, columns=["encoder", "probe", "accuracy", "low", "high"])
+    return ProbeResult(
+        {
+            "train": len(task.train),
+            "test": len(task.test),
+            "classes": task.num_classes,
+            "seed": seed,
+            "skipped": [],
+        },
+        {"probes": table},
+    )

@@ -1,0 +1,118 @@
+"""What an encoder is probed on: labelled images to learn from and to be tested on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from lightly_memloc.data import read_image, targets_of, view_transform
+from lightly_memloc.errors import MemorizationError
+
+
+@dataclass(frozen=True, eq=False)
+class ProbeTask:
+    """Labelled images to train a classifier on, and others to test it on.
+
+    Attributes:
+        dataset: Map-style data set of labelled images without a transform of its own.
+        train: Indices of the images to train on.
+        test: Indices of the images to test on; none of them is trained on.
+        transform: A transform without augmentation that makes a tensor of an image.
+        train_transform: Augmentation of the images to train on, for the probes that
+            take them through the encoder again in each epoch; by default none.
+        batch_size: Images per batch.
+        num_workers: Worker processes that load images.
+
+    Raises:
+        MemorizationError: If the classes are not known or fewer than two, an image is
+            trained and tested on, or there is none of either.
+    """
+
+    dataset: Any
+    train: NDArray[np.int64]
+    test: NDArray[np.int64]
+    transform: Callable[[Any], Any]
+    train_transform: Callable[[Any], Any] | None = None
+    batch_size: int = 256
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("train", "test"):
+            indices = np.asarray(getattr(self, name), dtype=np.int64)
+            object.__setattr__(self, name, indices)
+            if not len(indices):
+                raise MemorizationError(f"There are no images to {name} a probe on.")
+        both = np.intersect1d(self.train, self.test)
+        if len(both):
+            raise MemorizationError(
+                f"Image {both[0]} and {len(both) - 1} more are to be trained and tested "
+                "on: the accuracy would mean nothing."
+            )
+        targets = targets_of(self.dataset)
+        if targets is None or len(np.unique(targets[self.train])) < 2:
+            raise MemorizationError(
+                "A probe learns classes: it needs labelled images of at least two. A "
+                "folder gives a class a subfolder."
+            )
+        object.__setattr__(self, "_targets", targets)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes: one more than the largest target."""
+        return int(self._all_targets.max()) + 1
+
+    @property
+    def train_targets(self) -> NDArray[np.int64]:
+        """Classes of the images to train on."""
+        return self._all_targets[self.train]
+
+    @property
+    def test_targets(self) -> NDArray[np.int64]:
+        """Classes of the images to test on."""
+        return self._all_targets[self.test]
+
+    def train_loader(self, seed: int) -> DataLoader[Any]:
+        """Batches ``(images, targets)`` to train on, in an order of the seed's."""
+        views = _Views(self.dataset, self.train_transform or self.transform)
+        return DataLoader(
+            Subset(views, self.train.tolist()),
+            self.batch_size,
+            shuffle=True,
+            num_workers=self.num_workers,
+            generator=torch.Generator().manual_seed(seed),
+        )
+
+    def loader(self, indices: NDArray[np.int64]) -> DataLoader[Any]:
+        """Batches ``(images, targets)`` of chosen images in their order, unaugmented."""
+        views = _Views(self.dataset, self.transform)
+        return DataLoader(
+            Subset(views, indices.tolist()),
+            self.batch_size,
+            num_workers=self.num_workers,
+        )
+
+    @property
+    def _all_targets(self) -> NDArray[np.int64]:
+        targets: NDArray[np.int64] = vars(self)["_targets"]
+        return targets
+
+
+class _Views(Dataset[tuple[Tensor, int]]):
+    """A view of each image with its target."""
+
+    def __init__(self, dataset: Any, transform: Callable[[Any], Any]) -> None:
+        self.dataset = dataset
+        self.transform = view_transform(transform)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        image, target, _ = read_image(self.dataset, index)
+        view = self.transform(image)
+        return view[0] if isinstance(view, list | tuple) else view, int(target)
