@@ -1,3 +1,6 @@
+import random
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -36,3 +39,16 @@ def encoders():
 def small_split(digits):
     rest = np.arange(31, len(digits)).tolist()
     return MemorizationSplit.random(len(digits), 9, 7, 8, exclude=rest)
+
+
+@pytest.fixture
+def generator_states() -> Callable[[], tuple]:
+    def states() -> tuple:
+        name, keys, *rest = np.random.get_state()
+        return (
+            torch.get_rng_state().tolist(),
+            (name, keys.tolist(), *rest),
+            random.getstate(),
+        )
+
+    return states

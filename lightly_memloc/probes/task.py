@@ -94,6 +94,8 @@ class ProbeTask:
             Subset(views, indices.tolist()),
             self.batch_size,
             num_workers=self.num_workers,
+            # Else each pass draws a number from the global generator.
+            generator=torch.Generator(),
         )
 
     @property

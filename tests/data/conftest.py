@@ -25,19 +25,6 @@ def write_images(tmp_path: Path) -> Write:
 
 
 @pytest.fixture
-def generator_states() -> Callable[[], tuple]:
-    def states() -> tuple:
-        name, keys, *rest = np.random.get_state()
-        return (
-            torch.get_rng_state().tolist(),
-            (name, keys.tolist(), *rest),
-            random.getstate(),
-        )
-
-    return states
-
-
-@pytest.fixture
 def stir() -> Callable[[int], None]:
     def seed_all(seed: int) -> None:
         torch.manual_seed(seed)

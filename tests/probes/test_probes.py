@@ -1,0 +1,228 @@
+import copy
+
+import numpy as np
+import pytest
+import torch
+from lightly.transforms import SimCLRTransform
+from sklearn.linear_model import LogisticRegression
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import Subset
+from torchvision import transforms
+
+from lightly_memloc.data import Digits
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.functional import accuracy
+from lightly_memloc.probes import (
+    ProbeTask,
+    fine_tune,
+    knn_probe,
+    linear_probe,
+    logistic_probe,
+    measure_probes,
+)
+from lightly_memloc.training import ResNet9
+
+PLAIN = transforms.ToTensor()
+FAST = ("logistic", "knn")
+
+
+@pytest.fixture
+def task(digits):
+    return ProbeTask(digits, range(100, 180), range(40), PLAIN, batch_size=16)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return ResNet9(width=4)
+
+
+class Pixels(nn.Module):
+    def forward(self, images):
+        return images[:, 0]
+
+
+def of(digits, indices):
+    pixels = np.stack([np.asarray(digits.images[i])[..., 0] for i in indices]) / 255
+    return pixels.reshape(len(pixels), -1), np.array(digits.targets)[list(indices)]
+
+
+def test_logistic_regression_of_pixels(digits, task):
+    (x, y), (x_test, y_test) = of(digits, task.train), of(digits, task.test)
+    std = np.where(x.std(axis=0) > 0, x.std(axis=0), 1)
+    model = LogisticRegression(max_iter=1000).fit((x - x.mean(axis=0)) / std, y)
+    hits = model.predict((x_test - x.mean(axis=0)) / std) == y_test
+    found = logistic_probe(Pixels(), task)
+    assert found.value == hits.mean()
+    assert found.low < found.value < found.high
+    assert found.value > 0.7
+
+
+@pytest.mark.parametrize("k", [1, 5, 500])
+def test_nearest_neighbours_of_pixels(digits, task, k):
+    (x, y), (x_test, y_test) = of(digits, task.train), of(digits, task.test)
+    norm = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, x_test)]
+    hits = 0
+    for query, target in zip(norm[1], y_test, strict=True):
+        cosine = norm[0] @ query
+        nearest = np.argsort(-cosine)[:k]
+        votes = np.zeros(10)
+        for image in nearest:
+            votes[y[image]] += np.exp(cosine[image] / 0.1)
+        hits += int(votes.argmax() == target)
+    assert knn_probe(Pixels(), task, k=k).value == hits / len(y_test)
+
+
+def test_wilson_interval():
+    found = accuracy([0] * 8 + [1] * 2, [0] * 10)
+    z, p, n = 1.959963984540054, 0.8, 10
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert found == pytest.approx((0.8, centre - half, centre + half))
+
+
+@pytest.mark.parametrize(("one", "other"), [([], []), ([1], [1, 2]), ([[1]], [[1]])])
+def test_accuracy_of_what_does_not_fit(one, other):
+    with pytest.raises(ValueError, match="as many predictions as targets"):
+        accuracy(one, other)
+
+
+def test_a_linear_classifier_learns_a_frozen_encoders_features(task):
+    assert linear_probe(Pixels(), task, epochs=60).value > 0.7
+    assert linear_probe(Pixels(), task, epochs=1, seed=1) == linear_probe(
+        Pixels(), task, epochs=1, seed=1
+    )
+
+
+@pytest.mark.parametrize("name", ["logistic", "knn", "linear", "finetune"])
+def test_a_probe_leaves_no_trace(digits, encoder, generator_states, name):
+    task = ProbeTask(digits, range(60, 76), range(20), PLAIN, batch_size=8)
+    encoder.train()
+    encoder.prep.requires_grad_(False)
+    frozen = [p.requires_grad for p in encoder.parameters()]
+    before, states = copy.deepcopy(encoder.state_dict()), generator_states()
+    result = measure_probes({"f": encoder}, task, [name])
+    assert generator_states() == states
+    assert encoder.training
+    assert [p.requires_grad for p in encoder.parameters()] == frozen
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, before[key])
+    table = result.to_pandas()
+    assert table["probe"].tolist() == [name]
+    assert result.scalars() == {f"accuracy/f/{name}": table["accuracy"][0]}
+
+
+SEGMENTS = {
+    "layer1.head.conv": ["layer1.head.conv.", "layer1.head.bn."],
+    "layer3.residual": ["layer3.residual.conv2.", "layer3.residual.bn2."],
+    "layer2": ["layer2."],
+}
+
+
+@pytest.mark.parametrize("layers", [*([name] for name in SEGMENTS), list(SEGMENTS), []])
+def test_only_the_chosen_layers_are_tuned(digits, encoder, layers):
+    for module in encoder.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+    task = ProbeTask(digits, range(60, 92), range(20), PLAIN, batch_size=8)
+    before = copy.deepcopy(encoder.state_dict())
+    tuned = fine_tune(encoder, task, layers, epochs=2).encoder
+    prefixes = tuple(prefix for layer in layers for prefix in SEGMENTS[layer])
+    for name, value in tuned.state_dict().items():
+        changed = not torch.equal(value, before[name])
+        assert changed == name.startswith(prefixes or ("none",)), name
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_tuning_all_changes_everything_and_learns(digits):
+    torch.manual_seed(0)
+    task = ProbeTask(digits, range(100, 300), range(60), PLAIN, batch_size=32)
+    encoder = ResNet9(width=8)
+    whole = fine_tune(encoder, task, epochs=12, learning_rate=0.5)
+    for name, value in whole.encoder.state_dict().items():
+        assert not torch.equal(value, encoder.state_dict()[name]), name
+    head = fine_tune(encoder, task, [], epochs=12, learning_rate=0.5)
+    assert whole.accuracy.value > head.accuracy.value
+    assert not whole.encoder.training
+
+
+def test_images_are_augmented_for_training_alone(digits):
+    seen = []
+
+    class Seeing(Pixels):
+        def forward(self, images):
+            seen.append(images.amax().item())
+            return super().forward(images)
+
+    task = ProbeTask(
+        digits,
+        range(60, 68),
+        range(4),
+        PLAIN,
+        lambda image: 2 * PLAIN(image),
+        batch_size=8,
+    )
+    linear_probe(Seeing(), task, epochs=1)
+    assert len(seen) == 3
+    assert sum(brightest > 1 for brightest in seen) == 1
+
+
+def test_a_view_of_a_multi_view_transform(digits):
+    task = ProbeTask(digits, range(60, 68), range(4), SimCLRTransform(input_size=8))
+    images, targets = next(iter(task.loader(task.test)))
+    assert images.shape == (4, 3, 8, 8)
+    assert targets.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (range(10, 20), range(5, 12), "Image 10 and 1 more are to be trained and tes"),
+        ([], range(5), "no images to train a probe on"),
+        (range(5), [], "no images to test a probe on"),
+        ([0, 10], [1], "labelled images of at least two"),
+    ],
+)
+def test_tasks_that_say_nothing(digits, train, test, message):
+    with pytest.raises(MemorizationError, match=message):
+        ProbeTask(digits, train, test, PLAIN)
+
+
+def test_images_without_classes():
+    images = [Digits()[i][0] for i in range(8)]
+    with pytest.raises(MemorizationError, match="labelled images of at least two"):
+        ProbeTask(images, range(4), range(4, 8), PLAIN)
+
+
+def test_a_subset_keeps_its_own_numbers(digits):
+    part = ProbeTask(Subset(digits, range(50, 90)), range(20), range(20, 40), PLAIN)
+    whole = ProbeTask(digits, range(50, 70), range(70, 90), PLAIN)
+    for name in FAST:
+        one, other = (
+            measure_probes({"f": Pixels()}, task, [name]).to_pandas()
+            for task in (part, whole)
+        )
+        assert one.equals(other)
+
+
+def test_an_unknown_probe(task):
+    with pytest.raises(MemorizationError, match="Unknown probe 'svm'; choose from log"):
+        measure_probes({"f": Pixels()}, task, ["svm"])
+
+
+def test_features_of_maps_are_flattened(task):
+    class Maps(nn.Module):
+        def forward(self, images):
+            return F.avg_pool2d(images, 2)
+
+    class Flat(Maps):
+        def forward(self, images):
+            return super().forward(images).flatten(1)
+
+    one, other = (
+        measure_probes({"f": model}, task, FAST).to_pandas()
+        for model in (Maps(), Flat())
+    )
+    assert one.equals(other)
