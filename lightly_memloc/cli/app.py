@@ -16,6 +16,7 @@ from lightly_memloc.cli.demo import demo
 from lightly_memloc.cli.layer_mem import layer_mem
 from lightly_memloc.cli.layers import layers
 from lightly_memloc.cli.measure import measure
+from lightly_memloc.cli.membership import membership
 from lightly_memloc.cli.probe import probe
 from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
@@ -42,6 +43,7 @@ for command in (
     class_mem,
     ssl_mem,
     measure,
+    membership,
     probe,
     report,
 ):

@@ -16,6 +16,7 @@ from lightly_memloc.functional.layer_mem import (
     symmetric_layer_mem,
 )
 from lightly_memloc.functional.member_share import member_share
+from lightly_memloc.functional.membership import Membership, membership
 from lightly_memloc.functional.ssl_mem import ssl_mem
 from lightly_memloc.functional.ssl_mem_runs import (
     MeanOverRuns,
@@ -32,6 +33,7 @@ __all__ = [
     "Accuracy",
     "Estimate",
     "MeanOverRuns",
+    "Membership",
     "RunScores",
     "accuracy",
     "alignment_distance",
@@ -45,6 +47,7 @@ __all__ = [
     "mean_estimate",
     "mean_over_runs",
     "member_share",
+    "membership",
     "run_scores",
     "selectivity",
     "ssl_mem",

@@ -10,6 +10,7 @@ from rich.text import Text
 from lightly_memloc.results import (
     ClassMemResult,
     LayerMemResult,
+    MembershipResult,
     ProbeResult,
     Result,
     SSLMemRunsResult,
@@ -31,6 +32,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_unit_layers(result), _top_units(result)]
     if isinstance(result, ClassMemResult):
         return [_class_layers(result)]
+    if isinstance(result, MembershipResult):
+        return [_membership(result)]
     if isinstance(result, ProbeResult):
         return [_probes(result)]
     if isinstance(result, SSLMemRunsResult):
@@ -185,6 +188,26 @@ def _top_samples_of_runs(result: SSLMemRunsResult) -> Table:
             str(row["runs"]),
             _signed(row["ssl_mem"]),
             _interval(row, "ssl_mem"),
+        )
+    return table
+
+
+def _membership(result: MembershipResult) -> Table:
+    table = _table(
+        f"Membership by layer ({_counts(result.settings['images'])})", "score", "layer"
+    )
+    for header in ("AUC", "95% interval", "p", "TPR at 1% FPR", "95% interval"):
+        table.add_column(header, justify="right", no_wrap="FPR" not in header)
+    for _, row in result.to_pandas().iterrows():
+        _add_row(
+            table,
+            str(row["score"]),
+            str(row["layer"]),
+            f"{row['auc']:.2f}",
+            f"{row['auc_low']:.2f} {row['auc_high']:.2f}",
+            p_value(row["auc_p"]),
+            f"{row['tpr']:.1%}",
+            f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
         )
     return table
 

@@ -2,6 +2,7 @@
 
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.layer_mem import LayerMemResult
+from lightly_memloc.results.membership import MembershipResult
 from lightly_memloc.results.probe import ProbeResult
 from lightly_memloc.results.result import Result, load_result
 from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
@@ -10,6 +11,7 @@ from lightly_memloc.results.unit_mem import UnitMemResult
 __all__ = [
     "ClassMemResult",
     "LayerMemResult",
+    "MembershipResult",
     "ProbeResult",
     "Result",
     "SSLMemRunsResult",

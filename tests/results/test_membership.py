@@ -1,0 +1,65 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from lightly_memloc import load_result
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.results import LayerMemResult, MembershipResult
+
+ROLES = ["candidate"] * 30 + ["external"] * 40 + ["independent"] * 20
+
+
+def measured(with_reference, roles=ROLES):
+    rng = np.random.default_rng(0)
+    is_member = np.array(roles) == "candidate"
+    f = rng.uniform(0.5, 1, (len(roles), 2)) - 0.2 * is_member[:, None] * [0, 1]
+    g = rng.uniform(0.5, 1, (len(roles), 2))
+    images = pd.DataFrame(
+        {
+            "index": range(len(roles)),
+            "filename": [f"{i}.png" for i in range(len(roles))],
+            "role": roles,
+        }
+    )
+    settings = {
+        "seed": 0,
+        "normalization": "relative",
+        "top_k": 5,
+        "reference": with_reference,
+        "skipped": [],
+    }
+    layers = [("one", "conv"), ("two", "conv")]
+    result = LayerMemResult.from_distances(
+        layers, images, f, g if with_reference else None, settings, n_resamples=10
+    )
+    return result, f, g
+
+
+def test_both_scores_of_each_layer(tmp_path):
+    result, f, g = measured(True)
+    found = MembershipResult.from_layer_mem(result)
+    table = found.to_pandas()
+    assert table["score"].tolist() == ["alignment"] * 2 + ["ssl_mem"] * 2
+    assert table["layer"].tolist() == ["one", "two"] * 2
+    labels = [1] * 30 + [0] * 40
+    for column in range(2):
+        alone = roc_auc_score(labels, -f[:70, column])
+        against = roc_auc_score(labels, ((g - f) / (g + f))[:70, column])
+        assert table["auc"][column] == pytest.approx(alone)
+        assert table["auc"][2 + column] == pytest.approx(against)
+    assert table["auc"][1] > 0.7 > table["auc"][0]
+    assert found.scalars()["alignment_auc/two"] == table["auc"][1]
+    found.save(tmp_path)
+    assert load_result(tmp_path).to_pandas().equals(table)
+
+
+def test_one_encoder_has_its_alignment_alone():
+    table = MembershipResult.from_layer_mem(measured(False)[0]).to_pandas()
+    assert table["score"].tolist() == ["alignment"] * 2
+
+
+def test_external_images_are_needed():
+    result, *_ = measured(True, ["candidate"] * 5 + ["independent"] * 5)
+    with pytest.raises(MemorizationError, match=r"external images.* has 0"):
+        MembershipResult.from_layer_mem(result)
