@@ -1,6 +1,21 @@
 """Interventions: what is done about memorisation, and what it does to an encoder."""
 
 from lightly_memloc.interventions.exchange import exchange_layers
+from lightly_memloc.interventions.measure import (
+    measure_exchange,
+    measure_fine_tuning,
+    measure_pruning,
+)
 from lightly_memloc.interventions.prune import PrunedUnits, prune_units
+from lightly_memloc.interventions.select import ranked_layers, select_units
 
-__all__ = ["PrunedUnits", "exchange_layers", "prune_units"]
+__all__ = [
+    "PrunedUnits",
+    "exchange_layers",
+    "measure_exchange",
+    "measure_fine_tuning",
+    "measure_pruning",
+    "prune_units",
+    "ranked_layers",
+    "select_units",
+]

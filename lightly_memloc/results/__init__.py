@@ -1,6 +1,7 @@
 """What measurements return: tables, saving and loading."""
 
 from lightly_memloc.results.class_mem import ClassMemResult
+from lightly_memloc.results.intervention import InterventionResult
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.membership import MembershipResult
 from lightly_memloc.results.probe import ProbeResult
@@ -10,6 +11,7 @@ from lightly_memloc.results.unit_mem import UnitMemResult
 
 __all__ = [
     "ClassMemResult",
+    "InterventionResult",
     "LayerMemResult",
     "MembershipResult",
     "ProbeResult",

@@ -106,7 +106,8 @@ def train_encoder(
             )
         stream.seed_weights()
         method = _make_method(config, dataset)
-        if path is not None and path.is_file():
+        if path is not None and state is not None and path.is_file():
+            state.unlink(missing_ok=True)
             return TrainedEncoder.load(path, method)
         data = TrainingData(dataset, indices, transform, config, stream)
         # Convolutions train up to 1.6 times as fast on CPUs with channels last.

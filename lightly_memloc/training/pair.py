@@ -54,6 +54,8 @@ def train_pair(
     split.refuse_other(dataset)
     if transform is None:
         transform = make_transform(config)
+    if folder is not None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
     f, g = (
         train_encoder(
             dataset,

@@ -58,7 +58,9 @@ class Run:
     @property
     def is_trained(self) -> bool:
         """Whether both encoders are trained."""
-        return (self.folder / _LOSSES).is_file()
+        return all(
+            (self.folder / name).is_file() for name in ("f.ckpt", "g.ckpt", _LOSSES)
+        )
 
     @classmethod
     def train(

@@ -1,0 +1,253 @@
+"""Measuring what interventions do to an encoder's accuracy."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import leave_no_trace, measure_unit_mem
+from lightly_memloc.interventions.exchange import exchange_layers
+from lightly_memloc.interventions.prune import prune_units
+from lightly_memloc.interventions.select import (
+    UnitStrategy,
+    ranked_layers,
+    select_units,
+)
+from lightly_memloc.layers import device_of, segments
+from lightly_memloc.probes import PROBES, ProbeTask, fine_tune
+from lightly_memloc.results import InterventionResult, LayerMemResult
+
+_Row = tuple[str, int, float, float, str]
+
+
+def measure_pruning(
+    model: nn.Module,
+    dataset: Any,
+    transform: Callable[[Any], Any],
+    task: ProbeTask,
+    indices: ArrayLike | None = None,
+    layers: str | Sequence[str] = "auto",
+    amount: float = 0.1,
+    per_layer: bool = True,
+    strategies: Sequence[UnitStrategy] = ("highest", "lowest", "random"),
+    probe: str = "logistic",
+    n_views: int = 10,
+    batch_size: int = 64,
+    num_workers: int = 0,
+    seeds: Sequence[int] = range(5),
+    device: str = "auto",
+) -> InterventionResult:
+    """Measure what pruning units by their UnitMem does to an encoder's accuracy [0].
+
+    In each trial UnitMem is measured with views of its own seed, units are chosen by
+    it, pruned, and the probe is trained and tested anew. The model ends as it began.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        model: The encoder.
+        dataset: Map-style data set of images without a transform of its own.
+        transform: The training augmentation, for UnitMem.
+        task: The labelled images of the probe.
+        indices: The images to measure UnitMem on, which the encoder was trained on; all
+            by default.
+        layers: Layers whose units are pruned.
+        amount: How many units: a fraction of the live ones below 1, or a number.
+        per_layer: Whether so many in each layer, or over the whole encoder.
+        strategies: Units of the highest or lowest UnitMem, or random ones.
+        probe: Name of the probe.
+        n_views: Views per image for UnitMem.
+        batch_size: Images per batch for UnitMem.
+        num_workers: Worker processes that load images for UnitMem.
+        seeds: A trial each: seeds of views, random units and probe.
+        device: ``"auto"`` or a torch device.
+
+    Returns:
+        The result; ``to_pandas()`` has a row a strategy.
+
+    Raises:
+        MemorizationError: If a layer, strategy or probe is not known, or the amount
+            does not fit.
+    """
+    test, example = _probe(probe), _example(model, task)
+
+    def rows() -> Iterator[_Row]:
+        for seed in seeds:
+            baseline = test(model, task, seed, device).value
+            unit_mem = measure_unit_mem(
+                model,
+                dataset,
+                transform,
+                indices,
+                layers=layers,
+                n_views=n_views,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                seed=seed,
+                device=device,
+            )
+            for strategy in strategies:
+                units = select_units(unit_mem, strategy, amount, per_layer, seed)
+                pruned = prune_units(model, units, example)
+                try:
+                    accuracy = test(model, task, seed, device).value
+                finally:
+                    pruned.undo()
+                number = sum(len(of) for of in units.values())
+                yield strategy, seed, accuracy, baseline, f"{number} units"
+
+    settings = {"intervention": "prune", "amount": amount, "per_layer": per_layer}
+    return _result(rows(), settings | {"probe": probe})
+
+
+def measure_fine_tuning(
+    model: nn.Module,
+    layer_mem: LayerMemResult,
+    task: ProbeTask,
+    n_layers: int = 1,
+    epochs: int = 30,
+    learning_rate: float = 0.05,
+    seeds: Sequence[int] = range(5),
+    device: str = "auto",
+) -> InterventionResult:
+    """Measure accuracy after fine-tuning chosen layers, all, or the classifier alone [0].
+
+    The strategies: ``"most"``, the layers that memorise most by calibrated Delta
+    LayerMem; ``"last"``, the last ones; ``"random"`` ones; ``"all"``; and ``"head"``,
+    the classifier alone, which is the baseline of each trial.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        model: The encoder; stays as it is.
+        layer_mem: LayerMem of the encoder.
+        task: The labelled images.
+        n_layers: How many layers are tuned.
+        epochs: Epochs of training.
+        learning_rate: Learning rate for a batch of 256.
+        seeds: A trial each: seeds of the classifier, the order and the random layers.
+        device: ``"auto"`` or a torch device.
+
+    Raises:
+        MemorizationError: If there are fewer layers with weights than asked for, or
+            LayerMem lacks what layers are ranked by.
+    """
+    ranked, ordered = _layers(model, layer_mem, task, n_layers)
+
+    def tuned(layers: str | Sequence[str], seed: int) -> float:
+        return fine_tune(
+            model, task, layers, seed, device, epochs, learning_rate
+        ).accuracy.value
+
+    def rows() -> Iterator[_Row]:
+        for seed in seeds:
+            baseline = tuned([], seed)
+            for strategy, layers in (
+                ("most", ranked[:n_layers]),
+                ("last", ordered[-n_layers:]),
+                (
+                    "random",
+                    np.random.default_rng(seed)
+                    .permutation(ordered)[:n_layers]
+                    .tolist(),
+                ),
+            ):
+                accuracy = tuned(layers, seed)
+                yield strategy, seed, accuracy, baseline, ", ".join(layers)
+            yield "all", seed, tuned("auto", seed), baseline, "all layers"
+            yield "head", seed, baseline, baseline, "the classifier alone"
+
+    settings = {"intervention": "finetune", "layers": n_layers, "epochs": epochs}
+    return _result(rows(), settings)
+
+
+def measure_exchange(
+    model: nn.Module,
+    donor: nn.Module,
+    layer_mem: LayerMemResult,
+    task: ProbeTask,
+    n_layers: int = 1,
+    probe: str = "logistic",
+    seeds: Sequence[int] = range(5),
+    device: str = "auto",
+) -> InterventionResult:
+    """Measure accuracy after taking layers of an encoder from another [0].
+
+    The strategies: the layers that memorise ``"most"`` or ``"least"`` by calibrated
+    Delta LayerMem, and ``"random"`` ones.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+
+    Args:
+        model: The encoder; stays as it is.
+        donor: An encoder of the same architecture, such as the reference encoder.
+        layer_mem: LayerMem of the encoder.
+        task: The labelled images of the probe.
+        n_layers: How many layers are exchanged.
+        probe: Name of the probe.
+        seeds: A trial each: seeds of the random layers and the probe.
+        device: ``"auto"`` or a torch device.
+
+    Raises:
+        MemorizationError: If the encoders differ in architecture, there are fewer
+            layers with weights than asked for, the probe is unknown, or LayerMem lacks
+            what layers are ranked by.
+    """
+    test, example = _probe(probe), _example(model, task)
+    ranked, ordered = _layers(model, layer_mem, task, n_layers)
+
+    def rows() -> Iterator[_Row]:
+        for seed in seeds:
+            baseline = test(model, task, seed, device).value
+            drawn = np.random.default_rng(seed).permutation(ordered)[:n_layers].tolist()
+            for strategy, layers in (
+                ("most", ranked[:n_layers]),
+                ("least", ranked[-n_layers:]),
+                ("random", drawn),
+            ):
+                mixed = exchange_layers(model, donor, layers, example)
+                accuracy = test(mixed, task, seed, device).value
+                yield strategy, seed, accuracy, baseline, ", ".join(layers)
+
+    settings = {"intervention": "exchange", "layers": n_layers, "probe": probe}
+    return _result(rows(), settings)
+
+
+def _result(rows: Iterator[_Row], settings: dict[str, Any]) -> InterventionResult:
+    columns = ["strategy", "trial", "accuracy", "baseline", "where"]
+    trials = pd.DataFrame(rows, columns=columns)
+    return InterventionResult.from_trials(trials, settings)
+
+
+def _probe(name: str) -> Any:
+    if name not in PROBES:
+        raise MemorizationError(
+            f"Unknown probe {name!r}; choose from {', '.join(PROBES)}."
+        )
+    return PROBES[name]
+
+
+def _example(model: nn.Module, task: ProbeTask) -> Tensor:
+    images: Tensor = next(iter(task.loader(task.test[:2])))[0]
+    return images.to(device_of(model))
+
+
+def _layers(
+    model: nn.Module, layer_mem: LayerMemResult, task: ProbeTask, n_layers: int
+) -> tuple[list[str], list[str]]:
+    """Layers with weights, by memorisation and in forward order."""
+    with leave_no_trace([model], device_of(model)), torch.no_grad():
+        divided = segments(model, _example(model, task))
+    ordered = [layer for layer, entries in divided.items() if entries]
+    if not 0 < n_layers <= len(ordered):
+        raise MemorizationError(
+            f"Expected 1 to {len(ordered)} layers, as many as have weights, got "
+            f"{n_layers}."
+        )
+    ranked = [layer for layer in ranked_layers(layer_mem) if layer in ordered]
+    return ranked, ordered

@@ -1,0 +1,103 @@
+"""The result of intervening in encoders, by several strategies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from lightly_memloc.functional import mean_over_runs
+from lightly_memloc.results.result import Result
+
+_RANDOM = "random"
+_TWO_NOTE = "Fewer than three trials give no intervals."
+
+
+class InterventionResult(Result):
+    """Accuracy after an intervention, by strategy, over trials."""
+
+    kind = "intervention"
+
+    @classmethod
+    def from_trials(
+        cls, trials: pd.DataFrame, settings: dict[str, Any]
+    ) -> "InterventionResult":
+        """Summarise trials.
+
+        Args:
+            trials: A row a strategy and trial: ``strategy``, ``trial``, ``accuracy``
+                after the intervention, ``baseline``, the accuracy without it, and
+                ``where``, what was intervened in.
+            settings: Settings, with ``intervention``.
+        """
+        changes = trials.assign(change=trials["accuracy"] - trials["baseline"])
+        by_trial = changes.pivot(index="trial", columns="strategy", values="change")
+        rows = []
+        for strategy, of in changes.groupby("strategy", sort=False):
+            change = mean_over_runs(of["change"])
+            row = {
+                "strategy": strategy,
+                "trials": len(of),
+                "baseline": of["baseline"].mean(),
+                "accuracy": of["accuracy"].mean(),
+            } | _columns("change", change)
+            if _RANDOM in by_trial:
+                # Paired: the trials of one encoder or seed share what is hard in it.
+                over = by_trial[strategy] - by_trial[_RANDOM]
+                if strategy == _RANDOM:
+                    over = over * float("nan")
+                row |= _columns("over_random", mean_over_runs(over))
+            rows.append(row)
+        notes = [_TWO_NOTE] if len(by_trial) < 3 else []
+        return cls(
+            {"skipped": []} | settings | {"notes": notes},
+            {"summary": pd.DataFrame(rows), "trials": trials.reset_index(drop=True)},
+        )
+
+    @classmethod
+    def pooled(
+        cls, results: "Mapping[str, InterventionResult]"
+    ) -> "InterventionResult":
+        """Pool the trials of several encoders, such as those of several runs.
+
+        Args:
+            results: A result for each encoder, by its name.
+        """
+        trials = []
+        for name, result in results.items():
+            of = result.trials_to_pandas()
+            trials.append(of.assign(trial=f"{name}/" + of["trial"].astype(str)))
+        settings = next(iter(results.values())).settings
+        return cls.from_trials(pd.concat(trials), settings | {"runs": list(results)})
+
+    def to_pandas(self) -> pd.DataFrame:
+        """Return a row a strategy.
+
+        Columns: ``strategy``, ``trials``, mean ``baseline`` and ``accuracy``;
+        ``change``, the mean difference of the two, and ``over_random``, the mean
+        difference from the change of the random strategy in the same trial; each with
+        standard error, interval and p-value over trials in ``_error``, ``_low``,
+        ``_high`` and ``_p`` (NaN with fewer than three trials).
+        """
+        return self.tables["summary"].copy()
+
+    def trials_to_pandas(self) -> pd.DataFrame:
+        """Return a row a strategy and trial: ``accuracy``, ``baseline``, ``where``."""
+        return self.tables["trials"].copy()
+
+    def scalars(self) -> dict[str, float]:
+        """Return the change of accuracy by strategy, ``<intervention>/<strategy>``."""
+        columns = [self.tables["summary"][name] for name in ("strategy", "change")]
+        return {
+            f"{self.settings['intervention']}/{strategy}": float(change)
+            for strategy, change in zip(*columns, strict=True)
+        }
+
+
+def _columns(name: str, mean: Any) -> dict[str, float]:
+    return {
+        name: float(mean.value),
+        f"{name}_error": float(mean.error),
+        f"{name}_low": float(mean.low),
+        f"{name}_high": float(mean.high),
+        f"{name}_p": float(mean.p),
+    }
