@@ -1,13 +1,20 @@
+import io
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
+from rich.console import Console
 from torch.utils.data import DataLoader, Subset
 
 import lightly_memloc as memloc
+from lightly_memloc.cli.app import app
 from lightly_memloc.data import Digits
+from lightly_memloc.report import result_tables
+from lightly_memloc.results import SSLMemRunsResult
+from lightly_memloc.training import TrainingConfig
 from tests.evaluators.trainings import SimCLR
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -52,6 +59,7 @@ def names(digits, transform, tmp_path, monkeypatch):
     return {
         "memloc": memloc,
         "Trainer": pl.Trainer,
+        "TrainingConfig": TrainingConfig,
         "dataset": digits,
         "transform": transform,
         "split": memloc.MemorizationSplit.random(len(digits), 20, external=20),
@@ -87,3 +95,55 @@ def test_the_readmes_callbacks_run(names):
     exec(block.replace("max_epochs=100", "max_epochs=1"), names)
     assert names["memorization"].history[0].has_holdout
     assert names["online"].results[0].settings["images"] == 20
+
+
+RUNS = DOCS / "results" / "runs"
+
+
+def committed_runs(name):
+    layers, runs = (pd.read_csv(RUNS / name / f"{t}.csv") for t in ("layers", "runs"))
+    columns = ["index", "filename", "layer", "runs", "ssl_mem"]
+    return SSLMemRunsResult(
+        {"runs": sorted(set(runs["run"]))},
+        {"layers": layers, "runs": runs, "samples": pd.DataFrame(columns=columns)},
+    )
+
+
+def test_the_page_of_pairs_shows_the_committed_runs():
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(result_tables(committed_runs("digits"))[0])
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    assert "\n".join(line for line in lines if line) in (DOCS / "pairs.md").read_text()
+
+
+def test_the_committed_runs_show_what_the_page_says():
+    result = committed_runs("digits")
+    last = result.to_pandas().iloc[-1]
+    assert last["runs"] == 6
+    assert last["ssl_mem_low"] > 0
+    assert last["shuffled_low"] < 0 < last["shuffled_high"]
+    by_run = result.runs_to_pandas().pivot(
+        index="run", columns="layer", values="ssl_mem"
+    )
+    rising = ["layer2.conv", "layer3.head.conv", "layer3.residual.conv1"]
+    steps = np.diff(by_run[[*rising, "layer3.residual"]].to_numpy(), axis=1)
+    assert (steps > 0).all()
+    layers = result.to_pandas()
+    half = (layers["layer_mem_high"] - layers["layer_mem_low"]) / 2
+    assert (half > layers["ssl_mem"].abs()).sum() > len(layers) / 2
+
+
+def test_the_code_of_the_page_of_pairs_runs(names):
+    (block,) = python_blocks(DOCS / "pairs.md")
+    exec(block, names)
+    assert names["result"].to_pandas()["calibrated"].notna().all()
+
+
+def test_the_commands_of_the_page_of_pairs_exist():
+    known = {
+        command.name or command.callback.__name__.replace("_", "-")
+        for command in app.registered_commands
+    }
+    page = (DOCS / "pairs.md").read_text()
+    used = re.findall(r"^lightly-memloc ([a-z-]+)", page, flags=re.MULTILINE)
+    assert {"train", "layer-mem", "ssl-mem"} == set(used) <= known

@@ -58,8 +58,8 @@ def plot_ssl_mem_runs(layers: pd.DataFrame) -> Figure:
     _label_layers(axes, layers["layer"].tolist())
     axes.set_ylabel("memorisation")
     runs = int(layers["runs"].iloc[0])
-    intervals = ", with 95% intervals over runs" if runs > 2 else ""
-    axes.set_title(f"Memorisation along depth: mean of {runs} runs{intervals}")
+    intervals = " with 95% intervals over runs" if runs > 2 else ""
+    axes.set_title(f"Mean of {runs} runs{intervals}")
     axes.legend(frameon=False)
     return figure
 

@@ -26,7 +26,7 @@ def provenance() -> dict[str, Any]:
     return {
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in _PACKAGES if _installed(package)},
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
     } | _git()
 
 
