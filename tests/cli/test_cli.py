@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -375,3 +376,221 @@ def test_demo_smoke_tells_the_whole_story(run, tmp_path):
 
 def test_version(run):
     assert run("--version")[1] == "lightly-memloc 0.1.0\n"
+
+
+def train_runs(images, out, n_runs, *more):
+    arguments = ["train", images, "--out", out, "--runs", n_runs, "--epochs", 1]
+    arguments += ["--batch-size", 8, "--backbone", "resnet9-slim"]
+    return [*arguments, "--input-size", 16, *SIZES, *more]
+
+
+@pytest.fixture(scope="module")
+def several(images, tmp_path_factory):
+    """A folder of three runs. Tests that change it work on a copy."""
+    folder = tmp_path_factory.mktemp("several") / "runs"
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = map(str, train_runs(images, folder, 3))
+        patch.setattr(sys, "argv", ["lightly-memloc", *arguments])
+        with pytest.raises(SystemExit, match="0"):
+            app.main()
+    return folder
+
+
+MEASURE = ("--views", 2, "--layers", "pool", "--layers", "layer3.residual")
+
+
+def test_train_several_runs(run, images, several, tmp_path):
+    seen = set()
+    for name in ("run-1", "run-2", "run-3"):
+        split = MemorizationSplit.load(several / name / "split.json")
+        assert (len(split.shared), len(split.candidate)) == (16, 8)
+        seen.add(tuple(split.candidate))
+        for encoder in ("f.ckpt", "g.ckpt"):
+            torch.load(several / name / encoder, weights_only=True)
+    assert len(seen) == 3
+    # The runs are trained already.
+    before = {path: path.stat().st_mtime_ns for path in several.glob("run-*/*")}
+    code, out, err = run(*train_runs(images, several, 3))
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0].startswith("Trained 3 pairs: saved to")
+    assert f"Next: lightly-memloc ssl-mem {several}" in out.replace("\n", "")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    out_folder = tmp_path / "runs"
+    code, out, _ = run(*train_runs(images, out_folder, 2, "--json"))
+    assert code == 0
+    expected = [str(out_folder / "run-1"), str(out_folder / "run-2")]
+    assert json.loads(out) == {"runs": expected}
+    assert (out_folder / "run-1" / "f.ckpt").is_file()
+
+
+def test_several_runs_train_on_every_image_that_is_not_external(run, images, tmp_path):
+    arguments = train_runs(images, tmp_path / "runs", 2)
+    start = arguments.index("--candidate")
+    del arguments[start : start + len(SIZES)]
+    assert run(*arguments)[0] == 0
+    for name in ("run-1", "run-2"):
+        split = MemorizationSplit.load(tmp_path / "runs" / name / "split.json")
+        sizes = len(split.candidate), len(split.independent), len(split.external)
+        assert (sizes, len(split.shared)) == ((18, 18, 4), 0)
+
+
+def test_unreadable_images_have_no_role_in_any_run(run, images, tmp_path):
+    folder = shutil.copytree(images, tmp_path / "images")
+    broken = sorted(folder.glob("*/*.png"))[3]
+    broken.write_bytes(b"no image")
+    arguments = train_runs(folder, tmp_path / "runs", 2, "--skip-unreadable")
+    code, _, err = run(*arguments)
+    assert code == 0
+    assert "Left out 1 unreadable images:" in err
+    for path in (tmp_path / "runs").glob("*/split.json"):
+        split = MemorizationSplit.load(path)
+        roles = (split.shared, split.candidate, split.independent, split.external)
+        with_role = set(np.concatenate(roles).tolist())
+        assert set(range(40)) - with_role == {3}
+
+
+def test_ssl_mem_tells_what_was_found(run, several, tmp_path):
+    code, out, err = run("ssl-mem", several, *MEASURE, "--out", tmp_path)
+    assert (code, err) == (0, "")
+    assert max(map(len, out.splitlines())) <= 80
+    result = load_result(tmp_path)
+    assert result.settings["runs"] == ["run-1", "run-2", "run-3"]
+    assert result.to_pandas()["layer"].tolist() == ["layer3.residual", "pool"]
+    words = " ".join(out.split())
+    assert "SSLMem over 3 runs" in words
+    last = result.to_pandas().iloc[-1]
+    assert (
+        f"SSLMem of the last layer is {last['ssl_mem']:+.3f} in the mean of 3 runs (95% "
+        f"interval over runs {last['ssl_mem_low']:+.3f} to {last['ssl_mem_high']:+.3f})"
+    ) in words
+    for name in ("layers.csv", "runs.csv", "samples.csv", "ssl_mem.png"):
+        assert (tmp_path / name).is_file()
+    code, again, _ = run("report", tmp_path)
+    assert code == 0
+    assert again.strip() in out
+
+
+def test_ssl_mem_is_saved_inside_the_folder_of_runs(run, several, tmp_path):
+    runs = shutil.copytree(several, tmp_path / "runs")
+    assert run("ssl-mem", runs, *MEASURE)[0] == 0
+    code, out, _ = run("report", runs, "--json")
+    assert code == 0
+    document = json.loads((runs / "ssl-mem" / "result.json").read_text())
+    assert json.loads(out) == {"ssl-mem": document}
+
+
+def test_ssl_mem_as_json(run, several, tmp_path):
+    code, out, _ = run("ssl-mem", several, *MEASURE, "--json", "--out", tmp_path)
+    assert code == 0
+    document = json.loads(out)
+    assert document == json.loads((tmp_path / "result.json").read_text())
+    assert document["result"] == "ssl-mem"
+    samples = document["tables"]["samples"]
+    rows = pd.DataFrame(samples["rows"], columns=samples["columns"])
+    assert rows.groupby("layer")["runs"].sum().tolist() == [3 * 16, 3 * 16]
+
+
+@pytest.mark.filterwarnings("default::lightly_memloc.errors.MemorizationWarning")
+def test_two_runs_say_that_they_give_no_intervals(run, several, tmp_path):
+    runs = shutil.copytree(several, tmp_path / "runs")
+    (runs / "run-2" / "g.ckpt").unlink()
+    code, out, err = run("ssl-mem", runs, *MEASURE)
+    assert code == 0
+    assert err.startswith("Warning: run-2 is left out: ")
+    assert str(runs / "run-2") in err.replace("\n", "")
+    assert ".py" not in err
+    words = " ".join(out.split())
+    assert "in the mean of two runs. Two runs give no interval" in words
+    assert "--runs 3" in words
+    assert "SSLMem over 2 runs" in words
+    code, out, _ = run("ssl-mem", runs, *MEASURE, "--json")
+    document = json.loads(out)
+    assert document["settings"]["notes"] == [
+        "Two runs give no intervals: train at least a third."
+    ]
+    assert list(document["settings"]["left_out"]) == ["run-2"]
+    layers = document["tables"]["layers"]
+    rows = pd.DataFrame(layers["rows"], columns=layers["columns"])
+    assert rows["ssl_mem"].notna().all()
+    assert rows[["ssl_mem_low", "ssl_mem_high", "ssl_mem_p"]].isna().all(axis=None)
+
+
+def test_an_interrupted_ssl_mem_is_resumed(run, several, tmp_path, monkeypatch):
+    arguments = ["ssl-mem", several, *MEASURE, "--batch-size", 4, "--json"]
+    code, expected, _ = run(*arguments, "--out", tmp_path / "whole")
+    assert code == 0
+    steps, keep = [], Evaluator.validation_step
+
+    def counted(self, batch, batch_idx):
+        steps.append(batch_idx)
+        # A run has 24 images, so this is in the second one.
+        if len(steps) == 10 and interrupt:
+            raise KeyboardInterrupt
+        return keep(self, batch, batch_idx)
+
+    monkeypatch.setattr(Evaluator, "validation_step", counted)
+    interrupt = True
+    code, out, _ = run(*arguments, "--out", tmp_path / "cut")
+    assert (code, out) == (130, "")
+    assert not (tmp_path / "cut" / "result.json").exists()
+    interrupt = False
+    steps.clear()
+    code, out, _ = run(*arguments, "--out", tmp_path / "cut", "--resume")
+    assert (code, out) == (0, expected)
+    assert 6 < len(steps) <= 12
+    steps.clear()
+    code, out, _ = run(*arguments, "--out", tmp_path / "cut")
+    assert (code, out) == (0, expected)
+    assert len(steps) == 18
+
+
+@pytest.mark.parametrize("other", [("--views", 3), ("--seed", 1)])
+def test_ssl_mem_is_not_resumed_with_other_settings(run, several, tmp_path, other):
+    arguments = ["ssl-mem", several, *MEASURE, "--out", tmp_path]
+    assert run(*arguments)[0] == 0
+    code, out, err = run(*arguments, *other, "--resume")
+    assert (code, out) == (2, "")
+    assert "holds another measurement" in err
+    assert run(*arguments, *other)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("train", "IMAGES", "--out", "x", "--runs", 2, "--split", "SPLIT"),
+            "--runs draws a split for each run: leave --split out",
+        ),
+        (("train", "IMAGES", "--out", "x", "--runs", 1), "'--runs'"),
+        (("train", "IMAGES", "--out", "RUNS", "--runs", 3), "run-1 holds another run"),
+        (("train", "nowhere", "--out", "x", "--runs", 2), "nowhere is no folder"),
+        (("ssl-mem", "nowhere"), "nowhere is no folder of runs, as `lightly-memloc"),
+        (("ssl-mem", "RUNS/run-1"), "run-1 is no folder of runs, as `lightly-memloc"),
+        (("ssl-mem", "RUNS", "--layers", "bogus"), "matches 'bogus'"),
+        (("layer-mem", "RUNS"), "is no run folder"),
+    ],
+)
+def test_errors_of_several_runs_end_with_2(
+    run, images, several, other_split, tmp_path, monkeypatch, arguments, message
+):
+    monkeypatch.chdir(tmp_path)
+    runs = shutil.copytree(several, tmp_path / "runs")
+    places = {"IMAGES": images, "SPLIT": other_split, "RUNS": runs}
+    places["RUNS/run-1"] = runs / "run-1"
+    code, out, err = run(*(places.get(argument, argument) for argument in arguments))
+    assert (code, out) == (2, "")
+    assert message in " ".join(err.replace("│", " ").split())
+    assert "Traceback" not in err
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.filterwarnings("default::lightly_memloc.errors.MemorizationWarning")
+def test_too_few_runs_that_can_be_measured(run, several, tmp_path):
+    runs = shutil.copytree(several, tmp_path / "runs")
+    shutil.rmtree(runs / "run-1")
+    (runs / "run-2" / "f.ckpt").write_bytes(b"no checkpoint")
+    code, out, err = run("ssl-mem", runs, *MEASURE)
+    assert (code, out) == (2, "")
+    error = err.split("Error: ")[1]
+    assert error.startswith("Expected at least two runs, got 1. run-1: ")
+    assert f"run-2: {runs / 'run-2' / 'f.ckpt'} is no checkpoint" in error

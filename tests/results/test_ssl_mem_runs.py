@@ -1,0 +1,390 @@
+import json
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from lightly_memloc import load_result
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+
+LAYERS = (("one", "conv"), ("two", "block"), ("three", "pool"))
+NAMES = [name for name, _ in LAYERS]
+SIGNS = {"candidate": 1, "independent": -1}
+ESTIMATES = ("ssl_mem", "shuffled", "layer_mem", "offset")
+
+
+def layer_mem(m, roles, index=None, layers=LAYERS, skipped=()):
+    """LayerMem of a run, of images by their index with SSLMem m and roles."""
+    index = np.arange(len(m)) if index is None else np.asarray(index)
+    images = pd.DataFrame(
+        {"index": index, "filename": [f"{i:03d}.png" for i in index], "role": roles}
+    )
+    settings = {"normalization": "relative", "top_k": 3, "seed": 0}
+    settings["skipped"] = list(skipped)
+    m = np.asarray(m, dtype=np.float64)
+    return LayerMemResult.from_distances(layers, images, 1 - m, 1 + m, settings, 10)
+
+
+def drawn(seed, n_runs=4, n_images=30, sizes=(8, 6, 5)):
+    """Runs on random images of a data set, each with an offset of its own."""
+    rng, runs = np.random.default_rng(seed), {}
+    names = ["candidate", "independent", "external"]
+    for number in range(1, n_runs + 1):
+        index = np.sort(rng.choice(n_images, sum(sizes), replace=False))
+        roles = rng.permutation(np.repeat(names, sizes))
+        signs = np.array([SIGNS.get(role, 0) for role in roles])
+        m = rng.normal(0, 0.1, size=3) + signs[:, None] * [0.0, 0.1, 0.3]
+        m += rng.normal(0, 0.02, size=m.shape)
+        runs[f"run-{number}"] = layer_mem(m, roles, index)
+    return runs
+
+
+def combined(runs, seed=0, left_out=None):
+    return SSLMemRunsResult.from_layer_mem(runs, left_out or {}, seed)
+
+
+def scores_by_hand(runs):
+    """The scores of each image, by its index and layer, run after run."""
+    scores = {}
+    for result in runs.values():
+        rows = result.samples_to_pandas().to_dict("records")
+        for layer in NAMES:
+            of = {
+                role: [row[layer] for row in rows if row["role"] == role]
+                for role in ("candidate", "independent", "external")
+            }
+            means = {r: statistics.fmean(x) for r, x in of.items() if x}
+            other = means.get("independent")
+            offset = (
+                means["external"] if other is None else (means["candidate"] + other) / 2
+            )
+            for row in rows:
+                sign = SIGNS.get(row["role"])
+                if sign:
+                    score = sign * (row[layer] - offset)
+                    scores.setdefault((row["index"], layer), []).append(score)
+    return scores
+
+
+@pytest.mark.parametrize("sizes", [(8, 6, 5), (8, 6, 0)])
+def test_the_layers_mean_is_the_mean_of_symmetric_layer_mem(sizes):
+    runs = drawn(0, sizes=sizes)
+    table = combined(runs).to_pandas()
+    each = np.stack([result.to_pandas()["symmetric"] for result in runs.values()])
+    assert table["layer"].tolist() == NAMES
+    assert table["kind"].tolist() == ["conv", "block", "pool"]
+    assert table["runs"].tolist() == [4, 4, 4]
+    assert_means(table, "ssl_mem", each)
+
+
+def test_without_independent_images_it_is_the_mean_of_calibrated_layer_mem():
+    runs = drawn(1, n_images=14, sizes=(8, 0, 6))
+    each = np.stack([result.to_pandas()["calibrated"] for result in runs.values()])
+    result = combined(runs)
+    assert_means(result.to_pandas(), "ssl_mem", each)
+    external = np.stack([result.to_pandas()["external"] for result in runs.values()])
+    assert_means(result.to_pandas(), "offset", external)
+
+
+def test_published_mean_and_offset():
+    runs = drawn(2)
+    tables = [result.to_pandas() for result in runs.values()]
+    published = np.stack([table["layer_mem"] for table in tables])
+    others = np.stack([table["independent"] for table in tables])
+    table = combined(runs).to_pandas()
+    assert_means(table, "layer_mem", published)
+    assert_means(table, "offset", (published + others) / 2)
+
+
+def assert_means(table, name, each):
+    """Columns of a table against the values of each run, shape (K, L)."""
+    test = stats.ttest_1samp(each, 0)
+    interval = test.confidence_interval(0.95)
+    expected = {
+        "": each.mean(axis=0),
+        "_error": stats.sem(each),
+        "_low": interval.low,
+        "_high": interval.high,
+        "_p": test.pvalue,
+    }
+    for suffix, values in expected.items():
+        np.testing.assert_allclose(table[f"{name}{suffix}"], values, rtol=1e-8)
+
+
+def test_a_row_a_run_and_layer():
+    runs = drawn(3)
+    result = combined(runs)
+    rows = result.runs_to_pandas()
+    assert rows["run"].tolist() == np.repeat(list(runs), 3).tolist()
+    assert rows["layer"].tolist() == NAMES * 4
+    for name, of_run in runs.items():
+        here, there = rows[rows["run"] == name], of_run.to_pandas()
+        for column, expected in (
+            ("ssl_mem", there["symmetric"]),
+            ("layer_mem", there["layer_mem"]),
+            ("offset", (there["layer_mem"] + there["independent"]) / 2),
+        ):
+            np.testing.assert_allclose(here[column], expected, rtol=1e-10)
+    means = rows.groupby("layer", sort=False)[list(ESTIMATES)].mean()
+    table = result.to_pandas().set_index("layer")[list(ESTIMATES)]
+    pd.testing.assert_frame_equal(table, means)
+
+
+@pytest.mark.parametrize("sizes", [(8, 6, 5), (4, 4, 0)])
+def test_scores_of_images_by_hand(sizes):
+    runs = drawn(4, n_runs=6, sizes=sizes)
+    samples = combined(runs).samples_to_pandas()
+    expected = scores_by_hand(runs)
+    places = list(zip(samples["index"], samples["layer"], strict=True))
+    images = sorted({index for index, _ in expected})
+    assert places == [(index, layer) for index in images for layer in NAMES]
+    assert {1, 2, 3, 4} <= set(samples["runs"])
+    for place, row in zip(places, samples.to_dict("records"), strict=True):
+        scores = expected[place]
+        assert row["filename"] == f"{place[0]:03d}.png"
+        assert row["runs"] == len(scores)
+        assert row["ssl_mem"] == pytest.approx(statistics.fmean(scores), rel=1e-9)
+        if len(scores) == 1:
+            assert math.isnan(row["ssl_mem_error"])
+        else:
+            error = statistics.stdev(scores) / math.sqrt(len(scores))
+            assert row["ssl_mem_error"] == pytest.approx(error, rel=1e-8)
+        if len(scores) < 3:
+            assert math.isnan(row["ssl_mem_low"])
+            assert math.isnan(row["ssl_mem_high"])
+            assert math.isnan(row["ssl_mem_p"])
+        else:
+            test = stats.ttest_1samp(scores, 0)
+            low, high = test.confidence_interval()
+            found = row["ssl_mem_low"], row["ssl_mem_high"], row["ssl_mem_p"]
+            assert found == pytest.approx((low, high, test.pvalue), rel=1e-6)
+
+
+def test_images_that_only_external_runs_measured_have_no_score():
+    roles = ["candidate", "independent", "external", "external"]
+    m = np.array([[0.4], [0.0], [0.1], [0.1]]).repeat(3, 1)
+    moved = ["external", "candidate", "independent", "external"]
+    result = combined({"a": layer_mem(m, roles), "b": layer_mem(m, moved)})
+    samples = result.samples_to_pandas()
+    last = samples[samples["layer"] == "three"].set_index("index")
+    assert last["runs"].to_dict() == {0: 1, 1: 2, 2: 1}
+    # Offsets are 0.2 and 0.05.
+    assert last["ssl_mem"].to_dict() == pytest.approx({0: 0.2, 1: 0.075, 2: -0.05})
+
+
+def test_an_effect_of_one_image_is_found_at_its_file_name():
+    rng, runs = np.random.default_rng(5), {}
+    for number in range(6):
+        roles = rng.permutation(["candidate", "independent"] * 8)
+        signs = np.array([SIGNS[role] for role in roles])
+        m = rng.normal(0, 0.01, size=(16, 3)) + 0.1 * rng.normal(size=3)
+        m[11, 2] += 0.5 * signs[11]
+        runs[str(number)] = layer_mem(m, roles)
+    top = combined(runs).top_samples(1).iloc[0]
+    assert (top["filename"], top["index"], top["runs"]) == ("011.png", 11, 6)
+    assert top["ssl_mem"] == pytest.approx(0.5 * (1 - 1 / 16), abs=0.03)
+    assert top["ssl_mem_low"] > 0.4
+
+
+def test_shuffled_roles_find_nothing():
+    runs = drawn(6, n_runs=12, n_images=60, sizes=(20, 20, 20))
+    table = combined(runs).to_pandas()
+    assert table["ssl_mem"].tolist() == pytest.approx([0, 0.1, 0.3], abs=0.01)
+    assert (table["shuffled"].abs() < [0.01, 0.03, 0.09]).all()
+    assert (table["shuffled_low"] < 0).all()
+    assert (table["shuffled_high"] > 0).all()
+    assert table["ssl_mem_p"][2] < 1e-6 < table["shuffled_p"].min()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        # Half of one of 2 candidates, or of one of 6 independent images.
+        ((2, 6, 4), {0.25, -1 / 12}),
+        ((6, 2, 0), {1 / 12, -0.25}),
+        # Without independent images, one of 2 candidates or of 4 external ones.
+        ((2, 0, 4), {0.5, -0.25}),
+    ],
+)
+def test_shuffling_keeps_the_number_of_each_role(sizes, expected):
+    """One image differs from those it is contrasted with, so its role tells all."""
+    names = ["candidate", "independent", "external"]
+    roles = np.repeat(names, sizes)
+    m = np.zeros((sum(sizes), 3))
+    m[0] = 1
+    if sizes[1]:
+        m[roles == "external"] = 0.9
+    runs = {str(number): layer_mem(m, roles) for number in range(40)}
+    rows = combined(runs, seed=1).runs_to_pandas()
+    assert set(rows["shuffled"].round(9)) == {round(x, 9) for x in expected}
+    share = (rows["shuffled"] > 0).groupby(rows["run"]).first().mean()
+    contrasted = sizes[0] + (sizes[1] or sizes[2])
+    assert abs(share - sizes[0] / contrasted) < 0.25
+
+
+def test_shuffled_roles_follow_the_seed_and_nothing_else_does():
+    runs = drawn(7)
+    first, again, other = (combined(runs, seed).to_pandas() for seed in (3, 3, 4))
+    pd.testing.assert_frame_equal(first, again)
+    differing = [name for name in first if not first[name].equals(other[name])]
+    assert differing == [
+        f"shuffled{end}" for end in ("", "_error", "_low", "_high", "_p")
+    ]
+
+
+def test_two_runs_give_no_intervals_and_say_so():
+    runs = drawn(8, n_runs=2, n_images=19)
+    result = combined(runs)
+    table, samples = result.to_pandas(), result.samples_to_pandas()
+    for name in ESTIMATES:
+        assert table[name].notna().all()
+        assert table[f"{name}_error"].notna().all()
+        for end in ("_low", "_high", "_p"):
+            assert table[f"{name}{end}"].isna().all()
+    assert samples["ssl_mem_low"].isna().all()
+    assert result.settings["notes"] == [
+        "Two runs give no intervals: train at least a third."
+    ]
+    three = combined(drawn(8, n_runs=3))
+    assert three.settings["notes"] == []
+    assert three.to_pandas()["ssl_mem_low"].notna().all()
+
+
+def test_settings_name_the_runs_and_what_was_left_out():
+    runs = drawn(9, n_runs=3)
+    m, roles = np.zeros((4, 3)), ["candidate", "independent"] * 2
+    runs["more"] = layer_mem(m, roles, skipped=["b.png", "a.png"])
+    runs["most"] = layer_mem(m, roles, skipped=["c.png", "b.png"])
+    settings = combined(runs, 5, {"lost": "it is not there"}).settings
+    assert settings["runs"] == ["run-1", "run-2", "run-3", "more", "most"]
+    assert settings["left_out"] == {"lost": "it is not there"}
+    assert settings["skipped"] == ["a.png", "b.png", "c.png"]
+    assert settings["seed"] == 5
+
+
+@pytest.mark.parametrize("n_runs", [0, 1])
+def test_fewer_than_two_runs_are_refused_with_the_reasons(n_runs):
+    runs = drawn(0, n_runs=n_runs)
+    left_out = {"run-7": "it is broken.", "run-8": "it is lost."}
+    with pytest.raises(MemorizationError) as error:
+        combined(runs, left_out=left_out)
+    assert str(error.value) == (
+        f"Expected at least two runs, got {n_runs}. run-7: it is broken. run-8: it is "
+        "lost."
+    )
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        LAYERS[:2],
+        (LAYERS[1], LAYERS[0], LAYERS[2]),
+        (*LAYERS[:2], ("three", "block")),
+        (*LAYERS[:2], ("four", "pool")),
+    ],
+)
+def test_runs_of_other_layers_are_refused_by_name(layers):
+    runs, roles = drawn(0, n_runs=2), ["candidate", "independent"] * 2
+    runs["odd"] = layer_mem(np.zeros((4, len(layers))), roles, layers=layers)
+    with pytest.raises(
+        MemorizationError, match=r"^odd measured other layers than run-1"
+    ):
+        combined(runs)
+
+
+@pytest.mark.parametrize(
+    ("n_runs", "often"), [(2, [1, 2]), (4, [2, 3, 4]), (5, [3, 4, 5])]
+)
+def test_only_images_scored_in_half_of_the_runs_are_ranked(n_runs, often):
+    """Image i has a role in i of the runs; those of few runs score highest."""
+    runs = {}
+    for number in range(n_runs):
+        index = [i for i in range(n_runs + 1) if i > number]
+        m = [[0.0, 0.0, 0.1 if i in often else 0.9] for i in index]
+        roles = ["candidate"] * len(index) + ["candidate", "independent"]
+        runs[str(number)] = layer_mem([*m, [0] * 3, [0] * 3], roles, [*index, 90, 91])
+    result = combined(runs)
+    top = result.top_samples(100)
+    ranked = dict(zip(top["index"], top["runs"], strict=True))
+    assert ranked == {i: i for i in often} | {90: n_runs, 91: n_runs}
+    assert top["ssl_mem"].is_monotonic_decreasing
+    assert result.top_samples(2).equals(top.head(2))
+    last = result.samples_to_pandas().query("layer == 'three'").set_index("index")
+    pd.testing.assert_series_equal(
+        top.set_index("index")["ssl_mem"], last["ssl_mem"].loc[top["index"]]
+    )
+    seldom = last.drop(index=[*often, 90, 91])["ssl_mem"]
+    assert len(seldom) == often[0] - 1
+    assert (seldom > top["ssl_mem"].max()).all()
+
+
+def test_images_of_equal_score_are_ranked_by_their_index():
+    m, roles = [[0.5] * 3] * 3 + [[-0.5] * 3], ["candidate"] * 3 + ["independent"]
+    shown = [5, 17, 3, 4]
+    result = combined({name: layer_mem(m, roles, shown) for name in "ab"})
+    top = result.top_samples(10)
+    assert top["ssl_mem"].tolist() == [0.5] * 4
+    assert top["index"].tolist() == [3, 4, 5, 17]
+
+
+@pytest.mark.parametrize("n_runs", [2, 3])
+def test_saved_results_load_exactly(tmp_path, n_runs):
+    result = combined(drawn(10, n_runs=n_runs), 1, {"run-9": "it is lost."})
+    result.save(tmp_path)
+    loaded = load_result(tmp_path)
+    assert type(loaded) is SSLMemRunsResult
+    assert loaded.settings == json.loads(json.dumps(result.settings))
+    assert loaded.tables.keys() == {"layers", "runs", "samples"}
+    for name, table in result.tables.items():
+        pd.testing.assert_frame_equal(loaded.tables[name], table, check_exact=True)
+        csv = pd.read_csv(tmp_path / f"{name}.csv")
+        assert csv.columns.tolist() == table.columns.tolist()
+        assert len(csv) == len(table)
+    pd.testing.assert_frame_equal(loaded.top_samples(), result.top_samples())
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["result"] == "ssl-mem"
+
+
+def test_scalars_are_the_layers_means():
+    runs = drawn(11)
+    each = [result.to_pandas()["symmetric"] for result in runs.values()]
+    expected = dict(zip(NAMES, np.mean(each, axis=0), strict=True))
+    assert combined(runs).scalars() == pytest.approx(
+        {f"ssl_mem/{name}": value for name, value in expected.items()}
+    )
+
+
+def test_the_figure_shows_the_means_and_their_intervals():
+    runs = drawn(12)
+    each = np.stack([result.to_pandas()["symmetric"] for result in runs.values()])
+    interval = stats.ttest_1samp(each, 0).confidence_interval()
+    (axes,) = combined(runs).figures()["ssl_mem"].axes
+    lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+    np.testing.assert_allclose(lines["without the runs' offsets"], each.mean(axis=0))
+    assert {"published", "with shuffled roles"} <= lines.keys()
+    ends = [band.get_datalim(axes.transData).intervaly for band in axes.collections]
+    expected = interval.low.min(), interval.high.max()
+    assert any(np.allclose(end, expected) for end in ends)
+    assert "mean of 4 runs, with 95% intervals over runs" in axes.get_title()
+
+
+def test_the_figure_of_two_runs_claims_no_intervals():
+    (axes,) = combined(drawn(13, n_runs=2)).figures()["ssl_mem"].axes
+    assert axes.get_title() == "Memorisation along depth: mean of 2 runs"
+
+
+def test_tables_are_copies():
+    result = combined(drawn(14))
+    for table in (
+        result.to_pandas(),
+        result.runs_to_pandas(),
+        result.samples_to_pandas(),
+    ):
+        table["ssl_mem"] = 9.0
+    assert (result.to_pandas()["ssl_mem"] < 1).all()
+    assert (result.runs_to_pandas()["ssl_mem"] < 1).all()
+    assert (result.samples_to_pandas()["ssl_mem"] < 1).all()
