@@ -107,12 +107,16 @@ Resume = Annotated[
 ]
 Candidates = Annotated[
     int | None,
-    typer.Option("--candidate", min=0, help="Candidates. \\[default: a tenth]"),
+    typer.Option(
+        "--candidate",
+        min=0,
+        help="Candidates. \\[default: a tenth; with --runs half of all but external]",
+    ),
 ]
 Independents = Annotated[
     int | None,
     typer.Option(
-        "--independent", min=0, help="Independent images. \\[default: a tenth]"
+        "--independent", min=0, help="Independent images. \\[default: as candidates]"
     ),
 ]
 Externals = Annotated[

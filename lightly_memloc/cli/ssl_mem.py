@@ -1,6 +1,5 @@
 """The ssl-mem command."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated
 
@@ -46,9 +45,11 @@ def ssl_mem(
 
     of = Runs(runs)
     folder = out or of.folder / "ssl-mem"
-    state_folder = folder / "runs"
-    if not resume:
-        shutil.rmtree(state_folder, ignore_errors=True)
+    # Only what a measurement keeps is removed: --out may hold anything else.
+    state_folder = folder / "layer-mem-of-runs"
+    for name in () if resume else of.names:
+        for kept in ("result.json", "state.pt"):
+            (state_folder / name / kept).unlink(missing_ok=True)
     result = measure_ssl_mem_runs(
         of.folder,
         layers or "auto",

@@ -19,6 +19,7 @@ from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.same_architecture import (
     refuse_different_architectures,
 )
+from lightly_memloc.evaluators.state_file import digest
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.trace_free import leave_no_trace
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
@@ -35,6 +36,7 @@ __all__ = [
     "Study",
     "StudyCallback",
     "UnitMemEvaluator",
+    "digest",
     "leave_no_trace",
     "load_encoder",
     "measure",

@@ -117,13 +117,14 @@ def _fingerprint(evaluator: "Evaluator[Any]") -> dict[str, Any]:
     return {
         "settings": repr(evaluator.settings()),
         "batch_size": evaluator.batch_size,
-        "images": _digest([torch.tensor(indices)]),
-        "views": _digest(first_views),
-        "weights": _digest(weights),
+        "images": digest([torch.tensor(indices)]),
+        "views": digest(first_views),
+        "weights": digest(weights),
     }
 
 
-def _digest(tensors: Any) -> str:
+def digest(tensors: Any) -> str:
+    """Digest of tensors: of their types, shapes and values."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())

@@ -17,6 +17,7 @@ from lightly_memloc.results.result import Result
 Array = NDArray[np.float64]
 
 _SIGNS = {"candidate": 1, "independent": -1, "external": 0}
+_UNMEASURED = 2
 _TWO_NOTE = "Two runs give no intervals: train at least a third."
 
 
@@ -48,6 +49,7 @@ class SSLMemRunsResult(Result):
             raise MemorizationError(
                 f"Expected at least two runs, got {len(runs)}.{reasons}"
             )
+        first = next(iter(runs.values()))
         layers = [result.to_pandas()[["layer", "kind"]] for result in runs.values()]
         different = [
             name
@@ -66,6 +68,16 @@ class SSLMemRunsResult(Result):
         images = samples.drop_duplicates("index")[["index", "filename"]]
         images = images.sort_values("index", ignore_index=True)
         m, roles = _stacked(runs, images["index"].to_numpy(), names)
+        lacking = [
+            name
+            for name, signs in zip(runs, roles, strict=True)
+            if not ((signs == 1).any() and np.isin(signs, (-1, 0)).any())
+        ]
+        if lacking:
+            raise MemorizationError(
+                f"{', '.join(lacking)} measured no candidates, or neither independent "
+                "nor external images to compare them with."
+            )
         scores = run_scores(m, roles)
         shuffled = run_scores(m, _shuffled(roles, seed)).layer_mem
         published = np.stack(
@@ -89,6 +101,11 @@ class SSLMemRunsResult(Result):
             {
                 "runs": list(runs),
                 "left_out": dict(left_out),
+                **{
+                    name: first.settings[name]
+                    for name in ("n_views", "pairs", "normalize", "normalization")
+                    if name in first.settings
+                },
                 "seed": seed,
                 "skipped": sorted(
                     {s for r in runs.values() for s in r.settings["skipped"]}
@@ -130,13 +147,14 @@ class SSLMemRunsResult(Result):
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k images with the highest score in the last layer, highest first.
 
-        Only images that are scored in at least half of the runs are ranked: the mean of
-        few runs is high by chance more often.
+        Only images that are scored in at least half of the runs are ranked, or, where
+        roles are too small for that, in as many as any: the mean of few runs is high by
+        chance more often.
         """
         samples = self.tables["samples"]
         last = samples["layer"] == self.tables["layers"]["layer"].iloc[-1]
-        often = samples["runs"] >= len(self.settings["runs"]) / 2
-        ranked = samples[last & often].sort_values(
+        enough = min(len(self.settings["runs"]) / 2, samples["runs"].max())
+        ranked = samples[last & (samples["runs"] >= enough)].sort_values(
             ["ssl_mem", "index"], ascending=[False, True]
         )
         top: pd.DataFrame = ranked.drop(columns="layer").head(k)
@@ -156,7 +174,7 @@ def _stacked(
 ) -> tuple[Array, NDArray[np.int64]]:
     """SSLMem ``(K, N, L)`` and signs of the roles ``(K, N)`` of all images."""
     m = np.full((len(runs), len(index), len(layers)), np.nan)
-    roles = np.zeros(m.shape[:2], dtype=np.int64)
+    roles = np.full(m.shape[:2], _UNMEASURED)
     for run, result in enumerate(runs.values()):
         samples = result.samples_to_pandas()
         rows = np.searchsorted(index, samples["index"])
@@ -169,7 +187,7 @@ def _shuffled(roles: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     """Roles shuffled in each run, among the images of the roles that are contrasted."""
     rng, shuffled = np.random.default_rng(seed), roles.copy()
     for run in shuffled:
-        among = run != 0 if (run == -1).any() else run >= 0
+        among = np.isin(run, (1, -1 if (run == -1).any() else 0))
         run[among] = rng.permutation(run[among])
     return shuffled
 

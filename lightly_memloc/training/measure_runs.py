@@ -1,18 +1,26 @@
 """Measuring SSLMem over several runs."""
 
+import json
+import re
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from lightly_memloc.errors import MemorizationError, MemorizationWarning
-from lightly_memloc.evaluators import measure_layer_mem
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    NonFiniteError,
+)
+from lightly_memloc.evaluators import digest, measure_layer_mem
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult, load_result
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
 
-_KEPT = ("n_views", "seed")
+_KEPT = ("layers", "n_views", "seed", "skip_unreadable")
+_OF = "measurement.json"
 
 
 def measure_ssl_mem_runs(
@@ -64,35 +72,48 @@ def measure_ssl_mem_runs(
     measured: dict[str, LayerMemResult] = {}
     left_out: dict[str, str] = {}
     fingerprints: dict[str | None, str] = {}
+    first: Run | None = None
+
+    def leave_out(name: str, error: Exception) -> None:
+        left_out[name] = str(error)
+        warnings.warn(f"{name} is left out: {error}", MemorizationWarning, stacklevel=3)
+
     for name, folder in _folders(runs).items():
         try:
             run = Run(folder)
             encoders = run.encoder("f"), run.encoder("g")
         except (MemorizationError, OSError) as error:
-            left_out[name] = str(error)
-            warnings.warn(
-                f"{name} is left out: {error}", MemorizationWarning, stacklevel=2
-            )
+            leave_out(name, error)
             continue
         fingerprints.setdefault(run.split.fingerprint, name)
         if len(fingerprints) > 1:
             raise MemorizationError(
                 f"{' and '.join(fingerprints.values())} are runs of different data sets."
             )
-        measured[name] = _measured(
-            None if state_folder is None else Path(state_folder) / name,
-            *encoders,
-            run.dataset(),
-            run.split,
-            run.transform(),
-            layers=layers,
-            n_views=n_views,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            device=device,
-            skip_unreadable=skip_unreadable,
-        )
+        first = first or run
+        others = _differences(first, run)
+        if others:
+            raise MemorizationError(
+                f"{first.folder} and {run.folder} are runs of different trainings "
+                f"({', '.join(others)})."
+            )
+        try:
+            measured[name] = _measured(
+                None if state_folder is None else Path(state_folder) / _plain(name),
+                *encoders,
+                run.dataset(),
+                run.split,
+                run.transform(),
+                layers=layers,
+                n_views=n_views,
+                batch_size=batch_size,
+                num_workers=num_workers,
+                seed=seed,
+                device=device,
+                skip_unreadable=skip_unreadable,
+            )
+        except NonFiniteError as error:
+            leave_out(name, error)
     return SSLMemRunsResult.from_layer_mem(measured, left_out, seed)
 
 
@@ -102,23 +123,40 @@ def _folders(
     if isinstance(runs, str | PathLike):
         folder_of_runs = Runs(runs)
         return {name: folder_of_runs.folder / name for name in folder_of_runs.names}
-    return {str(folder): Path(folder) for folder in runs}
+    by_place = {Path(folder).resolve(): folder for folder in reversed(runs)}
+    return {str(folder): Path(folder) for folder in reversed(by_place.values())}
+
+
+def _plain(name: str) -> str:
+    """A name for a folder, of a name that may be a path."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def _differences(first: Run, run: Run) -> list[str]:
+    """Settings in which two trainings differ, beside their seeds."""
+    one, other = asdict(first.config), asdict(run.config)
+    free = ("seed", "num_workers")
+    return [name for name in one if name not in free and one[name] != other[name]]
 
 
 def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemResult:
     """LayerMem of a run, measured unless the folder holds it."""
     if folder is None:
         return measure_layer_mem(*arguments, **options)
+    weights = [digest(encoder.state_dict().values()) for encoder in arguments[:2]]
+    of = {name: options[name] for name in _KEPT} | {"weights": weights}
     if (folder / "result.json").is_file():
         result = load_result(folder)
-        same = all(result.settings[name] == options[name] for name in _KEPT)
+        same = (folder / _OF).is_file() and json.loads((folder / _OF).read_text()) == of
         if not isinstance(result, LayerMemResult) or not same:
             raise MemorizationError(
                 f"{folder} holds another measurement: choose another state folder, or "
                 "remove it."
             )
         return result
+    folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / "state.pt"
     result = measure_layer_mem(*arguments, **options, state_file=state_file)
+    (folder / _OF).write_text(json.dumps(of) + "\n", encoding="utf-8")
     result.save(folder)
     return result

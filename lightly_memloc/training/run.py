@@ -101,11 +101,9 @@ class Run:
             split = MemorizationSplit.of_dataset(dataset, seed=config.seed)
         split.refuse_other(dataset)
         split = replace(split, fingerprint=fingerprint(dataset))
-        if _begun(path):
-            run = cls(path)
-            run._refuse_other(split, config)
-            if run.is_trained:
-                return run
+        cls.refuse_other(path, split, config)
+        if cls.is_run(path) and cls(path).is_trained:
+            return cls(path)
         following = [
             [
                 CALLBACKS[callback].from_study(
@@ -170,24 +168,38 @@ class Run:
         """Return the mean loss of each epoch: a row an epoch, a column an encoder."""
         return pd.read_csv(self.folder / _LOSSES, index_col="epoch")
 
-    def _refuse_other(self, split: MemorizationSplit, config: TrainingConfig) -> None:
-        """Refuse to go on with another split or other settings."""
-        here, asked = _settings(self.config), _settings(config)
+    @classmethod
+    def refuse_other(
+        cls,
+        folder: str | PathLike[str],
+        split: MemorizationSplit,
+        config: TrainingConfig,
+    ) -> None:
+        """Refuse a folder in which something of another run is trained.
+
+        Raises:
+            MemorizationError: If its settings, its split or its images differ.
+        """
+        path = Path(folder)
+        if not cls.is_run(path) or not any(path.glob("*.ckpt")):
+            return
+        run = cls(path)
+        here, asked = _settings(run.config), _settings(config)
         differences = [
             f"{name} is {here.get(name)} there and {asked.get(name)} here"
             for name in here | asked
             if name not in _FREE and here.get(name) != asked.get(name)
         ]
-        if self.split.fingerprint != split.fingerprint:
+        if run.split.fingerprint != split.fingerprint:
             differences.append("the images differ")
         if any(
-            not np.array_equal(getattr(self.split, role), getattr(split, role))
+            not np.array_equal(getattr(run.split, role), getattr(split, role))
             for role in ROLES
         ):
             differences.append("the split differs")
         if differences:
             raise MemorizationError(
-                f"{self.folder} holds another run: {'; '.join(differences)}. Choose "
+                f"{folder} holds another run: {'; '.join(differences)}. Choose "
                 "another folder, or remove it."
             )
 
@@ -197,11 +209,6 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
     settings = asdict(config)
     transform = settings.pop("transform")
     return settings | {f"transform.{name}": transform[name] for name in transform}
-
-
-def _begun(folder: Path) -> bool:
-    """Whether anything of a run is trained."""
-    return Run.is_run(folder) and any(folder.glob("*.ckpt"))
 
 
 @rank_zero_only

@@ -87,10 +87,18 @@ def train_runs(
     if n_runs < 2:
         raise MemorizationError(f"Expected at least two runs, got {n_runs}.")
     path, config = Path(folder), config or TrainingConfig.for_data(data)
+    if Run.is_run(path):
+        raise MemorizationError(f"{path} is a run itself: choose another folder.")
     dataset = open_dataset(data)
-    external = len(dataset) // 10 if external is None else external
-    half = (len(dataset) - len(exclude) - external) // 2
-    _write(path, n_runs)
+    available = len(dataset) - len(exclude)
+    external = available // 10 if external is None else external
+    half = (available - external) // 2
+    if independent == 0 and external == 0:
+        raise MemorizationError(
+            "Without independent or external images there is nothing that candidates "
+            "could be compared with."
+        )
+    planned = []
     for number, name in enumerate(_names(n_runs), start=1):
         split = MemorizationSplit.of_dataset(
             dataset,
@@ -101,15 +109,13 @@ def train_runs(
             exclude,
         )
         seed = np.random.SeedSequence((config.seed, number)).generate_state(1)[0]
-        Run.train(
-            path / name,
-            data,
-            split,
-            replace(config, seed=int(seed)),
-            device,
-            callbacks,
-            f"Run {number} of {n_runs}: training",
-        )
+        planned.append((path / name, split, replace(config, seed=int(seed))))
+        Run.refuse_other(*planned[-1])
+    known = len(Runs(path).names) if Runs.is_runs(path) else 0
+    _write(path, max(n_runs, known))
+    for number, (run, split, of_run) in enumerate(planned, start=1):
+        title = f"Run {number} of {n_runs}: training"
+        Run.train(run, data, split, of_run, device, callbacks, title)
     return Runs(path)
 
 

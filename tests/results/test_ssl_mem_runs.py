@@ -369,12 +369,12 @@ def test_the_figure_shows_the_means_and_their_intervals():
     ends = [band.get_datalim(axes.transData).intervaly for band in axes.collections]
     expected = interval.low.min(), interval.high.max()
     assert any(np.allclose(end, expected) for end in ends)
-    assert "mean of 4 runs, with 95% intervals over runs" in axes.get_title()
+    assert "Mean of 4 runs with 95% intervals over runs" in axes.get_title()
 
 
 def test_the_figure_of_two_runs_claims_no_intervals():
     (axes,) = combined(drawn(13, n_runs=2)).figures()["ssl_mem"].axes
-    assert axes.get_title() == "Memorisation along depth: mean of 2 runs"
+    assert axes.get_title() == "Mean of 2 runs"
 
 
 def test_tables_are_copies():
@@ -388,3 +388,39 @@ def test_tables_are_copies():
     assert (result.to_pandas()["ssl_mem"] < 1).all()
     assert (result.runs_to_pandas()["ssl_mem"] < 1).all()
     assert (result.samples_to_pandas()["ssl_mem"] < 1).all()
+
+
+def test_no_contrast_is_no_traceback():
+    with pytest.raises(MemorizationError, match="b "):
+        combined(
+            {
+                "a": layer_mem(np.zeros((4, 3)), ["candidate", "independent"] * 2),
+                "b": layer_mem(np.zeros((4, 3)), ["candidate"] * 4),
+            }
+        )
+
+
+@pytest.mark.parametrize("n_images", [20, 60, 200])
+def test_shuffling_without_independent_images_counts_only_what_a_run_measured(n_images):
+    rng, runs = np.random.default_rng(0), {}
+    for number in range(30):
+        index = np.sort(rng.choice(n_images, 6, replace=False))
+        roles = ["candidate"] * 2 + ["external"] * 4
+        m = np.zeros((6, 3))
+        m[0] = 1
+        runs[str(number)] = layer_mem(m, roles, index)
+    rows = combined(runs, seed=1).runs_to_pandas()
+    assert set(rows["shuffled"].round(9)) == {0.5, -0.25}
+
+
+def test_there_are_top_samples_of_small_roles():
+    runs = {}
+    for number in range(6):
+        roles, index = (
+            ["candidate"] * 2 + ["independent"] * 2,
+            np.arange(4) + 4 * number,
+        )
+        runs[str(number)] = layer_mem(
+            np.random.default_rng(number).normal(0, 0.1, (4, 3)), roles, index
+        )
+    assert len(combined(runs).top_samples(10)) == 10

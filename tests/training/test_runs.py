@@ -1,5 +1,6 @@
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from scipy import stats
 from torch import nn
 
+from lightly_memloc.cli import app
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.data.targets import targets_of
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
@@ -549,3 +551,148 @@ def test_unreadable_images_are_left_out_if_asked(pictures, tmp_path):
     assert set(samples["filename"]) - set(result.samples_to_pandas()["filename"]) == {
         lost
     }
+
+
+def cli(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
+    try:
+        app.main()
+    except SystemExit as stop:
+        return stop.code or 0
+    return 0
+
+
+def test_out_beside_the_runs_keeps_them(copy, tmp_path, monkeypatch):
+    runs = copy.rename(tmp_path / "runs")
+    before = times(runs)
+    assert (
+        cli(
+            monkeypatch,
+            "ssl-mem",
+            runs,
+            "--views",
+            2,
+            "--layers",
+            "pool",
+            "--out",
+            tmp_path,
+        )
+        == 0
+    )
+    assert times(runs) == before
+
+
+def test_out_is_kept(copy, tmp_path, monkeypatch):
+    (tmp_path / "o" / "runs").mkdir(parents=True)
+    (tmp_path / "o" / "runs" / "mine.txt").write_text("1")
+    assert (
+        cli(
+            monkeypatch,
+            "ssl-mem",
+            copy,
+            "--views",
+            2,
+            "--layers",
+            "pool",
+            "--out",
+            tmp_path / "o",
+        )
+        == 0
+    )
+    assert (tmp_path / "o" / "runs" / "mine.txt").is_file()
+
+
+def test_state_of_listed_runs_is_in_the_state_folder(copy, tmp_path, measurements):
+    before = times(copy)
+    listed = [copy / "run-1", copy / "run-2"]
+    expected = measured(listed)
+    measured(listed, state_folder=tmp_path / "state")
+    assert times(copy) == before
+    assert len(list((tmp_path / "state").glob("**/result.json"))) == 2
+    measurements.clear()
+    assert_same_numbers(measured(listed, state_folder=tmp_path / "state"), expected)
+    assert measurements == []
+
+
+def test_a_refused_command_changes_nothing(copy, config):
+    before = (copy / "runs.json").read_text()
+    with pytest.raises(MemorizationError):
+        train_runs(copy, "digits", 5, replace(config, epochs=2), *SIZES, EXCLUDE)
+    assert (copy / "runs.json").read_text() == before
+
+
+def test_fewer_runs_forget_none(copy, config):
+    train_runs(copy, "digits", 2, config, *SIZES, EXCLUDE)
+    assert Runs(copy).names == ["run-1", "run-2", "run-3"]
+
+
+def test_a_run_is_no_folder_of_runs(copy, config):
+    with pytest.raises(MemorizationError):
+        train_runs(copy / "run-1", "digits", 2, config, *SIZES, EXCLUDE)
+    assert not Runs.is_runs(copy / "run-1")
+
+
+@pytest.mark.parametrize("layers", ["pool", "conv"])
+def test_state_of_other_layers_is_refused(folder, tmp_path, layers):
+    measured(folder, state_folder=tmp_path)
+    with pytest.raises(MemorizationError, match="another measurement"):
+        measured(folder, layers=layers, state_folder=tmp_path)
+
+
+def test_state_of_another_training_is_refused(copy, config, tmp_path):
+    measured(copy, state_folder=tmp_path)
+    for number in (1, 2, 3):
+        shutil.rmtree(copy / f"run-{number}")
+    train_runs(copy, "digits", 3, replace(config, epochs=2), *SIZES, EXCLUDE)
+    with pytest.raises(MemorizationError, match="another measurement"):
+        measured(copy, state_folder=tmp_path)
+
+
+def test_no_contrast_is_refused_before_training(tmp_path, config):
+    with pytest.raises(MemorizationError, match="independent"):
+        train_runs(tmp_path / "runs", "digits", 2, config, 8, 0, 0, EXCLUDE)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_diverged_is_left_out(copy, folder):
+    path = copy / "run-2" / "f.ckpt"
+    document = torch.load(path, weights_only=True)
+    for value in document["state_dict"].values():
+        if value.is_floating_point():
+            value.fill_(float("nan"))
+    torch.save(document, path)
+    with pytest.warns(MemorizationWarning, match="run-2 is left out"):
+        result = measured(copy)
+    assert result.settings["runs"] == ["run-1", "run-3"]
+
+
+def test_a_lost_encoder_is_trained_again(copy, folder, config):
+    (copy / "run-2" / "g.ckpt").unlink()
+    train_runs(copy, "digits", 3, config, *SIZES, EXCLUDE)
+    found, expected = weights(Run(copy / "run-2")), weights(Run(folder / "run-2"))
+    assert all(torch.equal(found[key], expected[key]) for key in expected)
+
+
+def test_settings_tell_the_measurement(folder):
+    settings = measured(folder).settings
+    assert settings["n_views"] == 2
+
+
+@pytest.mark.parametrize(
+    "change", [{"backbone": "resnet9"}, {"epochs": 2}, {"method": "byol"}]
+)
+def test_runs_of_other_trainings_are_refused(folder, config, tmp_path, change):
+    train_runs(tmp_path, "digits", 2, replace(config, **change), *SIZES, EXCLUDE)
+    with pytest.raises(MemorizationError):
+        measured([folder / "run-1", tmp_path / "run-2"])
+
+
+def test_the_default_sizes_leave_excluded_images_out(drawn, tmp_path):
+    (_, split, _), *_ = drawn(tmp_path, 2, exclude=range(100, 1797))
+    sizes = len(split.candidate), len(split.independent), len(split.external)
+    assert sizes == (45, 45, 10)
+
+
+def test_a_run_under_two_names_is_one(folder):
+    with pytest.raises(MemorizationError, match="at least two runs, got 1"):
+        measured([folder / "run-1", folder / "run-2" / ".." / "run-1"])
