@@ -13,11 +13,14 @@ from rich.markup import escape
 
 from lightly_memloc.cli.class_mem import class_mem
 from lightly_memloc.cli.demo import demo
+from lightly_memloc.cli.exchange import exchange
+from lightly_memloc.cli.finetune import finetune
 from lightly_memloc.cli.layer_mem import layer_mem
 from lightly_memloc.cli.layers import layers
 from lightly_memloc.cli.measure import measure
 from lightly_memloc.cli.membership import membership
 from lightly_memloc.cli.probe import probe
+from lightly_memloc.cli.prune import prune
 from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
 from lightly_memloc.cli.ssl_mem import ssl_mem
@@ -45,6 +48,9 @@ for command in (
     measure,
     membership,
     probe,
+    prune,
+    finetune,
+    exchange,
     report,
 ):
     app.command()(command)

@@ -123,3 +123,18 @@ Externals = Annotated[
     int | None,
     typer.Option("--external", min=0, help="External images. \\[default: a tenth]"),
 ]
+RunOrRuns = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN|RUNS",
+        help="A run folder; or a folder of runs made by `train --runs K`, each of whose "
+        "encoders is a trial.",
+    ),
+]
+Trials = Annotated[
+    int, typer.Option(min=1, help="Trials on a single run, each with seeds of its own.")
+]
+NumLayers = Annotated[
+    int, typer.Option("--n-layers", min=1, help="How many layers at a time.")
+]
+ProbeName = Annotated[str, typer.Option(help="logistic, knn, linear or finetune.")]

@@ -1,5 +1,6 @@
 """Results as tables for the terminal, 80 columns wide."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from lightly_memloc.results import (
     ClassMemResult,
+    InterventionResult,
     LayerMemResult,
     MembershipResult,
     ProbeResult,
@@ -32,6 +34,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_unit_layers(result), _top_units(result)]
     if isinstance(result, ClassMemResult):
         return [_class_layers(result)]
+    if isinstance(result, InterventionResult):
+        return [_intervention(result)]
     if isinstance(result, MembershipResult):
         return [_membership(result)]
     if isinstance(result, ProbeResult):
@@ -192,6 +196,35 @@ def _top_samples_of_runs(result: SSLMemRunsResult) -> Table:
     return table
 
 
+def _intervention(result: InterventionResult) -> Table:
+    rows = result.to_pandas()
+    title = f"{result.settings['intervention']}: accuracy over {rows['trials'].max()} trials"
+    table = _table(title, "strategy")
+    against_random = "over_random" in rows
+    headers = ["without", "with", "change", "s.e.", "95% interval", "p"]
+    for header in [*headers, "over random", "p"][: 8 if against_random else 6]:
+        table.add_column(header, justify="right", no_wrap=" " not in header)
+    for _, row in rows.iterrows():
+        cells = [
+            str(row["strategy"]),
+            f"{row['baseline']:.1%}",
+            f"{row['accuracy']:.1%}",
+            _points(row["change"]),
+            _points(row["change_error"]).lstrip("+"),
+            _interval(row, "change", _points),
+            p_value(row["change_p"]),
+        ]
+        if against_random:
+            cells += [_points(row["over_random"]), p_value(row["over_random_p"])]
+        _add_row(table, *cells)
+    return table
+
+
+def _points(share: float) -> str:
+    """A difference of accuracies in percentage points."""
+    return "-" if pd.isna(share) else f"{100 * share:+.1f}"
+
+
 def _membership(result: MembershipResult) -> Table:
     table = _table(
         f"Membership by layer ({_counts(result.settings['images'])})", "score", "layer"
@@ -235,9 +268,12 @@ def _probes(result: ProbeResult) -> Table:
     return table
 
 
-def _interval(row: "pd.Series[Any]", name: str) -> str:
+def _interval(
+    row: "pd.Series[Any]", name: str, shown: Callable[[float], str] | None = None
+) -> str:
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return "-" if pd.isna(low) else f"{low:+.3f} {high:+.3f}"
+    shown = shown or _signed
+    return "-" if pd.isna(low) else f"{shown(low)} {shown(high)}"
 
 
 def _table(title: str, *columns: str) -> Table:

@@ -594,3 +594,42 @@ def test_too_few_runs_that_can_be_measured(run, several, tmp_path):
     error = err.split("Error: ")[1]
     assert error.startswith("Expected at least two runs, got 1. run-1: ")
     assert f"run-2: {runs / 'run-2' / 'f.ckpt'} is no checkpoint" in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rows"),
+    [
+        (("probe", "RUN", "--probe", "knn"), {"f", "g"}),
+        (
+            ("prune", "RUN", "--amount", 0.5, "--trials", 2, "--views", 2),
+            {"highest", "lowest", "random"},
+        ),
+        (("exchange", "RUN"), {"most", "least", "random"}),
+        (
+            ("finetune", "RUN", "--trials", 1, "--epochs", 1),
+            {"most", "last", "random", "all", "head"},
+        ),
+    ],
+)
+def test_probing_and_intervening(run, trained, tmp_path, arguments, rows):
+    arguments = [trained if a == "RUN" else a for a in arguments]
+    code, out, err = run(*arguments, "--out", tmp_path / "out", "--json")
+    assert (code, err) == (0, "")
+    (first, *_) = json.loads(out)["tables"].values()
+    assert {row[0] for row in first["rows"]} == rows
+    code, table, _ = run("report", tmp_path / "out")
+    assert code == 0
+    assert max(len(line) for line in table.splitlines()) <= 80
+    assert rows <= set(table.split())
+
+
+def test_membership_of_a_measured_run(run, trained):
+    assert run("layer-mem", trained, "--views", 2)[0] == 0
+    code, out, _ = run("membership", trained)
+    assert code == 0
+    assert "alignment" in out
+    assert "ssl_mem" in out
+    assert (trained / "membership" / "result.json").is_file()
+    code, _, err = run("membership", trained / "membership")
+    assert code == 2
+    assert "holds no LayerMem, but membership" in err

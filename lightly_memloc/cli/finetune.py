@@ -1,0 +1,56 @@
+"""The finetune command."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightly_memloc.cli.options import (
+    Device,
+    Json,
+    NumLayers,
+    ResultOut,
+    RunOrRuns,
+    Seed,
+    Trials,
+    Workers,
+)
+
+if TYPE_CHECKING:
+    from lightly_memloc.cli.subject import Subject
+    from lightly_memloc.results import InterventionResult
+
+
+def finetune(
+    source: RunOrRuns,
+    n_layers: NumLayers = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 30,
+    learning_rate: Annotated[
+        float, typer.Option(help="Learning rate for a batch of 256.")
+    ] = 0.05,
+    num_workers: Workers = 0,
+    trials: Trials = 5,
+    seed: Seed = 0,
+    device: Device = "auto",
+    out: ResultOut = None,
+    as_json: Json = False,
+) -> None:
+    """Fine-tune the most memorising layers, the last, random ones, all, or none."""
+    from lightly_memloc.cli.intervening import intervene_and_show, layer_mem_of
+    from lightly_memloc.interventions import measure_fine_tuning
+    from lightly_memloc.training import Runs
+
+    seeds = 1 if Runs.is_runs(source) else trials
+
+    def intervene(subject: "Subject", first: int) -> "InterventionResult":
+        return measure_fine_tuning(
+            subject.f,
+            layer_mem_of(subject, device),
+            subject.probe_task(256, num_workers),
+            n_layers,
+            epochs,
+            learning_rate,
+            range(first, first + seeds),
+            device,
+        )
+
+    intervene_and_show(source, "finetune", intervene, seed, out, as_json)

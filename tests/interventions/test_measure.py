@@ -1,0 +1,204 @@
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import stats
+from torchvision import transforms
+
+from lightly_memloc import load_result, measure_layer_mem, measure_unit_mem
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.interventions import (
+    exchange_layers,
+    measure_exchange,
+    measure_fine_tuning,
+    measure_pruning,
+    prune_units,
+    ranked_layers,
+    select_units,
+)
+from lightly_memloc.probes import ProbeTask, fine_tune, logistic_probe
+from lightly_memloc.results import InterventionResult, LayerMemResult, UnitMemResult
+
+UNITS = pd.DataFrame(
+    {
+        "layer": ["a"] * 4 + ["b"] * 6,
+        "unit": [0, 1, 2, 3, 0, 1, 2, 3, 4, 5],
+        "unit_mem": [0.9, 0.1, 0.5, 0.0, 0.8, 0.7, 0.2, 0.3, 0.6, 0.4],
+        "dead": [False] * 3 + [True] + [False] * 6,
+    }
+)
+
+
+@pytest.fixture
+def unit_mem():
+    return UnitMemResult({}, {"units": UNITS})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "amount", "per_layer", "expected"),
+    [
+        ("highest", 1, True, {"a": [0], "b": [0]}),
+        ("lowest", 2, True, {"a": [1, 2], "b": [2, 3]}),
+        ("highest", 0.5, True, {"a": [0, 2], "b": [0, 1, 4]}),
+        ("highest", 4, False, {"a": [0], "b": [0, 1, 4]}),
+        ("lowest", 1 / 3, False, {"a": [1], "b": [2, 3]}),
+    ],
+)
+def test_units_by_their_unit_mem(unit_mem, strategy, amount, per_layer, expected):
+    assert select_units(unit_mem, strategy, amount, per_layer) == expected
+
+
+def test_random_units_are_live_and_follow_the_seed(unit_mem):
+    counts = np.zeros(3)
+    for seed in range(600):
+        chosen = select_units(unit_mem, "random", 1, seed=seed)
+        assert chosen == select_units(unit_mem, "random", 1, seed=seed)
+        counts[chosen["a"][0]] += 1
+    assert stats.chisquare(counts).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("amount", [0, -1, 4, 40])
+def test_impossible_amounts(unit_mem, amount):
+    with pytest.raises(MemorizationError, match="of the 3 live units of layer a"):
+        select_units(unit_mem, "highest", amount)
+
+
+def test_an_unknown_strategy(unit_mem):
+    with pytest.raises(MemorizationError, match="Unknown strategy 'best'"):
+        select_units(unit_mem, "best")
+
+
+def layer_mem(**columns):
+    return LayerMemResult(
+        {}, {"layers": pd.DataFrame({"layer": list("abc")} | columns)}
+    )
+
+
+def test_layers_by_what_they_add():
+    nan = [np.nan] * 3
+    steps = [0.02, 0.01, 0.05]
+    assert ranked_layers(layer_mem(calibrated=steps, symmetric=nan)) == ["c", "a", "b"]
+    assert ranked_layers(layer_mem(calibrated=nan, symmetric=steps)) == ["c", "a", "b"]
+    with pytest.raises(MemorizationError, match="needs a reference encoder"):
+        ranked_layers(layer_mem(calibrated=nan, symmetric=nan))
+
+
+TRIALS = pd.DataFrame(
+    [
+        ("highest", 0, 0.5, 0.8, "x"),
+        ("random", 0, 0.7, 0.8, "x"),
+        ("highest", 1, 0.6, 0.9, "x"),
+        ("random", 1, 0.6, 0.9, "x"),
+        ("highest", 2, 0.3, 0.7, "x"),
+        ("random", 2, 0.65, 0.7, "x"),
+    ],
+    columns=["strategy", "trial", "accuracy", "baseline", "where"],
+)
+
+
+def test_summary_of_trials(tmp_path):
+    result = InterventionResult.from_trials(TRIALS, {"intervention": "prune"})
+    table = result.to_pandas().set_index("strategy")
+    change = np.array([-0.3, -0.3, -0.4])
+    test = stats.ttest_1samp(change, 0)
+    row = table.loc["highest"]
+    assert row["change"] == pytest.approx(change.mean())
+    assert row["change_error"] == pytest.approx(stats.sem(change))
+    assert row["change_p"] == pytest.approx(test.pvalue)
+    assert row["change_low"] == pytest.approx(test.confidence_interval().low)
+    assert row[["baseline", "accuracy"]].tolist() == pytest.approx([0.8, 1.4 / 3])
+    over = stats.ttest_rel(change, [-0.1, -0.3, -0.05])
+    assert row["over_random"] == pytest.approx((-0.2 + 0 - 0.35) / 3)
+    assert row["over_random_p"] == pytest.approx(over.pvalue)
+    assert np.isnan(table.loc["random", "over_random"])
+    assert result.scalars()["prune/highest"] == row["change"]
+    result.save(tmp_path)
+    assert load_result(tmp_path).to_pandas().equals(result.to_pandas())
+
+
+def test_trials_of_several_encoders_are_pooled():
+    one, two = (
+        InterventionResult.from_trials(
+            TRIALS[TRIALS["trial"] == trial], {"intervention": "prune"}
+        )
+        for trial in (0, 1)
+    )
+    assert np.isnan(one.to_pandas()["change_p"]).all()
+    three = InterventionResult.from_trials(
+        TRIALS[TRIALS["trial"] == 2], {"intervention": "prune"}
+    )
+    pooled = InterventionResult.pooled({"r1": one, "r2": two, "r3": three})
+    whole = InterventionResult.from_trials(TRIALS, {"intervention": "prune"})
+    pd.testing.assert_frame_equal(pooled.to_pandas(), whole.to_pandas())
+    assert set(pooled.trials_to_pandas()["trial"]) == {"r1/0", "r2/1", "r3/2"}
+    assert pooled.settings["runs"] == ["r1", "r2", "r3"]
+
+
+@pytest.fixture
+def task(digits):
+    plain = transforms.Compose([transforms.Resize(16), transforms.ToTensor()])
+    return ProbeTask(digits, range(100, 180), range(40, 80), plain, batch_size=40)
+
+
+@pytest.fixture
+def measured(encoders, digits, small_split, transform):
+    f, g = encoders
+    return measure_layer_mem(f, g, digits, small_split, transform, n_views=2)
+
+
+def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
+    f, _ = encoders
+    before = copy.deepcopy(f.state_dict())
+    result = measure_pruning(
+        f, digits, transform, task, range(12), amount=0.5, n_views=2, seeds=[3, 4]
+    )
+    trials = result.trials_to_pandas().set_index(["strategy", "trial"])
+    for seed in (3, 4):
+        units = measure_unit_mem(f, digits, transform, range(12), n_views=2, seed=seed)
+        pruned = prune_units(f, select_units(units, "highest", 0.5))
+        row = trials.loc[("highest", seed)]
+        assert row["accuracy"] == logistic_probe(f, task).value
+        pruned.undo()
+        assert row["baseline"] == logistic_probe(f, task).value
+    for name, value in f.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_exchange_is_measured_as_done_by_hand(encoders, measured, task):
+    f, g = encoders
+    rows = measure_exchange(f, g, measured, task, n_layers=2).trials_to_pandas()
+    # The pool has no weights to exchange.
+    ranked = [layer for layer in ranked_layers(measured) if layer != "pool"]
+    for strategy, layers in (("most", ranked[:2]), ("least", ranked[-2:])):
+        row = rows.set_index("strategy").loc[strategy]
+        mixed = exchange_layers(f, g, layers)
+        assert row["accuracy"] == logistic_probe(mixed, task).value
+        assert row["where"] == ", ".join(layers)
+    everything = measure_exchange(f, g, measured, task, n_layers=len(ranked))
+    assert (everything.to_pandas()["accuracy"] == logistic_probe(g, task).value).all()
+
+
+def test_fine_tuning_is_measured_as_done_by_hand(encoders, measured, task):
+    f, _ = encoders
+    rows = measure_fine_tuning(f, measured, task, epochs=2, seeds=[5])
+    by = rows.trials_to_pandas().set_index("strategy")
+    ranked = [layer for layer in ranked_layers(measured) if layer != "pool"]
+    expected = {"most": [ranked[0]], "last": ["layer3.residual"], "all": "auto"}
+    for strategy, layers in expected.items():
+        tuned = fine_tune(f, task, layers, 5, epochs=2)
+        assert by.loc[strategy, "accuracy"] == tuned.accuracy.value
+    head = fine_tune(f, task, [], 5, epochs=2).accuracy.value
+    assert (by["baseline"] == head).all()
+    assert by.loc["head", "accuracy"] == head
+
+
+def test_more_layers_than_there_are(encoders, measured, task):
+    with pytest.raises(MemorizationError, match="Expected 1 to 8 layers"):
+        measure_exchange(*encoders, measured, task, n_layers=9)
+
+
+def test_an_unknown_probe(encoders, measured, task):
+    with pytest.raises(MemorizationError, match="Unknown probe 'svm'"):
+        measure_exchange(*encoders, measured, task, probe="svm")
