@@ -147,3 +147,19 @@ def test_the_commands_of_the_page_of_pairs_exist():
     page = (DOCS / "pairs.md").read_text()
     used = re.findall(r"^lightly-memloc ([a-z-]+)", page, flags=re.MULTILINE)
     assert {"train", "layer-mem", "ssl-mem"} == set(used) <= known
+
+
+def test_the_page_of_pairs_shows_what_shared_seeds_do():
+    own, shared = (
+        committed_runs(name).to_pandas().set_index("layer")
+        for name in ("own-seeds", "shared-seeds")
+    )
+    page = (DOCS / "pairs.md").read_text()
+    for layer in own.index:
+        cells = [layer]
+        for table in (own, shared):
+            row = table.loc[layer]
+            between_runs = row["offset_error"] * np.sqrt(row["runs"])
+            cells += [f"{between_runs:.3f}", f"{row['ssl_mem']:+.3f}"]
+            cells += [f"{row['ssl_mem_low']:+.3f} to {row['ssl_mem_high']:+.3f}"]
+        assert f"| {' | '.join(cells)} |" in page

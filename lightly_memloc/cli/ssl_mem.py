@@ -41,12 +41,17 @@ def ssl_mem(
     as_json: Json = False,
 ) -> None:
     """Measure SSLMem of each image over several runs, with intervals over runs."""
+    from lightly_memloc.errors import MemorizationError
     from lightly_memloc.training import Runs, measure_ssl_mem_runs
 
     of = Runs(runs)
     folder = out or of.folder / "ssl-mem"
     # Only what a measurement keeps is removed: --out may hold anything else.
     state_folder = folder / "layer-mem-of-runs"
+    if resume and not state_folder.is_dir():
+        raise MemorizationError(
+            f"Nothing to resume: {folder} holds no interrupted measurement."
+        )
     for name in () if resume else of.names:
         for kept in ("result.json", "state.pt"):
             (state_folder / name / kept).unlink(missing_ok=True)

@@ -633,3 +633,9 @@ def test_membership_of_a_measured_run(run, trained):
     code, _, err = run("membership", trained / "membership")
     assert code == 2
     assert "holds no LayerMem, but membership" in err
+
+
+def test_nothing_to_resume_over_runs(run, several, tmp_path):
+    code, _, err = run("ssl-mem", several, "--out", tmp_path, "--resume")
+    assert code == 2
+    assert "Nothing to resume" in err
