@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from lightly_memloc.evaluators import refuse_different_architectures
 from lightly_memloc.layers import example_images, weights_of
@@ -52,6 +53,7 @@ def exchange_layers(
         True
     """
     refuse_different_architectures(model, donor)
+    _refresh_masked(model)
     mixed = copy.deepcopy(model).eval()
     images = example_images(mixed) if example is None else example
     with torch.no_grad():
@@ -59,3 +61,12 @@ def exchange_layers(
     given = donor.state_dict()
     mixed.load_state_dict({name: given[name] for name in chosen}, strict=False)
     return mixed
+
+
+def _refresh_masked(model: nn.Module) -> None:
+    """Mask pruned weights anew: one that a backward pass used cannot be copied."""
+    with torch.no_grad():
+        for module in model.modules():
+            for hook in module._forward_pre_hooks.values():
+                if isinstance(hook, prune.BasePruningMethod):
+                    hook(module, None)

@@ -1,11 +1,14 @@
 """Pruning units, so that their output is zero."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import prune
+from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from lightly_memloc.errors import MemorizationError
@@ -21,6 +24,7 @@ from lightly_memloc.layers import (
 )
 
 _SCALE = "unit_scale"
+_HOLDERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def prune_units(
@@ -61,14 +65,18 @@ def prune_units(
         0.0
         >>> pruned.undo()
     """
-    chosen = {name: sorted({int(u) for u in of}) for name, of in units.items()}
+    chosen = {name: _numbers(name, of) for name, of in units.items()}
     with leave_no_trace([model], device_of(model)), torch.no_grad():
         images = example_images(model) if example is None else example
         layers = trace_layers(model, list(chosen), "units", images)
+        _refuse_patterns(layers, chosen)
         pruned = PrunedUnits(model, chosen)
         try:
             for layer in layers:
-                pruned._masks += _masks(model, layer, chosen.get(layer.name, []))
+                # A module that runs several times is masked once, for all its calls.
+                if layer.name in chosen:
+                    for mask in _masks(model, layer, chosen[layer.name]):
+                        pruned._masks.append(mask)
             _refuse_outputs(model, layers, chosen, images)
         except Exception:
             pruned.undo()
@@ -91,7 +99,8 @@ class PrunedUnits:
 
     def undo(self) -> None:
         """Give the units their weights back, bit for bit."""
-        for mask in reversed(self._masks):
+        # In the order of pruning: it puts the parameters back in theirs.
+        for mask in self._masks:
             mask.undo()
         self._masks.clear()
 
@@ -163,24 +172,63 @@ class _ScaleUnits:
         return scaled if tensor is output else (scaled, *output[1:])
 
 
-def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> list[_Mask]:
+def _numbers(layer: str, units: Sequence[int]) -> list[int]:
+    array = np.asarray(units)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise MemorizationError(
+            f"Expected the numbers of units of {layer}, got {array.dtype}."
+        )
+    return [int(unit) for unit in np.unique(array)]
+
+
+def _refuse_patterns(
+    layers: Sequence[CapturedLayer], chosen: Mapping[str, list[int]]
+) -> None:
+    """Refuse globs and kinds: each layer has units of its own."""
+    for name in chosen.keys() - {layer.name for layer in layers}:
+        raise MemorizationError(f"Name the layers of {name!r} one by one.")
+
+
+def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> Iterator[_Mask]:
     """Mask units of a layer in its weights, or else at its output."""
     wrong = [unit for unit in units if not 0 <= unit < layer.num_units]
     if wrong:
         raise MemorizationError(
             f"Layer {layer.name} has units 0 to {layer.num_units - 1}, no {wrong[0]}."
         )
-    holder = model.get_submodule(layer.name)
-    if not isinstance(holder, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-        read = model.get_submodule(layer.site.module)
-        return [_OutputMask(read, layer, units)]
-    stage = [model.get_submodule(name) for name in layer.stage]
-    return [
-        _Mask(module, name, units)
-        for module in (holder, *filter(is_norm, stage))
-        for name in ("weight", "bias")
-        if getattr(module, name, None) is not None
-    ]
+    holder = dict(model.named_modules()).get(layer.name)
+    if holder is None or (layer.site.side == "input" and not hasattr(holder, "weight")):
+        raise MemorizationError(
+            f"{layer.name} has no weights of its own whose units could be pruned."
+        )
+    # MultiheadAttention uses its out_proj's weights without calling it.
+    uncalled = layer.name.startswith(f"{layer.site.module}.")
+    if uncalled or not isinstance(holder, _HOLDERS):
+        yield _OutputMask(model.get_submodule(layer.site.module), layer, units)
+        return
+    norms = [m for m in map(model.get_submodule, layer.stage) if is_norm(m)]
+    # A norm over several units would pass a change of one on to the others.
+    mixing = any(not isinstance(norm, _NormBase) for norm in norms)
+    modules = norms if mixing else [holder, *norms]
+    _refuse_weights(layer, modules)
+    for module in modules:
+        for name in ("weight", "bias"):
+            if getattr(module, name, None) is not None:
+                yield _Mask(module, name, units)
+
+
+def _refuse_weights(layer: CapturedLayer, modules: Sequence[nn.Module]) -> None:
+    """Refuse weights whose rows cannot be masked, or are not the layer's units."""
+    if any(is_parametrized(module) for module in modules):
+        raise MemorizationError(f"The weights of {layer.name} are parametrized.")
+    weights = [getattr(module, "weight", None) for module in modules]
+    if layer.site.side == "output" and any(
+        weight is not None and len(weight) != layer.num_units for weight in weights
+    ):
+        raise MemorizationError(
+            f"The units of {layer.name} are not the channels of its weights: what "
+            "follows rearranges them. Prune those of a module after it."
+        )
 
 
 def _refuse_outputs(
@@ -192,7 +240,8 @@ def _refuse_outputs(
     """Refuse units whose output is not zero."""
 
     def check(layer: CapturedLayer, output: Tensor) -> None:
-        units = output.movedim(layer.channel_dim, -1)[..., chosen[layer.name]]
+        of_module = layer.name.partition("#")[0]
+        units = output.movedim(layer.channel_dim, -1)[..., chosen[of_module]]
         if units.count_nonzero():
             raise MemorizationError(
                 f"The pruned units of {layer.name} are not zero: what follows the "

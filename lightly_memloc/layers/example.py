@@ -18,11 +18,14 @@ def example_images(model: nn.Module) -> Tensor:
     Raises:
         MemorizationError: If no size of the usual ones fits.
     """
-    convolutions = [p for p in model.parameters() if p.dim() == 4]
-    channels = convolutions[0].shape[1] if convolutions else 3
+    convolutions = [m for m in model.modules() if isinstance(m, nn.Conv2d)]
+    channels = convolutions[0].in_channels if convolutions else 3
+    floating = [p.dtype for p in model.parameters() if p.is_floating_point()]
+    dtype = floating[0] if floating else None
     reason = ""
     for size in _SIZES:
-        images = torch.zeros(2, channels, size, size, device=device_of(model))
+        shape = (2, channels, size, size)
+        images = torch.zeros(shape, dtype=dtype, device=device_of(model))
         try:
             with torch.inference_mode():
                 model(images)

@@ -5,6 +5,7 @@ from fnmatch import fnmatchcase
 
 from torch import Tensor, nn
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.layers.capture import trace_layers
 from lightly_memloc.layers.find import find_layers
 from lightly_memloc.layers.traced_run import TracedRun
@@ -33,6 +34,11 @@ def segments(model: nn.Module, example: Tensor) -> dict[str, list[str]]:
     """
     layers = trace_layers(model, "auto", "state", example)
     begun = TracedRun(model, example).beginnings()
+    # A module may have several names; it runs under the first.
+    first: dict[nn.Module, str] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if first.setdefault(module, name) in begun:
+            begun[name] = begun[first[module]]
     divided: dict[str, list[str]] = {layer.name: [] for layer in layers}
     for entry in model.state_dict():
         start = _beginning(entry, begun)
@@ -54,27 +60,37 @@ def weights_of(
         example: At least two images, as the model takes them.
 
     Raises:
-        MemorizationError: If a name, glob or kind matches nothing.
+        MemorizationError: If a name, glob or kind matches nothing, or modules without
+            weights.
     """
     entries = list(model.state_dict())
     patterns = [layers] if isinstance(layers, str) else list(layers)
     if patterns == ["auto"]:
         return entries
     divided = segments(model, example)
-    found = {layer.name: layer.kind for layer in find_layers(model)}
+    kinds = {layer.name: layer.kind for layer in find_layers(model)}
     chosen: set[str] = set()
     for pattern in patterns:
-        of_layers = [
-            entry
-            for name, of_layer in divided.items()
-            if fnmatchcase(name, pattern) or found.get(name) == pattern
-            for entry in of_layer
-        ]
-        if not of_layers:
-            modules = [layer.name for layer in find_layers(model, pattern)]
-            of_layers = _held(entries, modules)
-        chosen.update(of_layers)
+        matching = [name for name in divided if _matches(name, kinds, pattern)]
+        if matching:
+            chosen.update(entry for name in matching for entry in divided[name])
+            continue
+        modules = [layer.name for layer in find_layers(model, pattern)]
+        held = _held(entries, modules)
+        if not held:
+            raise MemorizationError(f"{pattern!r} has no weights.")
+        chosen.update(held)
     return [entry for entry in entries if entry in chosen]
+
+
+def _matches(layer: str, kinds: dict[str, str], pattern: str) -> bool:
+    # The later calls of a module go with it.
+    module = layer.partition("#")[0]
+    return (
+        fnmatchcase(layer, pattern)
+        or fnmatchcase(module, pattern)
+        or kinds.get(module) == pattern
+    )
 
 
 def _beginning(entry: str, begun: dict[str, int]) -> int:
