@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from lightly_memloc import MemorizationSplit, load_result
@@ -639,3 +640,16 @@ def test_nothing_to_resume_over_runs(run, several, tmp_path):
     code, _, err = run("ssl-mem", several, "--out", tmp_path, "--resume")
     assert code == 2
     assert "Nothing to resume" in err
+
+
+def test_mixed_precision(run, images, tmp_path):
+    arguments = ["train", images, "--out", tmp_path / "run", "--epochs", 1, *SIZES]
+    arguments += ["--batch-size", 8, "--backbone", "resnet9-slim", "--input-size", 16]
+    assert run(*arguments, "--amp")[0] == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    lacks_it = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
+    expected = "16-mixed" if lacks_it else "bf16-mixed"
+    assert config["training"]["precision"] == expected
+    code, _, err = run(*arguments)
+    assert code == 2
+    assert f"precision is {expected} there and 32-true here" in err
