@@ -144,10 +144,10 @@ def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemR
     if folder is None:
         return measure_layer_mem(*arguments, **options)
     weights = [digest(encoder.state_dict().values()) for encoder in arguments[:2]]
-    of = {name: options[name] for name in _KEPT} | {"weights": weights}
+    of = json.dumps({name: options[name] for name in _KEPT} | {"weights": weights})
     if (folder / "result.json").is_file():
         result = load_result(folder)
-        same = (folder / _OF).is_file() and json.loads((folder / _OF).read_text()) == of
+        same = (folder / _OF).is_file() and (folder / _OF).read_text() == of
         if not isinstance(result, LayerMemResult) or not same:
             raise MemorizationError(
                 f"{folder} holds another measurement: choose another state folder, or "
@@ -157,6 +157,6 @@ def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemR
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / "state.pt"
     result = measure_layer_mem(*arguments, **options, state_file=state_file)
-    (folder / _OF).write_text(json.dumps(of) + "\n", encoding="utf-8")
+    (folder / _OF).write_text(of, encoding="utf-8")
     result.save(folder)
     return result
