@@ -198,7 +198,11 @@ def _top_samples_of_runs(result: SSLMemRunsResult) -> Table:
 
 def _intervention(result: InterventionResult) -> Table:
     rows = result.to_pandas()
-    title = f"{result.settings['intervention']}: accuracy over {rows['trials'].max()} trials"
+    runs = result.settings.get("runs")
+    trials = (
+        f"{len(runs)} runs" if runs else f"{rows['trials'].max()} trials of one run"
+    )
+    title = f"{result.settings['intervention']}: accuracy over {trials}, in points"
     table = _table(title, "strategy")
     against_random = "over_random" in rows
     headers = ["without", "with", "change", "s.e.", "95% interval", "p"]
