@@ -568,7 +568,7 @@ def test_ssl_mem_is_not_resumed_with_other_settings(run, several, tmp_path, othe
         (("ssl-mem", "nowhere"), "nowhere is no folder of runs, as `lightly-memloc"),
         (("ssl-mem", "RUNS/run-1"), "run-1 is no folder of runs, as `lightly-memloc"),
         (("ssl-mem", "RUNS", "--layers", "bogus"), "matches 'bogus'"),
-        (("layer-mem", "RUNS"), "is no run folder"),
+        (("layer-mem", "RUNS"), "is a folder of runs: measure all with ssl-mem"),
     ],
 )
 def test_errors_of_several_runs_end_with_2(
