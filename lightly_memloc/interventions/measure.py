@@ -19,7 +19,7 @@ from lightly_memloc.interventions.select import (
     select_units,
 )
 from lightly_memloc.layers import device_of, segments
-from lightly_memloc.probes import PROBES, ProbeTask, fine_tune
+from lightly_memloc.probes import ProbeTask, fine_tune, probe_named
 from lightly_memloc.results import InterventionResult, LayerMemResult
 
 _Row = tuple[str, int, float, float, str]
@@ -74,7 +74,7 @@ def measure_pruning(
         MemorizationError: If a layer, strategy or probe is not known, or the amount
             does not fit.
     """
-    test, example = _probe(probe), _example(model, task)
+    test, example = probe_named(probe), _example(model, task)
 
     def rows() -> Iterator[_Row]:
         for seed in seeds:
@@ -199,7 +199,7 @@ def measure_exchange(
             layers with weights than asked for, the probe is unknown, or LayerMem lacks
             what layers are ranked by.
     """
-    test, example = _probe(probe), _example(model, task)
+    test, example = probe_named(probe), _example(model, task)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
     baseline = test(model, task, seed, device).value
@@ -221,14 +221,6 @@ def _result(rows: Iterable[_Row], settings: dict[str, Any]) -> InterventionResul
     columns = ["strategy", "trial", "accuracy", "baseline", "where"]
     trials = pd.DataFrame(rows, columns=columns)
     return InterventionResult.from_trials(trials, settings)
-
-
-def _probe(name: str) -> Any:
-    if name not in PROBES:
-        raise MemorizationError(
-            f"Unknown probe {name!r}; choose from {', '.join(PROBES)}."
-        )
-    return PROBES[name]
 
 
 def _example(model: nn.Module, task: ProbeTask) -> Tensor:

@@ -4,7 +4,7 @@ from lightly_memloc.probes.fine_tune import FineTuned, fine_tune
 from lightly_memloc.probes.knn import knn_probe
 from lightly_memloc.probes.linear import linear_probe
 from lightly_memloc.probes.logistic import logistic_probe
-from lightly_memloc.probes.measure import PROBES, measure_probes
+from lightly_memloc.probes.measure import PROBES, measure_probes, probe_named
 from lightly_memloc.probes.task import ProbeTask
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "linear_probe",
     "logistic_probe",
     "measure_probes",
+    "probe_named",
 ]

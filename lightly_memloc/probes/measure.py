@@ -31,6 +31,19 @@ PROBES: dict[str, Probe] = {
 }
 
 
+def probe_named(name: str) -> Probe:
+    """Return the probe of a name.
+
+    Raises:
+        MemorizationError: If there is none.
+    """
+    if name not in PROBES:
+        raise MemorizationError(
+            f"Unknown probe {name!r}; choose from {', '.join(PROBES)}."
+        )
+    return PROBES[name]
+
+
 def measure_probes(
     encoders: Mapping[str, nn.Module],
     task: ProbeTask,
@@ -56,15 +69,11 @@ def measure_probes(
     Raises:
         MemorizationError: If there is no such probe.
     """
-    unknown = [name for name in probes if name not in PROBES]
-    if unknown:
-        raise MemorizationError(
-            f"Unknown probe {unknown[0]!r}; choose from {', '.join(PROBES)}."
-        )
+    chosen = {name: probe_named(name) for name in probes}
     rows = [
-        (encoder, probe, *PROBES[probe](model, task, seed, device))
+        (encoder, name, *probe(model, task, seed, device))
         for encoder, model in encoders.items()
-        for probe in probes
+        for name, probe in chosen.items()
     ]
     table = pd.DataFrame(rows, columns=["encoder", "probe", "accuracy", "low", "high"])
     return ProbeResult(
