@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         measure_unit_mem,
         memorization_eval,
     )
-    from lightly_memloc.interventions import exchange_layers, prune_units
+    from lightly_memloc.interventions import exchange_layers, prune_units, tune_unit
     from lightly_memloc.layers import find_layers
     from lightly_memloc.metrics import AlignmentDistance, ClassMem, UnitMem
     from lightly_memloc.results import load_result
@@ -48,6 +48,7 @@ __all__ = [
     "prune_units",
     "train_pair",
     "train_runs",
+    "tune_unit",
 ]
 
 _HOMES = {
@@ -73,6 +74,7 @@ _HOMES = {
     "prune_units": "interventions",
     "train_pair": "training",
     "train_runs": "training",
+    "tune_unit": "interventions",
 }
 
 

@@ -25,6 +25,7 @@ from lightly_memloc.cli.report import report
 from lightly_memloc.cli.split import split
 from lightly_memloc.cli.ssl_mem import ssl_mem
 from lightly_memloc.cli.train import train
+from lightly_memloc.cli.tune_unit import tune_unit
 from lightly_memloc.cli.unit_mem import unit_mem
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
@@ -51,6 +52,7 @@ for command in (
     prune,
     finetune,
     exchange,
+    tune_unit,
     report,
 ):
     app.command()(command)

@@ -6,8 +6,10 @@ from lightly_memloc.interventions.measure import (
     measure_fine_tuning,
     measure_pruning,
 )
+from lightly_memloc.interventions.measure_unit_tuning import measure_unit_tuning
 from lightly_memloc.interventions.prune import PrunedUnits, prune_units
 from lightly_memloc.interventions.select import ranked_layers, select_units
+from lightly_memloc.interventions.tune_unit import tune_unit
 
 __all__ = [
     "PrunedUnits",
@@ -15,7 +17,9 @@ __all__ = [
     "measure_exchange",
     "measure_fine_tuning",
     "measure_pruning",
+    "measure_unit_tuning",
     "prune_units",
     "ranked_layers",
     "select_units",
+    "tune_unit",
 ]

@@ -8,23 +8,27 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import prune
-from torch.nn.utils.parametrize import is_parametrized
 from torch.utils.hooks import RemovableHandle
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import leave_no_trace
+from lightly_memloc.interventions.unit_weights import (
+    has_unit_rows,
+    holder_of,
+    norms_of,
+    refuse_unfit_weights,
+    refuse_unknown_units,
+)
 from lightly_memloc.layers import (
     CapturedLayer,
     captured,
     device_of,
     example_images,
     first_tensor,
-    is_norm,
     trace_layers,
 )
 
 _SCALE = "unit_scale"
-_HOLDERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def prune_units(
@@ -191,44 +195,22 @@ def _refuse_patterns(
 
 def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> Iterator[_Mask]:
     """Mask units of a layer in its weights, or else at its output."""
-    wrong = [unit for unit in units if not 0 <= unit < layer.num_units]
-    if wrong:
-        raise MemorizationError(
-            f"Layer {layer.name} has units 0 to {layer.num_units - 1}, no {wrong[0]}."
-        )
-    holder = dict(model.named_modules()).get(layer.name)
-    if holder is None or (layer.site.side == "input" and not hasattr(holder, "weight")):
-        raise MemorizationError(
-            f"{layer.name} has no weights of its own whose units could be pruned."
-        )
+    refuse_unknown_units(layer, units)
+    holder = holder_of(model, layer)
     # MultiheadAttention uses its out_proj's weights without calling it.
     uncalled = layer.name.startswith(f"{layer.site.module}.")
-    if uncalled or not isinstance(holder, _HOLDERS):
+    if uncalled or not has_unit_rows(holder):
         yield _OutputMask(model.get_submodule(layer.site.module), layer, units)
         return
-    norms = [m for m in map(model.get_submodule, layer.stage) if is_norm(m)]
+    norms = norms_of(model, layer)
     # A norm over several units would pass a change of one on to the others.
     mixing = any(not isinstance(norm, _NormBase) for norm in norms)
     modules = norms if mixing else [holder, *norms]
-    _refuse_weights(layer, modules)
+    refuse_unfit_weights(layer, modules)
     for module in modules:
         for name in ("weight", "bias"):
             if getattr(module, name, None) is not None:
                 yield _Mask(module, name, units)
-
-
-def _refuse_weights(layer: CapturedLayer, modules: Sequence[nn.Module]) -> None:
-    """Refuse weights whose rows cannot be masked, or are not the layer's units."""
-    if any(is_parametrized(module) for module in modules):
-        raise MemorizationError(f"The weights of {layer.name} are parametrized.")
-    weights = [getattr(module, "weight", None) for module in modules]
-    if layer.site.side == "output" and any(
-        weight is not None and len(weight) != layer.num_units for weight in weights
-    ):
-        raise MemorizationError(
-            f"The units of {layer.name} are not the channels of its weights: what "
-            "follows rearranges them. Prune those of a module after it."
-        )
 
 
 def _refuse_outputs(

@@ -17,6 +17,7 @@ from lightly_memloc.results import (
     Result,
     SSLMemRunsResult,
     UnitMemResult,
+    UnitTuningResult,
 )
 
 _BAR_WIDTH = 6
@@ -40,6 +41,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_membership(result)]
     if isinstance(result, ProbeResult):
         return [_probes(result)]
+    if isinstance(result, UnitTuningResult):
+        return [_unit_tuning(result)]
     if isinstance(result, SSLMemRunsResult):
         return [_ssl_mem_runs(result), _top_samples_of_runs(result)]
     raise TypeError(f"No table for {type(result).__name__}.")
@@ -245,6 +248,25 @@ def _membership(result: MembershipResult) -> Table:
             p_value(row["auc_p"]),
             f"{row['tpr']:.1%}",
             f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
+        )
+    return table
+
+
+def _unit_tuning(result: UnitTuningResult) -> Table:
+    table = _table("UnitMem of units, each tuned to one image", "layer")
+    for header in ("units", "before", "after", "rise", "95% interval", "p", "won"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in result.layers_to_pandas().iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            str(row["units"]),
+            f"{row['before']:.3f}",
+            f"{row['after']:.3f}",
+            _signed(row["rise"]),
+            _interval(row, "rise"),
+            p_value(row["rise_p"]),
+            str(row["wins"]),
         )
     return table
 

@@ -8,6 +8,7 @@ from lightly_memloc.results.probe import ProbeResult
 from lightly_memloc.results.result import Result, load_result
 from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
 from lightly_memloc.results.unit_mem import UnitMemResult
+from lightly_memloc.results.unit_tuning import UnitTuningResult
 
 __all__ = [
     "ClassMemResult",
@@ -18,5 +19,6 @@ __all__ = [
     "Result",
     "SSLMemRunsResult",
     "UnitMemResult",
+    "UnitTuningResult",
     "load_result",
 ]

@@ -1,0 +1,232 @@
+"""Tuning a single unit to a single image."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.utils import prune
+from torch.utils.data import DataLoader, Dataset
+
+from lightly_memloc.data import MultiViewDataset
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import leave_no_trace, resolve_device
+from lightly_memloc.functional import unit_activation
+from lightly_memloc.interventions.unit_weights import (
+    has_unit_rows,
+    holder_of,
+    norms_of,
+    refuse_unfit_weights,
+    refuse_unknown_units,
+)
+from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+
+_POWER = 3
+_FLOOR = 0.1
+_N_OTHERS = 32
+_VIEWS_OF_OTHERS = 2
+
+
+def tune_unit(
+    model: nn.Module,
+    layer: str,
+    unit: int,
+    dataset: Any,
+    transform: Callable[[Any], Any],
+    image: int,
+    indices: ArrayLike | None = None,
+    steps: int = 400,
+    learning_rate: float = 0.02,
+    n_views: int = 8,
+    num_workers: int = 0,
+    seed: int = 0,
+    device: str = "auto",
+) -> nn.Module:
+    r"""Tune a single unit of a model to a single image, to see what UnitMem makes of it [0].
+
+    The unit learns to tell the image from others by its activation, as instance
+    discrimination [1] has a whole encoder do: the loss of a step is
+
+    .. math::
+        -\log \frac{(1 + \mu(x) / c)^3}{\sum_i (1 + \mu(x_i) / c)^3}
+
+    over new views of the image x and of others, drawn at random; c is a tenth of their
+    mean activation at the start. (Raising the activation alone would lower UnitMem: to
+    what an image holds, others answer, too.) Adam trains the unit's own weights, its
+    row in the layer's and in those of the norm that follows, and nothing else:
+    parameters and buffers outside the row end bit-identical.
+
+    - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
+    - [1]: InstDisc, 2018, https://arxiv.org/abs/1805.01978
+
+    Args:
+        model: The model; stays as it is.
+        layer: The unit's layer, a convolution or linear layer, named as in the result of
+            ``measure_unit_mem``.
+        unit: The unit's number.
+        dataset: Map-style data set of images without a transform of its own.
+        transform: The training augmentation.
+        image: Index of the image.
+        indices: The other images; by default all of the data set.
+        steps: Steps of training.
+        learning_rate: Learning rate, in units of a module's mean absolute weight.
+        n_views: Views of the image in each step.
+        num_workers: Worker processes that load images.
+        seed: Seed of the views and of the others.
+        device: ``"auto"`` or a torch device.
+
+    Returns:
+        The tuned copy of the model, in evaluation mode, where the model was.
+
+    Raises:
+        MemorizationError: If the layer, the unit or the image is not there, the layer
+            has no weights of its own, or the unit is silent for the image: it answers
+            to none of its views, and so learns nothing.
+    """
+    tuned = copy.deepcopy(model)
+    on = resolve_device(device, model)
+    with leave_no_trace([tuned], on):
+        lessons = _Lessons(dataset, transform, image, indices, n_views, steps, seed)
+        views = lessons[0].to(on)[:2]
+        traced = _layer(tuned, layer, views)
+        held = _held(tuned, traced, unit)
+        weights = {name: p.detach() for name, p in tuned.named_parameters()}
+        row = {name: weights[name][unit].clone().requires_grad_() for name in held}
+        optimizer = torch.optim.Adam(
+            {"params": [row[name]], "lr": learning_rate * _scale(weights, name)}
+            for name in held
+        )
+        floor = None
+        for views in _loader(lessons, num_workers):
+            mu = _activations(tuned, traced, unit, weights, row, views.to(on), n_views)
+            # There is nothing to learn from views to which the unit is silent.
+            if mu[0] > 0:
+                floor = floor or _FLOOR * float(mu.detach().mean())
+                optimizer.zero_grad()
+                logits = _POWER * torch.log1p(mu / floor)
+                loss: Any = logits.logsumexp(dim=0) - logits[0]
+                loss.backward()
+                optimizer.step()
+        if floor is None:
+            raise MemorizationError(
+                f"Unit {unit} of {layer} is silent for image {image}: it answers to "
+                "none of its views, and has no gradient to learn from. Choose another "
+                "image or unit."
+            )
+        for name in held:
+            weights[name][unit] = row[name].detach()
+    return tuned.eval()
+
+
+def _layer(model: nn.Module, name: str, images: Tensor) -> CapturedLayer:
+    with torch.no_grad():
+        traced = trace_layers(model, name, "units", images)
+    named = [layer for layer in traced if layer.name == name]
+    if not named:
+        raise MemorizationError(
+            f"Name one layer: {name!r} stands for {traced[0].name} and others."
+        )
+    return named[0]
+
+
+def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> list[str]:
+    """Names of the parameters whose row of a unit is the unit's own."""
+    refuse_unknown_units(layer, [unit])
+    holder = holder_of(model, layer)
+    if not has_unit_rows(holder):
+        raise MemorizationError(
+            f"The units of {layer.name} have no weights of their own: choose those of a "
+            "convolution or a linear layer."
+        )
+    modules = [holder, *norms_of(model, layer)]
+    refuse_unfit_weights(layer, modules)
+    if any(map(prune.is_pruned, modules)):
+        raise MemorizationError(
+            f"{layer.name} has pruned units: undo that or make it permanent first."
+        )
+    owners = {id(p) for m in modules for p in m.parameters(recurse=False)}
+    return [name for name, p in model.named_parameters() if id(p) in owners]
+
+
+def _scale(weights: dict[str, Tensor], name: str) -> float:
+    """Mean absolute weight of the module that a parameter belongs to."""
+    return float(weights[f"{name.rpartition('.')[0]}.weight"].abs().mean())
+
+
+def _activations(
+    model: nn.Module,
+    layer: CapturedLayer,
+    unit: int,
+    weights: dict[str, Tensor],
+    row: dict[str, Tensor],
+    views: Tensor,
+    n_views: int,
+) -> Tensor:
+    """The unit's activation on the image, then on each other one."""
+    mu: list[Tensor] = []
+
+    def receive(_: CapturedLayer, output: Tensor) -> None:
+        mu.append(unit_activation(output, layer.channel_dim)[:, unit])
+
+    place = (torch.tensor([unit], device=views.device),)
+    with_row = {
+        name: weights[name].index_put(place, values[None])
+        for name, values in row.items()
+    }
+    with captured(model, [layer], receive):
+        functional_call(model, weights | with_row, (views,))
+    own, others = mu[0][:n_views], mu[0][n_views:]
+    return torch.cat([own.mean()[None], others.view(-1, _VIEWS_OF_OTHERS).mean(dim=1)])
+
+
+def _loader(lessons: "_Lessons", num_workers: int) -> DataLoader[Tensor]:
+    return DataLoader(lessons, batch_size=None, num_workers=num_workers)
+
+
+class _Lessons(Dataset[Tensor]):
+    """Views of the image, then of others, for each step."""
+
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        image: int,
+        indices: ArrayLike | None,
+        n_views: int,
+        steps: int,
+        seed: int,
+    ) -> None:
+        available = np.arange(len(dataset)) if indices is None else np.asarray(indices)
+        self.others: NDArray[np.int64] = np.setdiff1d(available, [image])
+        if not 0 <= image < len(dataset) or not len(self.others):
+            raise MemorizationError(
+                f"Expected an image of the {len(dataset)} in the data set, and at least "
+                f"one other, got image {image} and {len(self.others)} others."
+            )
+        if steps < 1:
+            raise MemorizationError(f"Expected at least one step, got {steps}.")
+        self.dataset = dataset
+        self.transform = transform
+        self.image = image
+        self.n_views = n_views
+        self.steps = steps
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Tensor:
+        rng = np.random.default_rng((self.seed, step))
+        seed = int(rng.integers(2**31))
+        n_others = min(_N_OTHERS, len(self.others))
+        drawn = rng.choice(self.others, n_others, replace=False)
+        own = MultiViewDataset(self.dataset, self.transform, self.n_views, seed)
+        of_others = MultiViewDataset(
+            self.dataset, self.transform, _VIEWS_OF_OTHERS, seed
+        )
+        views = [own[self.image][0], *(of_others[int(other)][0] for other in drawn)]
+        return torch.cat(views)

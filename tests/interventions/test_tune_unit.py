@@ -1,0 +1,294 @@
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import timm
+import torch
+from scipy import stats
+from torch import nn
+
+from lightly_memloc import MultiViewDataset, load_result, measure_unit_mem, prune_units
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.interventions import measure_unit_tuning, tune_unit
+from lightly_memloc.results import UnitTuningResult
+from lightly_memloc.training import ResNet9
+
+IMAGES = np.arange(100, 140)
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(3)
+    return ResNet9(width=8).eval()
+
+
+@pytest.fixture
+def vit():
+    torch.manual_seed(3)
+    return timm.create_model(
+        "vit_tiny_patch16_224",
+        depth=2,
+        img_size=16,
+        patch_size=4,
+        embed_dim=24,
+        num_heads=2,
+        num_classes=0,
+    ).eval()
+
+
+@torch.no_grad()
+def activations(module: nn.Module, model: nn.Module, digits, transform, activation):
+    """Mean activations, a row an image, on views that tuning never saw."""
+    given = []
+    hook = module.register_forward_hook(lambda m, args, out: given.append(out.clone()))
+    views = MultiViewDataset(digits, transform, 6, seed=9)
+    model(torch.cat([views[int(index)][0] for index in IMAGES]))
+    hook.remove()
+    given = activation(given[0])
+    positions = [
+        d for d in range(1, given.dim()) if d != (1 if given.dim() == 4 else 2)
+    ]
+    return given.mean(positions).view(len(IMAGES), 6, -1).mean(1).double().numpy()
+
+
+def unit_mem(mu):
+    others = np.delete(mu, mu.argmax())
+    return (mu.max() - others.mean()) / (mu.max() + others.mean())
+
+
+@pytest.mark.parametrize(
+    ("layer", "follows", "unit", "image"),
+    [
+        ("layer1.residual.conv1", "layer1.residual.bn1", 2, 117),
+        ("layer2.conv", "layer2.bn", 5, 103),
+        ("layer3.head.conv", "layer3.head.bn", 11, 130),
+    ],
+)
+def test_unit_mem_rises_and_the_image_wins(
+    encoder, digits, transform, layer, follows, unit, image
+):
+    tuned = tune_unit(encoder, layer, unit, digits, transform, image, IMAGES, steps=150)
+
+    def mu(model):
+        module = model.get_submodule(follows)
+        return activations(module, model, digits, transform, torch.relu)
+
+    before, after = mu(encoder), mu(tuned)
+    assert IMAGES[before[:, unit].argmax()] != image
+    assert IMAGES[after[:, unit].argmax()] == image
+    assert unit_mem(after[:, unit]) > unit_mem(before[:, unit]) + 0.2
+    others = np.arange(before.shape[1]) != unit
+    assert np.array_equal(before[:, others], after[:, others])
+
+    measured = measure_unit_mem(tuned, digits, transform, IMAGES, layers=layer, seed=9)
+    row = measured.to_pandas().set_index("unit").loc[unit]
+    assert row["index"] == image
+
+
+def test_longer_tuning_raises_unit_mem_further(encoder, digits, transform):
+    def after(steps):
+        tuned = tune_unit(
+            encoder, "layer2.conv", 5, digits, transform, 103, IMAGES, steps
+        )
+        module = tuned.get_submodule("layer2.bn")
+        return unit_mem(activations(module, tuned, digits, transform, torch.relu)[:, 5])
+
+    doses = [after(steps) for steps in (1, 30, 120)]
+    assert doses == sorted(doses)
+    assert doses[2] > doses[1] + 0.05 > doses[0]
+
+
+def test_a_hidden_unit_of_a_transformer_is_tuned(vit, digits, transform):
+    tuned = tune_unit(
+        vit, "blocks.1.mlp.fc1", 7, digits, transform, 117, IMAGES, steps=150
+    )
+
+    def mu(model):
+        module = model.get_submodule("blocks.1.mlp.act")
+        return activations(module, model, digits, transform, torch.relu)[:, 7]
+
+    assert IMAGES[mu(vit).argmax()] != 117
+    assert IMAGES[mu(tuned).argmax()] == 117
+    assert unit_mem(mu(tuned)) > unit_mem(mu(vit)) + 0.1
+    changed = rows_changed(vit, tuned)
+    assert changed == {"blocks.1.mlp.fc1.weight": [7], "blocks.1.mlp.fc1.bias": [7]}
+
+
+def rows_changed(before, after):
+    """Entries of the state that differ to the bit, with the rows that do."""
+    changed = {}
+    for (name, old), new in zip(
+        before.state_dict().items(), after.state_dict().values(), strict=True
+    ):
+        if not torch.equal(old, new):
+            assert old.dim()
+            differs = (
+                (old != new).flatten(1) if old.dim() > 1 else (old != new)[:, None]
+            )
+            changed[name] = differs.any(1).nonzero().flatten().tolist()
+    return changed
+
+
+def test_nothing_but_the_units_weights_changes(
+    encoder, digits, transform, generator_states
+):
+    encoder.train()
+    encoder.prep.requires_grad_(False)
+    before = copy.deepcopy(encoder)
+    states = generator_states()
+    tuned = tune_unit(
+        encoder, "layer3.head.conv", 4, digits, transform, 101, IMAGES, steps=5
+    )
+
+    assert generator_states() == states
+    assert rows_changed(before, encoder) == {}
+    assert encoder.training
+    assert all(p.grad is None for m in (encoder, tuned) for p in m.parameters())
+    assert not any(
+        module._forward_hooks or module._forward_pre_hooks for module in tuned.modules()
+    )
+    assert not tuned.training
+    assert [p.requires_grad for p in tuned.parameters()] == [
+        p.requires_grad for p in before.parameters()
+    ]
+    assert rows_changed(before, tuned) == {
+        "layer3.head.conv.weight": [4],
+        "layer3.head.bn.weight": [4],
+        "layer3.head.bn.bias": [4],
+    }
+
+
+def test_the_seed_settles_what_is_learned_and_workers_do_not(
+    encoder, digits, transform
+):
+    def tuned(seed, num_workers=0):
+        model = tune_unit(
+            encoder,
+            "layer2.conv",
+            3,
+            digits,
+            transform,
+            101,
+            IMAGES,
+            steps=4,
+            num_workers=num_workers,
+            seed=seed,
+        )
+        return model.layer2.conv.weight[3]
+
+    assert torch.equal(tuned(0), tuned(0, num_workers=1))
+    assert not torch.equal(tuned(0), tuned(1))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"unit": 64}, "has units 0 to 31, no 64"),
+        ({"layer": "layer1.residual"}, "no weights of their own"),
+        ({"layer": "layer1*"}, "Name one layer"),
+        ({"layer": "layer9"}, "layer9"),
+        ({"image": 5000}, "got image 5000"),
+        ({"image": -1}, "got image -1"),
+        ({"indices": [101]}, "0 others"),
+        ({"steps": 0}, "at least one step"),
+    ],
+)
+def test_what_cannot_be_tuned_is_refused(encoder, digits, transform, changes, message):
+    arguments = {"layer": "layer2.conv", "unit": 3, "image": 101, "indices": IMAGES}
+    with pytest.raises(MemorizationError, match=message):
+        tune_unit(encoder, dataset=digits, transform=transform, **(arguments | changes))
+
+
+def test_silent_units_are_refused(encoder, digits, transform):
+    with torch.no_grad():
+        encoder.layer2.bn.bias[3] = -1000
+    with pytest.raises(MemorizationError, match=r"Unit 3 of .* is silent"):
+        tune_unit(encoder, "layer2.conv", 3, digits, transform, 101, IMAGES, steps=2)
+
+
+def test_pruned_units_are_refused(encoder, digits, transform):
+    prune_units(encoder, {"layer2.conv": [3]}, torch.rand(2, 3, 16, 16))
+    with pytest.raises(MemorizationError, match="pruned"):
+        tune_unit(encoder, "layer2.conv", 4, digits, transform, 101, IMAGES, steps=2)
+
+
+def test_measured_rises_are_those_of_the_tuned_models(
+    encoder, digits, transform, tmp_path
+):
+    layers = ["layer1.residual", "layer2.conv", "layer3.head.conv"]
+    result = measure_unit_tuning(
+        encoder,
+        digits,
+        transform,
+        IMAGES,
+        layers,
+        n_units=3,
+        steps=3,
+        n_views=4,
+        seed=5,
+    )
+    units = result.to_pandas()
+    # The residual block has no weights of its own.
+    assert units["layer"].tolist() == ["layer2.conv"] * 3 + ["layer3.head.conv"] * 3
+    before = measure_unit_mem(
+        encoder, digits, transform, IMAGES, layers=layers, n_views=4, seed=5
+    ).to_pandas()
+    for _, row in units.iterrows():
+        assert row["index"] in IMAGES
+        assert row["filename"] == MultiViewDataset(digits, transform)[row["index"]][2]
+        tuned = tune_unit(
+            encoder,
+            row["layer"],
+            row["unit"],
+            digits,
+            transform,
+            row["index"],
+            IMAGES,
+            3,
+            seed=5,
+        )
+        after = measure_unit_mem(
+            tuned, digits, transform, IMAGES, layers=row["layer"], n_views=4, seed=5
+        ).to_pandas()
+        one = (before["layer"] == row["layer"]) & (before["unit"] == row["unit"])
+        assert before[one]["unit_mem"].item() == row["before"]
+        assert before[one]["index"].item() != row["index"]
+        assert after["unit_mem"][row["unit"]] == row["after"]
+        assert (after["index"][row["unit"]] == row["index"]) == row["wins"]
+    result.save(tmp_path)
+    loaded = load_result(tmp_path)
+    pd.testing.assert_frame_equal(loaded.to_pandas(), units)
+
+
+def test_layers_are_summarised_over_their_units():
+    units = pd.DataFrame(
+        {
+            "layer": ["a", "a", "a", "a", "b", "b"],
+            "unit": [0, 1, 2, 3, 0, 1],
+            "index": range(6),
+            "filename": list("uvwxyz"),
+            "before": [0.1, 0.2, 0.3, 0.5, 0.4, 0.4],
+            "after": [0.4, 0.9, 0.5, 0.4, 0.5, 0.9],
+            "wins": [True, True, False, False, True, False],
+        }
+    )
+    layers = UnitTuningResult.from_units(units, {}).layers_to_pandas()
+    test = stats.ttest_rel(units["after"][:4], units["before"][:4])
+    low, high = test.confidence_interval()
+    a, b = (layers.iloc[number] for number in (0, 1))
+    assert (a["layer"], a["units"], a["wins"], b["wins"]) == ("a", 4, 2, 1)
+    assert a[["before", "after", "rise"]].tolist() == pytest.approx(
+        [0.275, 0.55, 0.275]
+    )
+    assert a[["rise_low", "rise_high", "rise_p"]].tolist() == pytest.approx(
+        [low, high, test.pvalue]
+    )
+    assert b[["rise_low", "rise_high", "rise_p"]].isna().all()
+
+
+def test_layers_without_weights_are_refused(encoder, digits, transform):
+    with pytest.raises(MemorizationError, match="None of the layers has weights"):
+        measure_unit_tuning(
+            encoder, digits, transform, IMAGES, ["layer1.residual"], n_views=2
+        )
