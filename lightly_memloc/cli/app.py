@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lightly_memloc.cli.class_mem import class_mem
+from lightly_memloc.cli.curate import curate
 from lightly_memloc.cli.demo import demo
 from lightly_memloc.cli.exchange import exchange
 from lightly_memloc.cli.finetune import finetune
@@ -53,6 +54,7 @@ for command in (
     finetune,
     exchange,
     tune_unit,
+    curate,
     report,
 ):
     app.command()(command)

@@ -7,8 +7,13 @@ from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.cli.subject import Subject
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem
-from lightly_memloc.results import InterventionResult, LayerMemResult, load_result
-from lightly_memloc.training import Runs
+from lightly_memloc.results import (
+    InterventionResult,
+    LayerMemResult,
+    SSLMemRunsResult,
+    load_result,
+)
+from lightly_memloc.training import Runs, measure_ssl_mem_runs
 
 
 def intervene_and_show(
@@ -66,4 +71,17 @@ def layer_mem_of(subject: Subject, device: str) -> LayerMemResult:
         subject.split,
         subject.transform,
         device=device,
+    )
+
+
+def ssl_mem_of(
+    runs: Runs, views: int, num_workers: int, device: str
+) -> SSLMemRunsResult:
+    """SSLMem over runs: as `ssl-mem` has measured it, or measured now."""
+    if (runs.folder / "ssl-mem").is_dir():
+        measured = load_result(runs.folder / "ssl-mem")
+        if isinstance(measured, SSLMemRunsResult):
+            return measured
+    return measure_ssl_mem_runs(
+        runs.folder, n_views=views, num_workers=num_workers, device=device
     )

@@ -46,20 +46,35 @@ def select_units(
         )
     ordered = live.loc[rank.sort_values(kind="stable").index]
     groups = ordered.groupby("layer", sort=False) if per_layer else [("", ordered)]
-    chosen = pd.concat(of.head(_number(amount, len(of), name)) for name, of in groups)
+    chosen = pd.concat(
+        of.head(number_of(amount, len(of), _units_of(name))) for name, of in groups
+    )
     return {
         str(layer): sorted(of["unit"].astype(int).tolist())
         for layer, of in chosen.groupby("layer", sort=False)
     }
 
 
-def _number(amount: float, available: int, layer: object) -> int:
+def _units_of(layer: object) -> str:
+    return f"live units of layer {layer}" if layer else "live units"
+
+
+def number_of(amount: float, available: int, what: str) -> int:
+    """Settle how many an amount is: a fraction below 1, or else a number.
+
+    Args:
+        amount: The amount.
+        available: How many there are.
+        what: What they are, in words.
+
+    Raises:
+        MemorizationError: If it is not positive or exceeds what is available.
+    """
     number = round(amount * available) if amount < 1 else int(amount)
     if amount <= 0 or number > available:
-        of_layer = f" of layer {layer}" if layer else ""
         raise MemorizationError(
-            f"Cannot choose {amount:g} of the {available} live units{of_layer}: expected "
-            "a fraction below 1, or a number of units."
+            f"Cannot choose {amount:g} of the {available} {what}: expected a fraction "
+            "below 1, or a number of them."
         )
     return number
 

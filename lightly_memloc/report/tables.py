@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lightly_memloc.results import (
     ClassMemResult,
+    CurationResult,
     InterventionResult,
     LayerMemResult,
     MembershipResult,
@@ -35,6 +36,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_unit_layers(result), _top_units(result)]
     if isinstance(result, ClassMemResult):
         return [_class_layers(result)]
+    if isinstance(result, CurationResult):
+        return [_curated(result), *_retrained(result)]
     if isinstance(result, InterventionResult):
         return [_intervention(result)]
     if isinstance(result, MembershipResult):
@@ -250,6 +253,59 @@ def _membership(result: MembershipResult) -> Table:
             f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
         )
     return table
+
+
+def _curated(result: CurationResult) -> Table:
+    images = result.to_pandas()
+    number, scored = result.settings["number"], result.settings["scored"]
+    title = f"The most memorised images ({min(number, 10)} of {number} listed"
+    table = _table(f"{title}, of {scored} scored)", "file name", "role")
+    for header in ("SSLMem", "p"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in images.head(10).iterrows():
+        _add_row(
+            table,
+            str(row["filename"]),
+            str(row["role"]),
+            _signed(row["ssl_mem"]),
+            p_value(row["p"]),
+        )
+    return table
+
+
+def _retrained(result: CurationResult) -> list[Table]:
+    if not result.is_retrained:
+        return []
+    counts = result.settings["images"]
+    accuracy = _table(f"Accuracy on {counts['external']} images", "encoder")
+    for header in ("accuracy", "95% interval"):
+        accuracy.add_column(header, justify="right", no_wrap=True)
+    for _, row in result.accuracy_to_pandas().iterrows():
+        _add_row(
+            accuracy,
+            str(row["encoder"]),
+            f"{row['accuracy']:.1%}",
+            f"{row['low']:.1%} {row['high']:.1%}",
+        )
+    layers = _table(
+        f"Calibrated LayerMem of {counts['compared']} candidates, without "
+        f"{counts['removed']} memorised or random ones",
+        "layer",
+    )
+    for header in ("before", "memorised", "random", "difference", "95% interval", "p"):
+        layers.add_column(header, justify="right", no_wrap=True)
+    for _, row in result.layers_to_pandas().iterrows():
+        _add_row(
+            layers,
+            str(row["layer"]),
+            _signed(row["original"]),
+            _signed(row["without_memorized"]),
+            _signed(row["without_random"]),
+            _signed(row["difference"]),
+            _interval(row, "difference"),
+            p_value(row["difference_p"]),
+        )
+    return [accuracy, layers]
 
 
 def _unit_tuning(result: UnitTuningResult) -> Table:

@@ -1,6 +1,8 @@
 """What measurements return: tables, saving and loading."""
 
 from lightly_memloc.results.class_mem import ClassMemResult
+from lightly_memloc.results.columns import estimate_columns
+from lightly_memloc.results.curation import CurationResult
 from lightly_memloc.results.intervention import InterventionResult
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.membership import MembershipResult
@@ -12,6 +14,7 @@ from lightly_memloc.results.unit_tuning import UnitTuningResult
 
 __all__ = [
     "ClassMemResult",
+    "CurationResult",
     "InterventionResult",
     "LayerMemResult",
     "MembershipResult",
@@ -20,5 +23,6 @@ __all__ = [
     "SSLMemRunsResult",
     "UnitMemResult",
     "UnitTuningResult",
+    "estimate_columns",
     "load_result",
 ]

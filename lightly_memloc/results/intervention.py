@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from lightly_memloc.functional import mean_over_runs
+from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.result import Result
 
 _RANDOM = "random"
@@ -39,13 +40,13 @@ class InterventionResult(Result):
                 "trials": len(of),
                 "baseline": of["baseline"].mean(),
                 "accuracy": of["accuracy"].mean(),
-            } | _columns("change", change)
+            } | estimate_columns("change", change)
             if _RANDOM in by_trial:
                 # Paired: the trials of one encoder or seed share what is hard in it.
                 over = by_trial[strategy] - by_trial[_RANDOM]
                 if strategy == _RANDOM:
                     over = over * float("nan")
-                row |= _columns("over_random", mean_over_runs(over))
+                row |= estimate_columns("over_random", mean_over_runs(over))
             rows.append(row)
         notes = [_TWO_NOTE] if len(by_trial) < 3 else []
         return cls(
@@ -91,13 +92,3 @@ class InterventionResult(Result):
             f"{self.settings['intervention']}/{strategy}": float(change)
             for strategy, change in zip(*columns, strict=True)
         }
-
-
-def _columns(name: str, mean: Any) -> dict[str, float]:
-    return {
-        name: float(mean.value),
-        f"{name}_error": float(mean.error),
-        f"{name}_low": float(mean.low),
-        f"{name}_high": float(mean.high),
-        f"{name}_p": float(mean.p),
-    }

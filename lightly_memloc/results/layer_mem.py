@@ -18,6 +18,7 @@ from lightly_memloc.functional import (
     ssl_mem,
     symmetric_layer_mem,
 )
+from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.plots import plot_layer_mem
 from lightly_memloc.results.result import Result
 
@@ -178,19 +179,19 @@ class _Estimates:
         # A stable order, so that equal scores rank the same way everywhere.
         ranked = candidate[np.argsort(-candidate[:, -1], kind="stable")]
         return pd.DataFrame(
-            _columns("layer_mem", self._of(layer_mem, "candidate"))
-            | _columns("delta", self._of(delta_layer_mem, "candidate"))
+            estimate_columns("layer_mem", self._of(layer_mem, "candidate"))
+            | estimate_columns("delta", self._of(delta_layer_mem, "candidate"))
             | {
                 "top_k": _mean(ranked[:top_k], self.n_layers),
                 "least_k": _mean(ranked[len(ranked) - top_k :], self.n_layers),
             }
-            | _columns(
+            | estimate_columns(
                 "calibrated", self._of(calibrated_layer_mem, "candidate", "external")
             )
-            | _columns(
+            | estimate_columns(
                 "symmetric", self._of(symmetric_layer_mem, "candidate", "independent")
             )
-            | _columns("alignment_gap", self._gap("candidate", "external"))
+            | estimate_columns("alignment_gap", self._gap("candidate", "external"))
             | {
                 role: _mean(self.m.get(role, candidate[:0]), self.n_layers)
                 for role in ("external", "independent")
@@ -208,9 +209,11 @@ class _Estimates:
             self.m[name] = external[half]
             self.a[name] = self.a["external"][half] if len(external) else external
         return pd.DataFrame(
-            _columns("layer_mem", self._of(layer_mem, "external"))
-            | _columns("symmetric", self._of(symmetric_layer_mem, "first", "second"))
-            | _columns("alignment_gap", self._gap("first", "second"))
+            estimate_columns("layer_mem", self._of(layer_mem, "external"))
+            | estimate_columns(
+                "symmetric", self._of(symmetric_layer_mem, "first", "second")
+            )
+            | estimate_columns("alignment_gap", self._gap("first", "second"))
         )
 
     def _of(self, estimator: Any, *roles: str) -> Estimate:
@@ -225,15 +228,6 @@ class _Estimates:
             return Estimate(*(np.full(self.n_layers, np.nan) for _ in range(4)))
         estimate: Estimate = estimator(*usable, **self.resampling)
         return estimate
-
-
-def _columns(name: str, estimate: Estimate) -> dict[str, Array]:
-    return {
-        name: estimate.value,
-        f"{name}_low": estimate.low,
-        f"{name}_high": estimate.high,
-        f"{name}_p": estimate.p,
-    }
 
 
 def _mean(values: Array, n_layers: int) -> Array:

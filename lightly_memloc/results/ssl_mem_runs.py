@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import MeanOverRuns, mean_over_runs, run_scores
+from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.plots import plot_ssl_mem_runs
 from lightly_memloc.results.result import Result
@@ -86,10 +87,10 @@ class SSLMemRunsResult(Result):
         mean = mean_over_runs(scores.layer_mem)
         table = layers[0].assign(
             runs=len(runs),
-            **_columns("ssl_mem", mean),
-            **_columns("shuffled", mean_over_runs(shuffled)),
-            **_columns("layer_mem", mean_over_runs(published)),
-            **_columns("offset", mean_over_runs(scores.offset)),
+            **estimate_columns("ssl_mem", mean),
+            **estimate_columns("shuffled", mean_over_runs(shuffled)),
+            **estimate_columns("layer_mem", mean_over_runs(published)),
+            **estimate_columns("offset", mean_over_runs(scores.offset)),
         )
         per_run = {
             "ssl_mem": scores.layer_mem,
@@ -192,16 +193,6 @@ def _shuffled(roles: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
     return shuffled
 
 
-def _columns(name: str, mean: MeanOverRuns) -> dict[str, Array]:
-    return {
-        name: mean.value,
-        f"{name}_error": mean.error,
-        f"{name}_low": mean.low,
-        f"{name}_high": mean.high,
-        f"{name}_p": mean.p,
-    }
-
-
 def _long(keys: dict[str, list[str]], columns: dict[str, Array]) -> pd.DataFrame:
     rows = pd.MultiIndex.from_product(list(keys.values()), names=list(keys))
     return pd.DataFrame(
@@ -213,6 +204,8 @@ def _samples(
     images: pd.DataFrame, layers: list[str], mean: MeanOverRuns
 ) -> pd.DataFrame:
     rows = images.loc[images.index.repeat(len(layers))].reset_index(drop=True)
-    values = {name: of.ravel() for name, of in _columns("ssl_mem", mean).items()}
+    values = {
+        name: of.ravel() for name, of in estimate_columns("ssl_mem", mean).items()
+    }
     rows = rows.assign(layer=layers * len(images), runs=mean.runs.ravel(), **values)
     return rows[rows["runs"] > 0].reset_index(drop=True)

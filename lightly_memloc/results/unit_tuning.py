@@ -5,6 +5,7 @@ from typing import Any
 import pandas as pd
 
 from lightly_memloc.functional import mean_over_runs
+from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.result import Result
 
 
@@ -34,10 +35,7 @@ class UnitTuningResult(Result):
                     "units": len(of),
                     "before": of["before"].mean(),
                     "after": of["after"].mean(),
-                    "rise": float(rise.value),
-                    "rise_low": float(rise.low),
-                    "rise_high": float(rise.high),
-                    "rise_p": float(rise.p),
+                    **estimate_columns("rise", rise),
                     "wins": int(of["wins"].sum()),
                 }
             )
@@ -57,8 +55,8 @@ class UnitTuningResult(Result):
         """Return a row a layer.
 
         Columns: ``layer``, ``units`` tuned, mean UnitMem ``before`` and ``after``;
-        ``rise``, the mean difference, with Student's interval and p-value over units
-        (NaN with fewer than three); ``wins``, how many units their image won.
+        ``rise``, the mean difference, with standard error, Student's interval and p-value
+        over units (NaN with fewer than three); ``wins``, how many units their image won.
         """
         return self.tables["layers"].copy()
 
