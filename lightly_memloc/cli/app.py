@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lightly_memloc.cli.analyze import analyze
 from lightly_memloc.cli.class_mem import class_mem
 from lightly_memloc.cli.curate import curate
 from lightly_memloc.cli.demo import demo
@@ -49,6 +50,7 @@ for command in (
     ssl_mem,
     measure,
     membership,
+    analyze,
     probe,
     prune,
     finetune,

@@ -1,6 +1,7 @@
 """The definitions: pure functions of tensors and arrays, without model or file."""
 
 from lightly_memloc.functional.accuracy import Accuracy, accuracy
+from lightly_memloc.functional.agreement import Overlap, kendall_tau, top_overlap
 from lightly_memloc.functional.alignment_distance import alignment_distance
 from lightly_memloc.functional.class_mem import class_mem, class_selectivity
 from lightly_memloc.functional.estimate import (
@@ -34,6 +35,7 @@ __all__ = [
     "Estimate",
     "MeanOverRuns",
     "Membership",
+    "Overlap",
     "RunScores",
     "accuracy",
     "alignment_distance",
@@ -43,6 +45,7 @@ __all__ = [
     "class_selectivity",
     "contrast_estimate",
     "delta_layer_mem",
+    "kendall_tau",
     "layer_mem",
     "mean_estimate",
     "mean_over_runs",
@@ -52,6 +55,7 @@ __all__ = [
     "selectivity",
     "ssl_mem",
     "symmetric_layer_mem",
+    "top_overlap",
     "unit_activation",
     "unit_mem",
     "unit_mem_gap",

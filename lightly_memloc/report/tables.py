@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lightly_memloc.results import (
+    AnalysisResult,
     ClassMemResult,
     CurationResult,
     InterventionResult,
@@ -38,6 +39,8 @@ def result_tables(result: Result) -> list[Table]:
         return [_class_layers(result)]
     if isinstance(result, CurationResult):
         return [_curated(result), *_retrained(result)]
+    if isinstance(result, AnalysisResult):
+        return _analysis(result)
     if isinstance(result, InterventionResult):
         return [_intervention(result)]
     if isinstance(result, MembershipResult):
@@ -253,6 +256,113 @@ def _membership(result: MembershipResult) -> Table:
             f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
         )
     return table
+
+
+def _analysis(result: AnalysisResult) -> list[Table]:
+    tables = result.to_pandas()
+    makers = {
+        "consistency": _consistency,
+        "atypical": _atypical,
+        "atypical_units": _atypical_units,
+        "units_won": _units_won,
+        "unit_class": _unit_class,
+    }
+    return [make(tables[name]) for name, make in makers.items() if name in tables]
+
+
+def _consistency(pairs: pd.DataFrame) -> Table:
+    title = "Do layers memorise the same images? By distance between them"
+    table = _table(title, "layers apart")
+    for header in ("pairs", "overlap", "by chance", "tau", "tau of external images"):
+        table.add_column(header, justify="right")
+    for distance, of in pairs.groupby("distance"):
+        _add_row(
+            table,
+            str(distance),
+            str(len(of)),
+            f"{of['overlap'].mean():.0%}",
+            f"{of['chance'].mean():.0%}",
+            _signed(of["tau"].mean()),
+            _signed(of["external_tau"].mean()),
+        )
+    return table
+
+
+def _atypical(layers: pd.DataFrame) -> Table:
+    table = _table("The most against the least memorised images (SSLMem)", "layer")
+    for header in ("most", "least", "difference", "95% interval", "p", "external"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in layers.iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            _signed(row["most"]),
+            _signed(row["least"]),
+            _signed(row["difference"]),
+            _interval(row, "difference"),
+            p_value(row["t_p"]),
+            _signed(row.get("external_difference", np.nan)),
+        )
+    return table
+
+
+def _atypical_units(layers: pd.DataFrame) -> Table:
+    table = _table("Units won by the most and the least memorised images", "layer")
+    for header in ("most win", "least win", "UnitMem, most", "UnitMem, least", "p"):
+        table.add_column(header, justify="right")
+    for _, row in layers.iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            str(row["units_most"]),
+            str(row["units_least"]),
+            _share(row["unit_mem_most"]),
+            _share(row["unit_mem_least"]),
+            p_value(row["t_p"]),
+        )
+    return table
+
+
+def _units_won(layers: pd.DataFrame) -> Table:
+    table = _table("SSLMem of images that win units, and of others", "layer")
+    for header in ("units", "images", "winners", "others", "p", "tau", "p"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in layers.iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            str(row["units"]),
+            str(row["images"]),
+            _signed(row["winners"]),
+            _signed(row["others"]),
+            p_value(row["difference_p"]),
+            _signed(row["tau"]),
+            p_value(row["tau_p"]),
+        )
+    return table
+
+
+def _unit_class(layers: pd.DataFrame) -> Table:
+    title = "Units tied to an image (UnitMem) or to a class (ClassMem)"
+    table = _table(title, "layer")
+    for header in ("units", "UnitMem", "ClassMem", "above", "95% interval", "tau"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for _, row in layers.iterrows():
+        _add_row(
+            table,
+            str(row["layer"]),
+            str(row["units"]),
+            _share(row["unit_mem"]),
+            _share(row["class_mem"]),
+            f"{row['above']:.0%}",
+            f"{row['above_low']:.0%} {row['above_high']:.0%}",
+            _signed(row["tau"]),
+        )
+    return table
+
+
+def _share(value: float) -> str:
+    return "-" if pd.isna(value) else f"{value:.3f}"
 
 
 def _curated(result: CurationResult) -> Table:

@@ -1,5 +1,6 @@
 """What measurements return: tables, saving and loading."""
 
+from lightly_memloc.results.analysis import AnalysisResult
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.curation import CurationResult
@@ -13,6 +14,7 @@ from lightly_memloc.results.unit_mem import UnitMemResult
 from lightly_memloc.results.unit_tuning import UnitTuningResult
 
 __all__ = [
+    "AnalysisResult",
     "ClassMemResult",
     "CurationResult",
     "InterventionResult",

@@ -1,0 +1,58 @@
+"""The analyze command."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightly_memloc.cli.options import Json, ResultOut
+
+
+def analyze(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="A run folder that `layer-mem`, `unit-mem` or `class-mem` have measured.",
+        ),
+    ],
+    top_k: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="How many images are the most memorised, and the least: at most a "
+            "quarter.",
+        ),
+    ] = 100,
+    out: ResultOut = None,
+    as_json: Json = False,
+) -> None:
+    """Compare layers, images and units by what was measured of a run.
+
+    From layer-mem: do layers memorise the same images, and how far are the most
+    memorised images from the least? With unit-mem: do memorised images win units? From
+    unit-mem and class-mem: are units tied to images or to classes?
+    """
+    from lightly_memloc.cli.output import save_and_show
+    from lightly_memloc.results import (
+        AnalysisResult,
+        ClassMemResult,
+        LayerMemResult,
+        Result,
+        UnitMemResult,
+        load_result,
+    )
+
+    def measured(name: str) -> Result | None:
+        return load_result(run / name) if (run / name).is_dir() else None
+
+    layer_mem, unit_mem, class_mem = map(
+        measured, ("layer-mem", "unit-mem", "class-mem")
+    )
+    result = AnalysisResult.from_results(
+        layer_mem if isinstance(layer_mem, LayerMemResult) else None,
+        unit_mem if isinstance(unit_mem, UnitMemResult) else None,
+        class_mem if isinstance(class_mem, ClassMemResult) else None,
+        top_k,
+    )
+    save_and_show(result, as_json, out or run / "analysis")
