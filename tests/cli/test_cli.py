@@ -607,6 +607,10 @@ def test_too_few_runs_that_can_be_measured(run, several, tmp_path):
         ),
         (("exchange", "RUN"), {"most", "least", "random"}),
         (
+            ("tune-unit", "RUN", "--steps", 2, "--views", 2, "--n-units", 1),
+            {"prep.conv", "layer2.conv", "layer3.residual.conv1"},
+        ),
+        (
             ("finetune", "RUN", "--trials", 1, "--epochs", 1),
             {"most", "last", "random", "all", "head"},
         ),
@@ -617,7 +621,7 @@ def test_probing_and_intervening(run, trained, tmp_path, arguments, rows):
     code, out, err = run(*arguments, "--out", tmp_path / "out", "--json")
     assert (code, err) == (0, "")
     (first, *_) = json.loads(out)["tables"].values()
-    assert {row[0] for row in first["rows"]} == rows
+    assert rows <= {row[0] for row in first["rows"]}
     code, table, _ = run("report", tmp_path / "out")
     assert code == 0
     assert max(len(line) for line in table.splitlines()) <= 80
@@ -634,6 +638,71 @@ def test_membership_of_a_measured_run(run, trained):
     code, _, err = run("membership", trained / "membership")
     assert code == 2
     assert "holds no LayerMem, but membership" in err
+
+
+def test_curating_a_run_and_training_without(run, images, trained, tmp_path):
+    shutil.rmtree(trained / "layer-mem", ignore_errors=True)
+    arguments = ["curate", trained, "--amount", 3, "--views", 2]
+    code, out, err = run(*arguments, "--json", "--out", tmp_path / "list")
+    assert (code, err) == (0, "")
+    columns, rows = (
+        json.loads(out)["tables"]["samples"][k] for k in ("columns", "rows")
+    )
+    names = [row[columns.index("filename")] for row in rows]
+    assert (tmp_path / "list" / "memorized.txt").read_text().split() == names
+    kept = (tmp_path / "list" / "kept.txt").read_text().split()
+    assert len(kept) == 37
+    every = {f"{p.parent.name}/{p.name}" for p in images.glob("*/*.png")}
+    assert {*kept, *names} == every
+    code, out, err = run(*arguments, "--retrain", "--out", tmp_path / "new")
+    assert code == 0, err
+    assert "without memorized" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    for name in ("memorized", "random"):
+        split = MemorizationSplit.load(tmp_path / "new" / f"without-{name}/split.json")
+        assert len(split.candidate) == 5
+
+
+def test_curating_several_runs(run, several, tmp_path):
+    code, out, err = run(
+        "curate", several, "--amount", 0.1, "--views", 2, "--out", tmp_path / "list"
+    )
+    assert (code, err) == (0, "")
+    assert "candidate or" in out
+    assert max(len(line) for line in out.splitlines()) <= 80
+    code, _, err = run("curate", several, "--retrain")
+    assert code == 2
+    assert "--retrain takes one of them, such as" in err
+
+
+def test_analysing_what_was_measured(run, trained, tmp_path):
+    for command in ("layer-mem", "unit-mem", "class-mem"):
+        assert run(command, trained, "--views", 2)[0] == 0
+    code, out, err = run("analyze", trained, "--out", tmp_path / "analysis")
+    assert (code, err) == (0, "")
+    assert max(len(line) for line in out.splitlines()) <= 80
+    tables = json.loads((tmp_path / "analysis" / "result.json").read_text())["tables"]
+    assert set(tables) == {
+        "consistency",
+        "atypical",
+        "atypical_units",
+        "units_won",
+        "unit_class",
+        "units",
+    }
+    code, again, _ = run("report", tmp_path / "analysis")
+    assert code == 0
+    assert again in out
+
+
+def test_nothing_to_analyse(run, trained, tmp_path):
+    bare = tmp_path / "bare"
+    shutil.copytree(trained, bare, ignore=shutil.ignore_patterns("*-mem"))
+    code, _, err = run("analyze", bare)
+    assert code == 2
+    assert "measure layer-mem, or unit-mem and class-mem, first" in " ".join(
+        err.split()
+    )
 
 
 def test_nothing_to_resume_over_runs(run, several, tmp_path):

@@ -1,0 +1,116 @@
+import numpy as np
+import pandas as pd
+import pytest
+from lightly.data import LightlyDataset
+from PIL import Image
+
+from lightly_memloc import load_result
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.interventions import curate, write_filename_lists
+from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+
+ROLES = ["candidate"] * 20 + ["independent"] * 10 + ["external"] * 9
+
+
+def measured(reference=True, roles=ROLES, seed=0):
+    rng = np.random.default_rng(seed)
+    f, g = rng.uniform(0.5, 1, (2, len(roles), 2))
+    images = pd.DataFrame(
+        {
+            "index": 2 * np.arange(len(roles)),
+            "filename": [f"{i}.png" for i in range(len(roles))],
+            "role": roles,
+        }
+    )
+    settings = {
+        "seed": 0,
+        "normalization": "relative",
+        "top_k": 5,
+        "reference": reference,
+        "skipped": [],
+    }
+    layers = [("one", "conv"), ("two", "conv")]
+    result = LayerMemResult.from_distances(
+        layers, images, f, g if reference else None, settings, n_resamples=10
+    )
+    return result, ((g - f) / (g + f))[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("amount", "number"), [(6, 6), (0.25, 5), (0.001, 1), (20, 20)]
+)
+def test_the_most_memorised_candidates_come_first(tmp_path, amount, number):
+    result, m = measured()
+    curation = curate(result, amount)
+    table = curation.to_pandas()
+    expected = sorted(range(20), key=lambda i: -m[i])[:number]
+    assert table["index"].tolist() == [2 * i for i in expected]
+    assert table["filename"].tolist() == [f"{i}.png" for i in expected]
+    assert table["ssl_mem"].tolist() == pytest.approx([m[i] for i in expected])
+    assert set(table["role"]) == {"candidate"}
+    # Of nine images that nobody was trained on, how many score as high.
+    by_hand = [(1 + sum(m[e] >= m[i] for e in range(30, 39))) / 10 for i in expected]
+    assert table["p"].tolist() == pytest.approx(by_hand)
+    assert (curation.settings["scored"], curation.settings["number"]) == (20, number)
+    assert not curation.is_retrained
+    assert curation.scalars() == {}
+    curation.save(tmp_path)
+    pd.testing.assert_frame_equal(load_result(tmp_path).to_pandas(), table)
+    listed = pd.read_csv(tmp_path / "samples.csv")
+    assert listed["filename"].tolist() == table["filename"].tolist()
+
+
+def test_without_external_images_there_is_no_p_value():
+    table = curate(measured(roles=ROLES[:30])[0], 3).to_pandas()
+    assert len(table) == 3
+    assert table["p"].isna().all()
+
+
+def test_images_of_several_runs_are_ranked_by_their_mean_over_runs():
+    runs = {}
+    for run in range(4):
+        roles = ["candidate", "independent"] * 15 + ["external"] * 9
+        runs[f"run-{run}"] = measured(
+            roles=np.roll(roles[:30], run).tolist() + roles[30:], seed=run
+        )[0]
+    result = SSLMemRunsResult.from_layer_mem(runs, {}, seed=0)
+    table = curate(result, 4).to_pandas()
+    samples = result.samples_to_pandas()
+    last = samples[samples["layer"] == "two"].set_index("index")
+    expected = last["ssl_mem"].sort_values(ascending=False).index[:4]
+    assert table["index"].tolist() == expected.tolist()
+    assert table["p"].tolist() == last["ssl_mem_p"][expected].tolist()
+    assert table["runs"].tolist() == [4] * 4
+    assert set(table["role"]) == {"candidate or independent"}
+
+
+@pytest.mark.parametrize("amount", [0, -1, 21, 1000])
+def test_amounts_that_do_not_fit_are_refused(amount):
+    with pytest.raises(MemorizationError, match="of the 20 scored images"):
+        curate(measured()[0], amount)
+
+
+def test_scores_need_a_reference_encoder():
+    with pytest.raises(MemorizationError, match="needs a reference encoder"):
+        curate(measured(reference=False)[0], 3)
+
+
+def test_lightly_reads_the_images_to_keep(tmp_path):
+    for index in range(6):
+        path = tmp_path / "images" / f"class{index % 2}" / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((4, 4, 3), index, dtype=np.uint8)).save(path)
+    dataset = LightlyDataset(str(tmp_path / "images"))
+    result, _ = measured()
+    result.tables["samples"]["index"] = np.arange(len(ROLES)) % 6
+    names = dataset.get_filenames()
+    result.tables["samples"]["filename"] = [names[i % 6] for i in range(len(ROLES))]
+    curation = curate(result, 2)
+    write_filename_lists(curation, dataset, tmp_path / "lists")
+    left_out = (tmp_path / "lists" / "memorized.txt").read_text().splitlines()
+    kept = (tmp_path / "lists" / "kept.txt").read_text().splitlines()
+    assert left_out == curation.to_pandas()["filename"].tolist()
+    assert sorted({*kept, *left_out}) == names
+    assert not set(kept) & set(left_out)
+    again = LightlyDataset(str(tmp_path / "images"), filenames=kept)
+    assert again.get_filenames() == kept
