@@ -6,12 +6,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
+import torch
 from rich.console import Console
+from scipy import stats
 from torch.utils.data import DataLoader, Subset
+from torchvision import transforms
 
 import lightly_memloc as memloc
 from lightly_memloc.cli.app import app
 from lightly_memloc.data import Digits
+from lightly_memloc.interventions import select_units
+from lightly_memloc.probes import ProbeTask, measure_probes
 from lightly_memloc.report import result_tables
 from lightly_memloc.results import SSLMemRunsResult
 from lightly_memloc.training import TrainingConfig
@@ -139,14 +144,136 @@ def test_the_code_of_the_page_of_pairs_runs(names):
     assert names["result"].to_pandas()["calibrated"].notna().all()
 
 
-def test_the_commands_of_the_page_of_pairs_exist():
+INTERVENTIONS = DOCS / "results" / "interventions"
+PAGE = (DOCS / "interventions.md").read_text()
+
+
+def printed(result):
+    console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
+    for table in result_tables(result):
+        console.print(table)
+        console.print()
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    return "\n".join(lines).split("\n\n")
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in INTERVENTIONS.iterdir()))
+def test_the_page_of_interventions_shows_the_committed_results(name):
+    tables = printed(memloc.load_result(INTERVENTIONS / name))
+    for table in tables:
+        assert table.strip("\n") in PAGE
+
+
+def between(name, first, second):
+    """Points between two strategies, over runs, with interval."""
+    result = memloc.load_result(INTERVENTIONS / name)
+    by_run = result.trials_to_pandas().pivot(
+        index="trial", columns="strategy", values="accuracy"
+    )
+    assert len(by_run) == 6
+    test = stats.ttest_rel(by_run[first], by_run[second])
+    return [
+        100 * value
+        for value in (
+            (by_run[first] - by_run[second]).mean(),
+            *test.confidence_interval(),
+        )
+    ]
+
+
+def said(name, first, second, words):
+    numbers = between(name, first, second)
+    assert words.format(*(f"{number:.1f}" for number in numbers)) in " ".join(
+        PAGE.split()
+    )
+    return numbers
+
+
+def test_what_the_page_says_of_pruning_and_fine_tuning():
+    said(
+        "prune-0.5",
+        "highest",
+        "lowest",
+        "is {} points below that without those of the highest (95% interval {} to {}, "
+        "over six runs, paired)",
+    )
+    said("prune-0.8", "highest", "lowest", "with four fifths {} points ({} to {})")
+    _, low, high = between("prune-0.2", "highest", "lowest")
+    assert low < 0 < high
+    said(
+        "finetune-1",
+        "most",
+        "last",
+        "beats tuning the last by {} points ({} to {}, six runs, paired)",
+    )
+    said("finetune-1", "most", "random", "does not beat tuning a random layer ({} poi")
+    _, low, high = between("finetune-2", "most", "last")
+    assert low < 0 < high
+    where = memloc.load_result(INTERVENTIONS / "finetune-2").trials_to_pandas()
+    chosen = where.pivot(index="trial", columns="strategy", values="where")
+    same = [
+        set(a.split(", ")) == set(b.split(", "))
+        for a, b in zip(chosen["most"], chosen["last"], strict=True)
+    ]
+    assert sum(same) == 3
+
+
+def test_what_the_page_says_of_the_exchange_and_the_retraining():
+    for name in ("exchange-1", "exchange-3"):
+        summary = memloc.load_result(INTERVENTIONS / name).to_pandas()
+        assert summary["change"].abs().max() < 2 / 179
+    curated = memloc.load_result(INTERVENTIONS / "curate")
+    layers, accuracies = curated.layers_to_pandas(), curated.accuracy_to_pandas()
+    assert (layers["difference_p"] > 0.01).all()
+    assert accuracies["accuracy"].nunique() == 2
+    assert accuracies["high"].min() > accuracies["low"].max()
+
+
+def test_what_the_page_says_of_images_and_units():
+    tables = memloc.load_result(INTERVENTIONS / "analysis").to_pandas()
+    pairs = tables["consistency"].groupby("distance")[["tau", "external_tau"]].mean()
+    assert pairs["tau"].loc[1] > 3 * pairs["tau"].loc[5:].max()
+    assert (pairs["external_tau"] > pairs["tau"] - 0.02).all()
+    assert (tables["atypical"]["difference_low"] > 0).all()
+    assert (tables["atypical"]["external_difference"] > 0).all()
+    won = tables["atypical_units"].set_index("layer").loc["all layers"]
+    assert won["units_most"] < won["units_least"]
+    assert (tables["units_won"]["tau"].iloc[1:] < 0).all()
+    assert tables["unit_class"]["above"].iloc[-1] > 0.95
+
+
+def test_the_code_of_the_page_of_interventions_runs(names):
+    names |= {
+        "select_units": select_units,
+        "ProbeTask": ProbeTask,
+        "measure_probes": measure_probes,
+        "plain_transform": transforms.ToTensor(),
+    }
+    before = {k: v.clone() for k, v in names["encoder"].state_dict().items()}
+    first, second = python_blocks(DOCS / "interventions.md")
+    exec(first, names)
+    assert names["units"]
+    for entry, value in names["encoder"].state_dict().items():
+        assert torch.equal(value, before[entry])
+    exec(second, names)
+    assert len(names["task"].test) == 360
+
+
+def test_the_commands_of_the_pages_exist():
     known = {
         command.name or command.callback.__name__.replace("_", "-")
         for command in app.registered_commands
     }
-    page = (DOCS / "pairs.md").read_text()
-    used = re.findall(r"^lightly-memloc ([a-z-]+)", page, flags=re.MULTILINE)
-    assert {"train", "layer-mem", "ssl-mem"} == set(used) <= known
+    used = {
+        command
+        for page in [README, *DOCS.glob("*.md")]
+        for block in re.findall(r"```\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for command in re.findall(
+            r"^(?:.*; )?lightly-memloc ([a-z-]+)", block, flags=re.MULTILINE
+        )
+    }
+    assert used <= known
+    assert {"prune", "finetune", "exchange", "tune-unit", "curate", "analyze"} <= used
 
 
 def test_the_page_of_pairs_shows_what_shared_seeds_do():

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 def finetune(
     source: RunOrRuns,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="A folder of labelled images to tune on, a fifth of each class held out "
+            "for testing. \\[default: the run's own, tested on the external ones]",
+        ),
+    ] = None,
     n_layers: NumLayers = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 30,
     learning_rate: Annotated[
@@ -36,16 +44,28 @@ def finetune(
 ) -> None:
     """Fine-tune the most memorising layers, the last, random ones, all, or none."""
     from lightly_memloc.cli.intervening import intervene_and_show, layer_mem_of
+    from lightly_memloc.data import open_dataset
     from lightly_memloc.interventions import measure_fine_tuning
+    from lightly_memloc.probes import ProbeTask
     from lightly_memloc.training import Runs
 
     seeds = 1 if Runs.is_runs(source) else trials
+
+    def task_of(subject: "Subject") -> ProbeTask:
+        if data is None:
+            return subject.probe_task(256, num_workers)
+        return ProbeTask.of_dataset(
+            open_dataset(data),
+            subject.plain_transform,
+            seed,
+            num_workers=num_workers,
+        )
 
     def intervene(subject: "Subject", first: int) -> "InterventionResult":
         return measure_fine_tuning(
             subject.f,
             layer_mem_of(subject, device),
-            subject.probe_task(256, num_workers),
+            task_of(subject),
             n_layers,
             epochs,
             learning_rate,

@@ -7,11 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lightly_memloc.data import read_image, targets_of, view_transform
 from lightly_memloc.errors import MemorizationError
+
+_TEST_SHARE = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +63,50 @@ class ProbeTask:
                 "folder gives a class a subfolder."
             )
         object.__setattr__(self, "_targets", targets)
+
+    @classmethod
+    def of_dataset(
+        cls,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        seed: int = 0,
+        batch_size: int = 256,
+        num_workers: int = 0,
+    ) -> "ProbeTask":
+        """Make a task of a whole data set: a fifth of each class tests.
+
+        Args:
+            dataset: Map-style data set of labelled images without a transform of its
+                own.
+            transform: A transform without augmentation that makes a tensor of an image.
+            seed: Seed of the division.
+            batch_size: Images per batch.
+            num_workers: Worker processes that load images.
+
+        Raises:
+            MemorizationError: If the classes are not known or fewer than two, or one
+                has a single image.
+        """
+        targets = targets_of(dataset)
+        try:
+            train, test = train_test_split(
+                np.arange(len(dataset)),
+                test_size=_TEST_SHARE,
+                random_state=seed,
+                stratify=targets,
+            )
+        except ValueError as error:
+            raise MemorizationError(
+                f"A fifth of each class cannot be held out for testing: {error}"
+            ) from error
+        return cls(
+            dataset,
+            np.sort(train),
+            np.sort(test),
+            transform,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
 
     @property
     def num_classes(self) -> int:

@@ -23,6 +23,7 @@ from lightly_memloc.results import (
 )
 
 _BAR_WIDTH = 6
+_SCORES = {"alignment": "alignment of f alone", "ssl_mem": "SSLMem"}
 
 
 def result_tables(result: Result) -> list[Table]:
@@ -44,7 +45,7 @@ def result_tables(result: Result) -> list[Table]:
     if isinstance(result, InterventionResult):
         return [_intervention(result)]
     if isinstance(result, MembershipResult):
-        return [_membership(result)]
+        return _membership(result)
     if isinstance(result, ProbeResult):
         return [_probes(result)]
     if isinstance(result, UnitTuningResult):
@@ -238,24 +239,25 @@ def _points(share: float) -> str:
     return "-" if pd.isna(share) else f"{100 * share:+.1f}"
 
 
-def _membership(result: MembershipResult) -> Table:
-    table = _table(
-        f"Membership by layer ({_counts(result.settings['images'])})", "score", "layer"
-    )
-    for header in ("AUC", "95% interval", "p", "TPR at 1% FPR", "95% interval"):
-        table.add_column(header, justify="right", no_wrap="FPR" not in header)
-    for _, row in result.to_pandas().iterrows():
-        _add_row(
-            table,
-            str(row["score"]),
-            str(row["layer"]),
-            f"{row['auc']:.2f}",
-            f"{row['auc_low']:.2f} {row['auc_high']:.2f}",
-            p_value(row["auc_p"]),
-            f"{row['tpr']:.1%}",
-            f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
-        )
-    return table
+def _membership(result: MembershipResult) -> list[Table]:
+    tables = []
+    for score, of in result.to_pandas().groupby("score", sort=False):
+        counts = _counts(result.settings["images"])
+        table = _table(f"Membership by {_SCORES[str(score)]} ({counts})", "layer")
+        for header in ("AUC", "95% interval", "p", "TPR at 1% FPR", "95% interval"):
+            table.add_column(header, justify="right", no_wrap=True)
+        for _, row in of.iterrows():
+            _add_row(
+                table,
+                str(row["layer"]),
+                f"{row['auc']:.2f}",
+                f"{row['auc_low']:.2f} {row['auc_high']:.2f}",
+                p_value(row["auc_p"]),
+                f"{row['tpr']:.1%}",
+                f"{row['tpr_low']:.1%} {row['tpr_high']:.1%}",
+            )
+        tables.append(table)
+    return tables
 
 
 def _analysis(result: AnalysisResult) -> list[Table]:
@@ -398,11 +400,10 @@ def _retrained(result: CurationResult) -> list[Table]:
             f"{row['low']:.1%} {row['high']:.1%}",
         )
     layers = _table(
-        f"Calibrated LayerMem of {counts['compared']} candidates, without "
-        f"{counts['removed']} memorised or random ones",
+        f"Their calibrated LayerMem over {counts['compared']} candidates that all learned",
         "layer",
     )
-    for header in ("before", "memorised", "random", "difference", "95% interval", "p"):
+    for header in ("before", "without", "random", "difference", "95% interval", "p"):
         layers.add_column(header, justify="right", no_wrap=True)
     for _, row in result.layers_to_pandas().iterrows():
         _add_row(

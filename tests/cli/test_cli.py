@@ -614,10 +614,15 @@ def test_too_few_runs_that_can_be_measured(run, several, tmp_path):
             ("finetune", "RUN", "--trials", 1, "--epochs", 1),
             {"most", "last", "random", "all", "head"},
         ),
+        (
+            ("finetune", "RUN", "--data", "IMAGES", "--trials", 1, "--epochs", 1),
+            {"most", "last", "random", "all", "head"},
+        ),
     ],
 )
-def test_probing_and_intervening(run, trained, tmp_path, arguments, rows):
-    arguments = [trained if a == "RUN" else a for a in arguments]
+def test_probing_and_intervening(run, images, trained, tmp_path, arguments, rows):
+    places = {"RUN": trained, "IMAGES": images}
+    arguments = [places.get(argument, argument) for argument in arguments]
     code, out, err = run(*arguments, "--out", tmp_path / "out", "--json")
     assert (code, err) == (0, "")
     (first, *_) = json.loads(out)["tables"].values()
@@ -632,8 +637,8 @@ def test_membership_of_a_measured_run(run, trained):
     assert run("layer-mem", trained, "--views", 2)[0] == 0
     code, out, _ = run("membership", trained)
     assert code == 0
-    assert "alignment" in out
-    assert "ssl_mem" in out
+    assert "alignment of f alone" in out
+    assert "by SSLMem" in out
     assert (trained / "membership" / "result.json").is_file()
     code, _, err = run("membership", trained / "membership")
     assert code == 2

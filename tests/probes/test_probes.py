@@ -190,6 +190,28 @@ def test_tasks_that_say_nothing(digits, train, test, message):
         ProbeTask(digits, train, test, PLAIN)
 
 
+def test_a_fifth_of_each_class_of_a_data_set_tests(digits):
+    whole = Subset(digits, range(400))
+    task = ProbeTask.of_dataset(whole, PLAIN, seed=3, batch_size=16)
+    assert sorted([*task.train, *task.test]) == list(range(400))
+    counts = np.bincount([digits[i][1] for i in range(400)])
+    held_out = np.bincount(task.test_targets, minlength=10)
+    assert (np.abs(held_out - counts / 5) < 1).all()
+    again, other = (ProbeTask.of_dataset(whole, PLAIN, seed) for seed in (3, 4))
+    assert again.test.tolist() == task.test.tolist() != other.test.tolist()
+    assert task.batch_size == 16
+
+
+def test_a_class_of_one_image_cannot_be_divided(digits):
+    with pytest.raises(MemorizationError, match="fifth of each class"):
+        ProbeTask.of_dataset(Subset(digits, [0, 1, 10, 11, 20]), PLAIN)
+
+
+def test_a_data_set_without_classes_cannot_be_divided():
+    with pytest.raises(MemorizationError, match="labelled images of at least two"):
+        ProbeTask.of_dataset([Digits()[i][0] for i in range(8)], PLAIN)
+
+
 def test_images_without_classes():
     images = [Digits()[i][0] for i in range(8)]
     with pytest.raises(MemorizationError, match="labelled images of at least two"):
