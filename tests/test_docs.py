@@ -267,7 +267,7 @@ def test_the_commands_of_the_pages_exist():
     used = {
         command
         for page in [README, *DOCS.glob("*.md")]
-        for block in re.findall(r"```\n(.*?)```", page.read_text(), flags=re.DOTALL)
+        for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), flags=re.DOTALL)
         for command in re.findall(
             r"^(?:.*; )?lightly-memloc ([a-z-]+)", block, flags=re.MULTILINE
         )
