@@ -68,41 +68,46 @@ def measure_pruning(
         device: ``"auto"`` or a torch device.
 
     Returns:
-        The result; ``to_pandas()`` has a row a strategy.
+        The result; ``to_pandas()`` has a row a strategy, ``units_to_pandas()`` one a
+        trial and pruned unit.
 
     Raises:
         MemorizationError: If a layer, strategy or probe is not known, or the amount
             does not fit.
     """
     test, example = probe_named(probe), _example(model, task)
-
-    def rows() -> Iterator[_Row]:
-        for seed in seeds:
-            baseline = test(model, task, seed, device).value
-            unit_mem = measure_unit_mem(
-                model,
-                dataset,
-                transform,
-                indices,
-                layers=layers,
-                n_views=n_views,
-                batch_size=batch_size,
-                num_workers=num_workers,
-                seed=seed,
-                device=device,
-            )
-            for strategy in strategies:
-                units = select_units(unit_mem, strategy, amount, per_layer, seed)
-                pruned = prune_units(model, units, example)
-                try:
-                    accuracy = test(model, task, seed, device).value
-                finally:
-                    pruned.undo()
-                number = sum(len(of) for of in units.values())
-                yield strategy, seed, accuracy, baseline, f"{number} units"
-
+    rows: list[_Row] = []
+    chosen: list[tuple[str, int, str, int]] = []
+    for seed in seeds:
+        baseline = test(model, task, seed, device).value
+        unit_mem = measure_unit_mem(
+            model,
+            dataset,
+            transform,
+            indices,
+            layers=layers,
+            n_views=n_views,
+            batch_size=batch_size,
+            num_workers=num_workers,
+            seed=seed,
+            device=device,
+        )
+        for strategy in strategies:
+            units = select_units(unit_mem, strategy, amount, per_layer, seed)
+            pruned = prune_units(model, units, example)
+            try:
+                accuracy = test(model, task, seed, device).value
+            finally:
+                pruned.undo()
+            listed = [(layer, unit) for layer, of in units.items() for unit in of]
+            rows.append((strategy, seed, accuracy, baseline, f"{len(listed)} units"))
+            chosen.extend((strategy, seed, *unit) for unit in listed)
     settings = {"intervention": "prune", "amount": amount, "per_layer": per_layer}
-    return _result(rows(), settings | {"probe": probe})
+    return InterventionResult.from_trials(
+        _trials(rows),
+        settings | {"probe": probe},
+        pd.DataFrame(chosen, columns=["strategy", "trial", "layer", "unit"]),
+    )
 
 
 def measure_fine_tuning(
@@ -163,7 +168,7 @@ def measure_fine_tuning(
             yield "head", seed, baseline, baseline, "the classifier alone"
 
     settings = {"intervention": "finetune", "layers": n_layers, "epochs": epochs}
-    return _result(rows(), settings)
+    return InterventionResult.from_trials(_trials(rows()), settings)
 
 
 def measure_exchange(
@@ -214,13 +219,12 @@ def measure_exchange(
         accuracy = test(mixed, task, seed, device).value
         rows.append((strategy, seed, accuracy, baseline, ", ".join(layers)))
     settings = {"intervention": "exchange", "layers": n_layers, "probe": probe}
-    return _result(rows, settings)
+    return InterventionResult.from_trials(_trials(rows), settings)
 
 
-def _result(rows: Iterable[_Row], settings: dict[str, Any]) -> InterventionResult:
+def _trials(rows: Iterable[_Row]) -> pd.DataFrame:
     columns = ["strategy", "trial", "accuracy", "baseline", "where"]
-    trials = pd.DataFrame(rows, columns=columns)
-    return InterventionResult.from_trials(trials, settings)
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _example(model: nn.Module, task: ProbeTask) -> Tensor:

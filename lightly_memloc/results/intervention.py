@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import mean_over_runs
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.result import Result
@@ -20,7 +21,10 @@ class InterventionResult(Result):
 
     @classmethod
     def from_trials(
-        cls, trials: pd.DataFrame, settings: dict[str, Any]
+        cls,
+        trials: pd.DataFrame,
+        settings: dict[str, Any],
+        units: pd.DataFrame | None = None,
     ) -> "InterventionResult":
         """Summarise trials.
 
@@ -29,6 +33,8 @@ class InterventionResult(Result):
                 after the intervention, ``baseline``, the accuracy without it, and
                 ``where``, what was intervened in.
             settings: Settings, with ``intervention``.
+            units: A row a unit that was intervened in: ``strategy``, ``trial``,
+                ``layer``, ``unit``.
         """
         changes = trials.assign(change=trials["accuracy"] - trials["baseline"])
         by_trial = changes.pivot(index="trial", columns="strategy", values="change")
@@ -49,9 +55,12 @@ class InterventionResult(Result):
                 row |= estimate_columns("over_random", mean_over_runs(over))
             rows.append(row)
         notes = [_TWO_NOTE] if len(by_trial) < 3 else []
+        tables = {"summary": pd.DataFrame(rows), "trials": trials}
+        if units is not None:
+            tables["units"] = units
         return cls(
             {"skipped": []} | settings | {"notes": notes},
-            {"summary": pd.DataFrame(rows), "trials": trials.reset_index(drop=True)},
+            {name: table.reset_index(drop=True) for name, table in tables.items()},
         )
 
     @classmethod
@@ -63,12 +72,21 @@ class InterventionResult(Result):
         Args:
             results: A result for each encoder, by its name.
         """
-        trials = []
-        for name, result in results.items():
-            of = result.trials_to_pandas()
-            trials.append(of.assign(trial=f"{name}/" + of["trial"].astype(str)))
-        settings = next(iter(results.values())).settings
-        return cls.from_trials(pd.concat(trials), settings | {"runs": list(results)})
+
+        def together(table: str) -> pd.DataFrame:
+            return pd.concat(
+                of.assign(trial=f"{name}/" + of["trial"].astype(str))
+                for name, of in (
+                    (name, result.tables[table]) for name, result in results.items()
+                )
+            )
+
+        first = next(iter(results.values()))
+        return cls.from_trials(
+            together("trials"),
+            first.settings | {"runs": list(results)},
+            together("units") if "units" in first.tables else None,
+        )
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a strategy.
@@ -84,6 +102,19 @@ class InterventionResult(Result):
     def trials_to_pandas(self) -> pd.DataFrame:
         """Return a row a strategy and trial: ``accuracy``, ``baseline``, ``where``."""
         return self.tables["trials"].copy()
+
+    def units_to_pandas(self) -> pd.DataFrame:
+        """Return a row a pruned unit: ``strategy``, ``trial``, ``layer``, ``unit``.
+
+        Raises:
+            MemorizationError: If the intervention was not in units.
+        """
+        if "units" not in self.tables:
+            raise MemorizationError(
+                f"{self.settings['intervention']} intervenes in layers, not in units: "
+                "trials_to_pandas() says in which."
+            )
+        return self.tables["units"].copy()
 
     def scalars(self) -> dict[str, float]:
         """Return the change of accuracy by strategy, ``<intervention>/<strategy>``."""

@@ -155,15 +155,27 @@ def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
         f, digits, transform, task, range(12), amount=0.5, n_views=2, seeds=[3, 4]
     )
     trials = result.trials_to_pandas().set_index(["strategy", "trial"])
+    chosen = result.units_to_pandas().set_index(["strategy", "trial"]).sort_index()
     for seed in (3, 4):
-        units = measure_unit_mem(f, digits, transform, range(12), n_views=2, seed=seed)
-        pruned = prune_units(f, select_units(units, "highest", 0.5))
+        unit_mem = measure_unit_mem(
+            f, digits, transform, range(12), n_views=2, seed=seed
+        )
+        units = select_units(unit_mem, "highest", 0.5)
+        listed = chosen.loc[("highest", seed)]
+        assert (
+            listed.groupby("layer", sort=False)["unit"].apply(list).to_dict() == units
+        )
+        pruned = prune_units(f, units)
         row = trials.loc[("highest", seed)]
         assert row["accuracy"] == logistic_probe(f, task).value
         pruned.undo()
         assert row["baseline"] == logistic_probe(f, task).value
     for name, value in f.state_dict().items():
         assert torch.equal(value, before[name])
+    pooled = InterventionResult.pooled({"one": result, "two": result})
+    units = pooled.units_to_pandas()
+    assert len(units) == 2 * len(result.units_to_pandas())
+    assert set(units["trial"]) == {"one/3", "one/4", "two/3", "two/4"}
 
 
 def test_exchange_is_measured_as_done_by_hand(encoders, measured, task):
@@ -176,8 +188,10 @@ def test_exchange_is_measured_as_done_by_hand(encoders, measured, task):
         mixed = exchange_layers(f, g, layers)
         assert row["accuracy"] == logistic_probe(mixed, task).value
         assert row["where"] == ", ".join(layers)
-    everything = measure_exchange(f, g, measured, task, n_layers=len(ranked))
-    assert (everything.to_pandas()["accuracy"] == logistic_probe(g, task).value).all()
+    result = measure_exchange(f, g, measured, task, n_layers=len(ranked))
+    with pytest.raises(MemorizationError, match="exchange intervenes in layers"):
+        result.units_to_pandas()
+    assert (result.to_pandas()["accuracy"] == logistic_probe(g, task).value).all()
 
 
 def test_fine_tuning_is_measured_as_done_by_hand(encoders, measured, task):
