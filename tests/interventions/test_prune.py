@@ -170,9 +170,9 @@ def test_pruned_units_are_zero_and_the_others_as_before(shifted, images, name):
         pruned.undo()
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", [*MODELS, "whole resnet50"])
 def test_all_layers_at_once_and_undone(shifted, images, name):
-    model = shifted(MODELS[name]())
+    model = shifted(resnet50() if name == "whole resnet50" else MODELS[name]())
     of = takers(name, model)
     before = given(model, of, images)
     weights, hooked, attributed = state(model), hooks(model), attributes(model)
