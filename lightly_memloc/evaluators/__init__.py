@@ -14,6 +14,7 @@ from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
+from lightly_memloc.evaluators.progress import tracked
 from lightly_memloc.evaluators.quiet import quiet_lightning
 from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.same_architecture import (
@@ -48,4 +49,5 @@ __all__ = [
     "rank_and_world_size",
     "refuse_different_architectures",
     "resolve_device",
+    "tracked",
 ]

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import leave_no_trace, resolve_device
+from lightly_memloc.evaluators import leave_no_trace, resolve_device, tracked
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.unit_weights import (
     has_unit_rows,
@@ -101,7 +101,8 @@ def tune_unit(
             for name in held
         )
         floor = None
-        for views in _loader(lessons, num_workers):
+        loader = DataLoader(lessons, batch_size=None, num_workers=num_workers)
+        for views in tracked(loader, steps, f"Tuning unit {unit} of {layer}"):
             mu = _activations(tuned, traced, unit, weights, row, views.to(on), n_views)
             # There is nothing to learn from views to which the unit is silent.
             if mu[0] > 0:
@@ -181,10 +182,6 @@ def _activations(
         functional_call(model, weights | with_row, (views,))
     own, others = mu[0][:n_views], mu[0][n_views:]
     return torch.cat([own.mean()[None], others.view(-1, _VIEWS_OF_OTHERS).mean(dim=1)])
-
-
-def _loader(lessons: "_Lessons", num_workers: int) -> DataLoader[Tensor]:
-    return DataLoader(lessons, batch_size=None, num_workers=num_workers)
 
 
 class _Lessons(Dataset[Tensor]):
