@@ -19,7 +19,7 @@ def analyze(
     top_k: Annotated[
         int,
         typer.Option(
-            min=1,
+            min=2,
             help="How many images are the most memorised, and the least: at most a "
             "quarter.",
         ),

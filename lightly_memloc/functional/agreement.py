@@ -59,7 +59,7 @@ def kendall_tau(
     """Compute Kendall's rank correlation of two scores of the same images.
 
     Tau-b, with scipy's p-value; the interval is that of Fieller, Hartley and Pearson
-    [0], by Fisher's transform.
+    [0], by Fisher's transform, which holds for few ties.
 
     - [0]: Tests for rank correlation coefficients, 1957,
       https://doi.org/10.1093/biomet/44.3-4.470
@@ -84,6 +84,8 @@ def kendall_tau(
         0.667
     """
     a, b = _paired(first, second)
+    if len(a) < 2:
+        return Estimate(*(np.asarray(np.nan) for _ in range(4)))
     test = stats.kendalltau(a, b)
     error = np.sqrt(0.437 / (len(a) - 4)) if len(a) > 4 else np.nan
     half = stats.norm.ppf((1 + confidence) / 2) * error

@@ -1,5 +1,7 @@
 """Welch's t-test of two sets of images."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
@@ -15,7 +17,8 @@ def welch_t_test(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
         second: Shape ``(M,)`` or ``(M, L)``, M >= 2.
 
     Returns:
-        The t statistics and the two-sided p-values, of shape ``()`` or ``(L,)``.
+        The t statistics and the two-sided p-values, of shape ``()`` or ``(L,)``; NaN
+        where neither set varies.
 
     Raises:
         ValueError: If a set has fewer than two images.
@@ -31,5 +34,10 @@ def welch_t_test(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
         raise ValueError(
             f"Expected at least two images a set, got {len(first)} and {len(second)}."
         )
-    test = stats.ttest_ind(first, second, axis=0, equal_var=False)
-    return np.asarray(test.statistic), np.asarray(test.pvalue)
+    varies = (np.ptp(first, axis=0) > 0) | (np.ptp(second, axis=0) > 0)
+    with warnings.catch_warnings():
+        # A set that does not vary.
+        warnings.filterwarnings("ignore", "Precision loss", RuntimeWarning)
+        test = stats.ttest_ind(first, second, axis=0, equal_var=False)
+    t, p = (np.where(varies, v, np.nan) for v in (test.statistic, test.pvalue))
+    return t, p

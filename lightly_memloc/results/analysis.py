@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import (
+    Overlap,
     accuracy,
     calibrated_layer_mem,
     kendall_tau,
@@ -23,9 +24,10 @@ from lightly_memloc.results.unit_mem import UnitMemResult
 _WHOLE = "all layers"
 _SELECTED = (
     "Images are ranked by SSLMem of the last layer, so that layer's difference between "
-    "the most and the least memorised is selected on itself: compare it with that of "
-    "the external images."
+    "the most and the least memorised is selected on itself"
 )
+_CONTROL = ": compare it with that of the external images."
+_NO_CONTROL = ", and there are no external images to compare it with."
 _DEPENDENT = (
     "Units of a layer are not independent: intervals and p-values over units are too "
     "narrow."
@@ -55,8 +57,8 @@ class AnalysisResult(Result):
             unit_mem: UnitMem on the same candidates. With LayerMem: SSLMem against the
                 number of units that an image wins; with ClassMem: the two compared.
             class_mem: ClassMem of the same units.
-            top_k: How many images are the most memorised, and the least; at most a
-                quarter of the candidates.
+            top_k: How many images are the most memorised, and the least: at least two,
+                and at most a quarter of the candidates.
 
         Raises:
             MemorizationError: If no two layers, or no two results, can be compared,
@@ -69,15 +71,18 @@ class AnalysisResult(Result):
             settings |= {"top_k": study.k, "images": len(study.candidate)}
             tables["consistency"] = study.consistency()
             tables["atypical"] = study.atypical()
-            settings["notes"].append(_SELECTED)
+            settings["notes"].append(
+                _SELECTED + (_CONTROL if len(study.external) else _NO_CONTROL)
+            )
             if unit_mem is not None:
                 won = _won(study, unit_mem)
                 tables["atypical_units"] = _atypical_units(study, unit_mem)
                 tables["units_won"] = won
         if unit_mem is not None and class_mem is not None:
             units = _joined(unit_mem, class_mem)
-            tables["unit_class"] = _unit_class(units)
-            tables["units"] = units
+            if len(units):
+                tables["unit_class"] = _unit_class(units)
+                tables["units"] = units
         if unit_mem is not None and tables:
             settings["notes"].append(_DEPENDENT)
         if not tables:
@@ -91,18 +96,26 @@ class AnalysisResult(Result):
         """Return the tables by name, as far as the results allow.
 
         ``consistency``: a row a pair of layers: how many of the top-k candidates they
-        share (``overlap``, by ``chance``, ``overlap_p``), Kendall's ``tau`` of SSLMem
-        over the candidates, and over the external images (``external_tau``), which
-        nobody was trained on: as far as that goes, the images' own nature makes layers
-        agree. ``atypical``: a row a layer: mean SSLMem of the ``most`` and the
-        ``least`` memorised candidates, their ``difference``, Welch's ``t`` and
-        ``t_p``; the same of the external images in ``external_...``.
-        ``atypical_units``: how many units the most and the least memorised images win,
-        and the mean UnitMem of those. ``units_won``: a row a layer: Kendall's ``tau``
-        of SSLMem in the last layer and the number of units that an image wins; mean
-        SSLMem of images that win a unit and of the ``others``. ``unit_class``: a row a
-        layer: mean ``unit_mem`` and ``class_mem``, the share of units with UnitMem
-        ``above`` ClassMem, and ``tau`` of the two; ``units`` has both for each unit.
+        share (``overlap``, by ``chance``, ``overlap_p``; NaN where a layer's SSLMem is
+        the same for all), Kendall's ``tau`` of SSLMem over the candidates, and over the
+        external images (``external_tau``), which nobody was trained on: as far as that
+        goes, the images' own nature makes layers agree.
+
+        ``atypical``: a row a layer: mean SSLMem of the ``most`` and the ``least``
+        memorised candidates, their ``difference`` with its interval, Welch's ``t`` and
+        ``t_p``; the same of the external images, if there are any, in
+        ``external_...``.
+
+        The following count live units only, and have a row for each layer with any,
+        then one for ``all layers``. ``atypical_units``: how many units the most and the
+        least memorised images win (``units_most``, ``units_least``), their mean UnitMem
+        and Welch's ``t`` and ``t_p`` of it. ``units_won``: Kendall's ``tau`` of SSLMem
+        in the last layer and the number of units that an image wins; how many
+        ``images`` win any of the ``units``, the mean SSLMem of those ``winners`` and of
+        the ``others``, and their ``difference``. ``unit_class``: mean ``unit_mem`` and
+        ``class_mem``, the share of units with UnitMem ``above`` ClassMem with Wilson's
+        interval, and ``tau`` of the two; ``units`` has both for each unit.
+
         Estimates have their interval and p-value in ``_low``, ``_high``, ``_p``.
         """
         return {name: table.copy() for name, table in self.tables.items()}
@@ -112,7 +125,7 @@ class AnalysisResult(Result):
         if "consistency" not in self.tables:
             return {}
         pairs = self.tables["consistency"]
-        next_to = pairs[pairs["distance"] == 1]
+        next_to = pairs[(pairs["distance"] == 1) & pairs["tau"].notna()]
         return {
             f"tau/{layer}": float(tau)
             for layer, tau in zip(next_to["layer"], next_to["tau"], strict=True)
@@ -136,7 +149,9 @@ class _Scores:
                 "Expected at least eight candidates and two layers, got "
                 f"{len(self.candidate)} and {len(self.layers)}."
             )
-        self.k = min(top_k, len(self.candidate) // 4)
+        if top_k < 2:
+            raise MemorizationError(f"Expected top_k of at least two, got {top_k}.")
+        self.k = int(min(top_k, len(self.candidate) // 4))
         self.last = self.candidate[self.layers[-1]]
         self.most, self.least = _extremes(self.candidate, self.k)
 
@@ -145,9 +160,7 @@ class _Scores:
         rows = []
         for i, first in enumerate(self.layers):
             for j, second in enumerate(self.layers[i + 1 :], start=i + 1):
-                overlap = top_overlap(
-                    self.candidate[first], self.candidate[second], self.k
-                )
+                overlap = self._overlap(first, second)
                 rows.append(
                     {
                         "layer": first,
@@ -163,6 +176,14 @@ class _Scores:
                     }
                 )
         return pd.DataFrame(rows)
+
+    def _overlap(self, first: str, second: str) -> Overlap:
+        scores = self.candidate[[first, second]]
+        overlap = top_overlap(scores[first], scores[second], self.k)
+        if (scores.nunique() == 1).any():
+            # Equal scores are ranked by their order, which is the same in both.
+            return overlap._replace(share=np.nan, p=np.nan)
+        return overlap
 
     def atypical(self) -> pd.DataFrame:
         """A row a layer: the most against the least memorised, and a control."""
@@ -200,7 +221,7 @@ def _contrast(
 
 
 def _tau(name: str, first: pd.Series, second: pd.Series) -> dict[str, Any]:
-    if len(first) < 2:
+    if not len(first):
         return {f"{name}{ending}": np.nan for ending in ("", "_low", "_high", "_p")}
     return estimate_columns(name, kendall_tau(first, second))
 
@@ -208,7 +229,11 @@ def _tau(name: str, first: pd.Series, second: pd.Series) -> dict[str, Any]:
 def _live(unit_mem: UnitMemResult, scores: _Scores) -> pd.DataFrame:
     units = unit_mem.to_pandas()
     units = units[~units["dead"]]
-    if not units["index"].isin(scores.candidate.index).all():
+    measured = unit_mem.settings.get("images", len(scores.candidate))
+    if (
+        measured != len(scores.candidate)
+        or not units["index"].isin(scores.candidate.index).all()
+    ):
         raise MemorizationError(
             "UnitMem was measured on other images than LayerMem's candidates: measure "
             "both on the same run."
@@ -274,6 +299,12 @@ def _difference(first: Any, second: Any) -> dict[str, float]:
 
 
 def _joined(unit_mem: UnitMemResult, class_mem: ClassMemResult) -> pd.DataFrame:
+    images = [of.settings.get("images") for of in (unit_mem, class_mem)]
+    if images[0] != images[1]:
+        raise MemorizationError(
+            f"UnitMem was measured on {images[0]} images and ClassMem on {images[1]}: "
+            "measure both on the same ones."
+        )
     first, second = unit_mem.to_pandas(), class_mem.to_pandas()
     both = first.merge(second, on=["layer", "unit"], suffixes=("", "_class"))
     if len(both) < len(first) or len(both) < len(second):

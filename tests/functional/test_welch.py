@@ -36,6 +36,13 @@ def test_layers_are_tested_one_by_one():
     np.testing.assert_allclose(np.stack([t, p], axis=1), expected, rtol=1e-10)
 
 
+@pytest.mark.filterwarnings("error")
+def test_sets_that_do_not_vary_tell_nothing():
+    t, p = welch_t_test([[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    assert np.isnan([t[0], p[0]]).all()
+    assert (t[1], p[1]) == pytest.approx(formula([1, 1], [0, 1, 2]))
+
+
 @pytest.mark.parametrize(("n", "m"), [(1, 5), (5, 1)])
 def test_fewer_than_two_images(n, m):
     with pytest.raises(ValueError, match="two images"):

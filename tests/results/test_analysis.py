@@ -641,3 +641,64 @@ def test_tables_are_copies():
     table = analysis.to_pandas()["consistency"]
     table["tau"] = 9.0
     assert (analysis.to_pandas()["consistency"]["tau"] <= 1).all()
+
+
+@pytest.mark.parametrize("top_k", [1, 0, -3])
+def test_fewer_than_two_images_cannot_be_contrasted(top_k):
+    with pytest.raises(MemorizationError, match=f"at least two, got {top_k}"):
+        AnalysisResult.from_results(mixed(), top_k=top_k)
+
+
+def test_units_that_are_all_dead_leave_the_other_tables():
+    result = mixed()
+    winner = next(iter(scores(result, "candidate", "a")))
+    dead = unit_mem([("a", winner, 0.0, True)] * 2), class_mem([("a", 0.0, True)] * 2)
+    assert "unit_class" not in AnalysisResult.from_results(result, *dead).tables
+    with pytest.raises(MemorizationError, match="nothing to compare"):
+        AnalysisResult.from_results(None, *dead)
+
+
+def test_layers_in_which_all_images_are_alike_do_not_seem_to_agree():
+    m = np.random.default_rng(0).normal(0, 0.1, (20, 4))
+    m[:, :2] = 0
+    analysis = AnalysisResult.from_results(layer_mem(m), top_k=5)
+    pairs = analysis.to_pandas()["consistency"].set_index(["layer", "other"])
+    for pair in (("a", "b"), ("a", "c"), ("b", "d")):
+        assert pairs.loc[pair, ["overlap", "overlap_p", "tau"]].isna().all()
+    assert pairs.loc[("c", "d"), ["overlap", "overlap_p", "tau"]].notna().all()
+    assert list(analysis.scalars()) == ["tau/c"]
+
+
+def test_sets_that_do_not_vary_have_no_t_test_and_are_saved_as_strict_json(tmp_path):
+    m = np.zeros((20, 2))
+    m[:, 1] = np.linspace(0, 0.2, 20)
+    m[:, 0] = (np.arange(20) >= 10) * 0.5
+    analysis = AnalysisResult.from_results(layer_mem(m), top_k=np.int64(5))
+    first = analysis.to_pandas()["atypical"].iloc[0]
+    assert first["difference"] == pytest.approx(0.5)
+    assert first[["t", "t_p"]].isna().all()
+    analysis.save(tmp_path)
+    document = (tmp_path / "result.json").read_text()
+    assert "Infinity" not in document
+    assert "NaN" not in document
+
+
+def test_measurements_on_other_numbers_of_images_are_refused():
+    result = mixed()
+    winner = next(iter(scores(result, "candidate", "a")))
+    units, classes = (
+        unit_mem([("a", winner, 0.5, False)]),
+        class_mem([("a", 0.5, False)]),
+    )
+    units.settings["images"] = 23
+    with pytest.raises(MemorizationError, match="on other images than LayerMem's"):
+        AnalysisResult.from_results(result, units)
+    with pytest.raises(MemorizationError, match="UnitMem was measured on 23 images"):
+        AnalysisResult.from_results(None, units, classes)
+
+
+@pytest.mark.parametrize("n_external", [0, 8])
+def test_the_note_sends_to_external_images_where_there_are_any(n_external):
+    analysis = AnalysisResult.from_results(mixed(n_external=n_external))
+    (note,) = analysis.settings["notes"]
+    assert ("compare it with that" in note) == (n_external > 0)
