@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
+from inspect import cleandoc
 from typing import Annotated, Any
 
 import typer
@@ -59,7 +60,9 @@ for command in (
     curate,
     report,
 ):
-    app.command()(command)
+    # The help fits any terminal: paragraphs keep no line breaks of the source.
+    paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
+    app.command(help="\n\n".join(" ".join(p.split()) for p in paragraphs))(command)
 
 
 def _print_version(asked: bool) -> None:

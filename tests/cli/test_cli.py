@@ -1,3 +1,4 @@
+import itertools
 import json
 import shutil
 import sys
@@ -160,6 +161,20 @@ def test_training_followed_by_callbacks(run, images, tmp_path):
             online = load_result(folder / "online_unit_mem" / f"epoch={epoch}")
             assert online.settings["images"] == 24
             assert online.to_pandas()["filename"].str.endswith(".png").all()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_help_is_wrapped_for_the_terminal_alone(run, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    code, out, _ = run("demo", "--help")
+    assert code == 0
+    lines = [line.strip() for line in out.splitlines()]
+    start = next(i for i, line in enumerate(lines) if line.startswith("Splits the emb"))
+    paragraph = lines[start : lines.index("", start)]
+    words = " ".join(paragraph).split()
+    for line, following in itertools.pairwise(paragraph):
+        assert len(line) + 1 + len(following.split()[0]) > width - 2
+    assert words[-6:] == ["is", "measured", "again,", "not", "trained", "again."]
 
 
 def test_layers_lists_names_and_kinds(run):
