@@ -28,24 +28,23 @@ def curate(
         MemorizationError: If images are not scored, since there was no reference
             encoder, or the amount does not fit.
     """
+    ranked = measured.top_samples(len(measured.samples_to_pandas()))
     if isinstance(measured, SSLMemRunsResult):
-        ranked = measured.top_samples(len(measured.samples_to_pandas()))
-        roles, source = "candidate or independent", "runs"
+        role = "candidate or independent"
         ranked = ranked.rename(columns={"ssl_mem_p": "p"})
     else:
-        ranked = measured.top_samples(len(measured.samples_to_pandas()))
+        role = "candidate"
         if ranked["ssl_mem"].isna().any():
             raise MemorizationError(
                 "Images are ranked by SSLMem, which needs a reference encoder that was "
                 "trained without the candidates."
             )
-        roles, source = "candidate", "pair"
         ranked["p"] = _external_p(measured, ranked["ssl_mem"].to_numpy())
     number = max(1, number_of(amount, len(ranked), "scored images"))
     top = ranked.head(number)
-    top.insert(2, "role", roles)
-    settings = {"source": source, "scored": len(ranked), "number": number}
-    return CurationResult(settings | {"skipped": []}, {"samples": top})
+    top.insert(2, "role", role)
+    settings = {"scored": len(ranked), "number": number, "skipped": []}
+    return CurationResult(settings, {"samples": top})
 
 
 def write_filename_lists(
