@@ -229,6 +229,16 @@ def test_what_the_page_says_of_the_exchange_and_the_retraining():
     assert accuracies["high"].min() > accuracies["low"].max()
 
 
+def test_what_the_page_says_of_tuned_units():
+    result = memloc.load_result(INTERVENTIONS / "tune-unit")
+    units, layers = result.to_pandas(), result.layers_to_pandas()
+    assert (units["after"] > units["before"]).all()
+    assert (layers["rise_low"] > 0).all()
+    assert f"in {units['wins'].sum()} of {len(units)} units" in " ".join(PAGE.split())
+    assert not units[units["layer"] == "prep.conv"]["wins"].any()
+    assert result.settings["steps"] == 1600
+
+
 def test_what_the_page_says_of_images_and_units():
     tables = memloc.load_result(INTERVENTIONS / "analysis").to_pandas()
     pairs = tables["consistency"].groupby("distance")[["tau", "external_tau"]].mean()

@@ -55,10 +55,10 @@ def tune_unit(
         -\log \frac{(1 + \mu(x) / c)^3}{\sum_i (1 + \mu(x_i) / c)^3}
 
     over new views of the image x and of others, drawn at random; c is a tenth of their
-    mean activation at the start. (Raising the activation alone would lower UnitMem: to
-    what an image holds, others answer, too.) Adam trains the unit's own weights, its
-    row in the layer's and in those of the norm that follows, and nothing else:
-    parameters and buffers outside the row end bit-identical.
+    mean activation at the start. (Raising the activation alone would not do: to what an
+    image holds, others answer, too.) Adam trains the unit's own weights, its row in the
+    layer's and in those of the norm that follows, and nothing else: parameters and
+    buffers outside the row end bit-identical.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
     - [1]: InstDisc, 2018, https://arxiv.org/abs/1805.01978
