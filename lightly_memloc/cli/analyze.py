@@ -44,7 +44,8 @@ def analyze(
     )
 
     def measured(name: str) -> Result | None:
-        return load_result(run / name) if (run / name).is_dir() else None
+        saved = (run / name / "result.json").is_file()
+        return load_result(run / name) if saved else None
 
     layer_mem, unit_mem, class_mem = map(
         measured, ("layer-mem", "unit-mem", "class-mem")

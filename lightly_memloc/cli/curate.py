@@ -70,7 +70,7 @@ def curate(
     else:
         subject = Subject.resolve(source)
         dataset = subject.dataset
-        result = curate(layer_mem_of(subject, device), amount)
+        result = curate(layer_mem_of(subject, num_workers, device, views), amount)
         if retrain:
             result = retrain_without(
                 Run(source),

@@ -40,7 +40,7 @@ def exchange(
         return measure_exchange(
             subject.f,
             subject.g,
-            layer_mem_of(subject, device),
+            layer_mem_of(subject, num_workers, device),
             subject.probe_task(256, num_workers),
             n_layers,
             probe,

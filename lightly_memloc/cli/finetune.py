@@ -64,7 +64,7 @@ def finetune(
     def intervene(subject: "Subject", first: int) -> "InterventionResult":
         return measure_fine_tuning(
             subject.f,
-            layer_mem_of(subject, device),
+            layer_mem_of(subject, num_workers, device),
             task_of(subject),
             n_layers,
             epochs,

@@ -50,13 +50,18 @@ def intervene_and_show(
     save_and_show(result, as_json, out or Path(source) / name)
 
 
-def layer_mem_of(subject: Subject, device: str) -> LayerMemResult:
+def layer_mem_of(
+    subject: Subject, num_workers: int, device: str, views: int = 10
+) -> LayerMemResult:
     """LayerMem of a subject: as `layer-mem` has measured it, or measured now.
 
     Raises:
         MemorizationError: If there are no roles or no reference encoder.
     """
-    if subject.folder is not None and (subject.folder / "layer-mem").is_dir():
+    if (
+        subject.folder is not None
+        and (subject.folder / "layer-mem" / "result.json").is_file()
+    ):
         measured = load_result(subject.folder / "layer-mem")
         if isinstance(measured, LayerMemResult):
             return measured
@@ -70,6 +75,8 @@ def layer_mem_of(subject: Subject, device: str) -> LayerMemResult:
         subject.dataset,
         subject.split,
         subject.transform,
+        n_views=views,
+        num_workers=num_workers,
         device=device,
     )
 
@@ -78,7 +85,7 @@ def ssl_mem_of(
     runs: Runs, views: int, num_workers: int, device: str
 ) -> SSLMemRunsResult:
     """SSLMem over runs: as `ssl-mem` has measured it, or measured now."""
-    if (runs.folder / "ssl-mem").is_dir():
+    if (runs.folder / "ssl-mem" / "result.json").is_file():
         measured = load_result(runs.folder / "ssl-mem")
         if isinstance(measured, SSLMemRunsResult):
             return measured

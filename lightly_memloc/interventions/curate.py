@@ -15,14 +15,15 @@ from lightly_memloc.results import CurationResult, LayerMemResult, SSLMemRunsRes
 def curate(
     measured: LayerMemResult | SSLMemRunsResult, amount: float = 50
 ) -> CurationResult:
-    """List the most memorised images, by SSLMem in the last layer [0].
+    """List the most memorised images, by SSLMem in the last layer measured [0].
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Args:
         measured: LayerMem of a pair, which scores its candidates; or SSLMem over
-            several runs, which scores all images that were in either role.
-        amount: How many: a fraction of the scored images below 1, or else a number.
+            several runs, which scores images that were in either role in enough runs.
+        amount: How many: a fraction of the scored images below 1, or else a number; at
+            least one.
 
     Raises:
         MemorizationError: If images are not scored, since there was no reference
@@ -43,7 +44,12 @@ def curate(
     number = max(1, number_of(amount, len(ranked), "scored images"))
     top = ranked.head(number)
     top.insert(2, "role", role)
-    settings = {"scored": len(ranked), "number": number, "skipped": []}
+    settings = {
+        "layer": str(measured.to_pandas()["layer"].iloc[-1]),
+        "scored": len(ranked),
+        "number": number,
+        "skipped": [],
+    }
     return CurationResult(settings, {"samples": top})
 
 
@@ -58,6 +64,9 @@ def write_filename_lists(
         curation: The images to leave out.
         dataset: The data set that they come from.
         folder: Where ``memorized.txt`` and ``kept.txt`` are written.
+
+    Raises:
+        MemorizationError: If a name has a line break.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -69,8 +78,14 @@ def write_filename_lists(
         if index not in left_out
     ]
     for name, filenames in (("memorized", images["filename"]), ("kept", kept)):
+        broken = [filename for filename in filenames if "\n" in filename]
+        if broken:
+            raise MemorizationError(
+                f"The file name {broken[0]!r} has a line break, and lists have a name a "
+                "line: rename the file."
+            )
         lines = "".join(f"{filename}\n" for filename in filenames)
-        (path / f"{name}.txt").write_text(lines, encoding="utf-8")
+        (path / f"{name}.txt").write_text(lines, "utf-8", "surrogateescape")
 
 
 def _external_p(measured: LayerMemResult, scores: Any) -> Any:

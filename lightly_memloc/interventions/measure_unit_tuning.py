@@ -68,7 +68,7 @@ def measure_unit_tuning(
         MemorizationError: If a layer is not found or no layer has weights of its own,
             or there are too few images.
     """
-    images = np.arange(len(dataset)) if indices is None else np.asarray(indices)
+    images = np.unique(np.arange(len(dataset)) if indices is None else indices)
 
     def unit_mem(encoder: nn.Module, of: str | Sequence[str]) -> pd.DataFrame:
         return measure_unit_mem(
@@ -117,7 +117,9 @@ def measure_unit_tuning(
                 seed=seed,
                 device=device,
             )
-            after: Any = unit_mem(tuned, [layer]).set_index("unit").loc[unit]
+            of = unit_mem(tuned, [layer])
+            # A layer's name may be a kind, too, or its module run again later.
+            after: Any = of[of["layer"] == layer].set_index("unit").loc[unit]
             rows.append(
                 {
                     "layer": layer,

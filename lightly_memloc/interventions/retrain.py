@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from torch import nn
 
+from lightly_memloc.data import MemorizationSplit
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.functional import Estimate, calibrated_layer_mem
@@ -78,9 +79,15 @@ def retrain_without(
     common = np.setdiff1d(split.candidate, np.union1d(memorized, drawn))
     _refuse_unfit(run, memorized, common)
     encoders = {"original": run.encoder("f")}
-    for name, removed in (("memorized", memorized), ("random", drawn)):
+    splits = {
+        name: replace(split, candidate=np.setdiff1d(split.candidate, removed))
+        for name, removed in (("memorized", memorized), ("random", drawn))
+    }
+    for name, left in splits.items():
+        Run.refuse_other(Path(folder) / f"without-{name}", left, run.config)
+    for name, left in splits.items():
         path = Path(folder) / f"without-{name}"
-        encoders[f"without {name}"] = _retrained(run, removed, path, device)
+        encoders[f"without {name}"] = _retrained(run, left, path, device)
     measured = [
         measure_layer_mem(
             encoder,
@@ -123,18 +130,19 @@ def _refuse_unfit(run: Run, memorized: Indices, common: Indices) -> None:
             f"Image {others[0]} and {len(others) - 1} more are no candidates of "
             f"{run.folder}: only what f alone was trained on can be left out."
         )
-    if len(common) < 2 or len(run.split.external) < 2:
+    if min(len(memorized), len(common), len(run.split.external)) < 2:
         raise MemorizationError(
             "Encoders are compared on candidates that are left in both, against external "
             f"images: expected at least two of each, got {len(common)} and "
-            f"{len(run.split.external)}."
+            f"{len(run.split.external)}; and at least two to leave out, got "
+            f"{len(memorized)}."
         )
 
 
-def _retrained(run: Run, removed: Indices, folder: Path, device: str) -> nn.Module:
+def _retrained(
+    run: Run, split: MemorizationSplit, folder: Path, device: str
+) -> nn.Module:
     """Encoder f, trained in a run of its own without some candidates."""
-    split = replace(run.split, candidate=np.setdiff1d(run.split.candidate, removed))
-    Run.refuse_other(folder, split, run.config)
     reference = folder / "g.ckpt"
     if not reference.is_file():
         folder.mkdir(parents=True, exist_ok=True)

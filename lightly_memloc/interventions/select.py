@@ -70,13 +70,12 @@ def number_of(amount: float, available: int, what: str) -> int:
     Raises:
         MemorizationError: If it is not positive or exceeds what is available.
     """
-    number = round(amount * available) if amount < 1 else int(amount)
-    if amount <= 0 or number > available:
+    if not 0 < amount <= available:
         raise MemorizationError(
             f"Cannot choose {amount:g} of the {available} {what}: expected a fraction "
             "below 1, or a number of them."
         )
-    return number
+    return round(amount * available) if amount < 1 else int(amount)
 
 
 def ranked_layers(layer_mem: LayerMemResult) -> list[str]:

@@ -31,6 +31,8 @@ _N_OTHERS = 32
 _VIEWS_OF_OTHERS = 2
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def tune_unit(
     model: nn.Module,
     layer: str,
@@ -95,10 +97,11 @@ def tune_unit(
         traced = _layer(tuned, layer, views)
         held = _held(tuned, traced, unit)
         weights = {name: p.detach() for name, p in tuned.named_parameters()}
-        row = {name: weights[name][unit].clone().requires_grad_() for name in held}
+        # Adam's squares and epsilon need more than half precision.
+        row = {name: _precise(weights[name][unit]).requires_grad_() for name in held}
         optimizer = torch.optim.Adam(
-            {"params": [row[name]], "lr": learning_rate * _scale(weights, name)}
-            for name in held
+            {"params": [row[name]], "lr": learning_rate * scale}
+            for name, scale in held.items()
         )
         floor = None
         loader = DataLoader(lessons, batch_size=None, num_workers=num_workers)
@@ -134,8 +137,8 @@ def _layer(model: nn.Module, name: str, images: Tensor) -> CapturedLayer:
     return named[0]
 
 
-def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> list[str]:
-    """Names of the parameters whose row of a unit is the unit's own."""
+def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> dict[str, float]:
+    """Parameters whose row is the unit's own, each with its module's mean weight."""
     refuse_unknown_units(layer, [unit])
     holder = holder_of(model, layer)
     if not has_unit_rows(holder):
@@ -149,13 +152,27 @@ def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> list[str]:
         raise MemorizationError(
             f"{layer.name} has pruned units: undo that or make it permanent first."
         )
-    owners = {id(p) for m in modules for p in m.parameters(recurse=False)}
-    return [name for name, p in model.named_parameters() if id(p) in owners]
+    scales: dict[int, float] = {}
+    for module in modules:
+        own = dict(module.named_parameters(recurse=False))
+        if not own:
+            continue
+        if (
+            own.keys() - {"weight", "bias"}
+            or len(own.get("weight", ())) != layer.num_units
+        ):
+            raise MemorizationError(
+                f"The units of {layer.name} are not the rows of a weight and a bias: "
+                f"{type(module).__name__} has {', '.join(own)} for {layer.num_units} "
+                "units."
+            )
+        scale = float(own["weight"].detach().abs().mean())
+        scales |= {id(parameter): scale for parameter in own.values()}
+    return {n: scales[id(p)] for n, p in model.named_parameters() if id(p) in scales}
 
 
-def _scale(weights: dict[str, Tensor], name: str) -> float:
-    """Mean absolute weight of the module that a parameter belongs to."""
-    return float(weights[f"{name.rpartition('.')[0]}.weight"].abs().mean())
+def _precise(values: Tensor) -> Tensor:
+    return values.to(torch.promote_types(values.dtype, torch.float32), copy=True)
 
 
 def _activations(
@@ -175,7 +192,7 @@ def _activations(
 
     place = (torch.tensor([unit], device=views.device),)
     with_row = {
-        name: weights[name].index_put(place, values[None])
+        name: weights[name].index_put(place, values[None].to(weights[name].dtype))
         for name, values in row.items()
     }
     with captured(model, [layer], receive):

@@ -125,7 +125,9 @@ class ProbeTask:
 
     def train_loader(self, seed: int) -> DataLoader[Any]:
         """Batches ``(images, targets)`` to train on, in an order of the seed's."""
-        views = _Views(self.dataset, self.train_transform or self.transform)
+        views = _Views(
+            self.dataset, self.train_transform or self.transform, self._all_targets
+        )
         return DataLoader(
             Subset(views, self.train.tolist()),
             self.batch_size,
@@ -136,7 +138,7 @@ class ProbeTask:
 
     def loader(self, indices: NDArray[np.int64]) -> DataLoader[Any]:
         """Batches ``(images, targets)`` of chosen images in their order, unaugmented."""
-        views = _Views(self.dataset, self.transform)
+        views = _Views(self.dataset, self.transform, self._all_targets)
         return DataLoader(
             Subset(views, indices.tolist()),
             self.batch_size,
@@ -154,14 +156,21 @@ class ProbeTask:
 class _Views(Dataset[tuple[Tensor, int]]):
     """A view of each image with its target."""
 
-    def __init__(self, dataset: Any, transform: Callable[[Any], Any]) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        transform: Callable[[Any], Any],
+        targets: NDArray[np.int64],
+    ) -> None:
         self.dataset = dataset
+        self.targets = targets
         self.transform = view_transform(transform)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        image, target, _ = read_image(self.dataset, index)
+        image, *_ = read_image(self.dataset, index)
         view = self.transform(image)
-        return view[0] if isinstance(view, list | tuple) else view, int(target)
+        view = view[0] if isinstance(view, list | tuple) else view
+        return view, int(self.targets[index])

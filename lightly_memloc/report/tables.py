@@ -370,8 +370,9 @@ def _share(value: float) -> str:
 def _curated(result: CurationResult) -> Table:
     images = result.to_pandas()
     number, scored = result.settings["number"], result.settings["scored"]
-    title = f"The most memorised images ({min(number, 10)} of {number} listed"
-    table = _table(f"{title}, of {scored} scored)", "file name", "role")
+    title = f"The most memorised images by {result.settings['layer']}"
+    listed = f"{min(number, 10)} of {number} listed, of {scored} scored"
+    table = _table(f"{title} ({listed})", "file name", "role")
     for header in ("SSLMem", "p"):
         table.add_column(header, justify="right", no_wrap=True)
     for _, row in images.head(10).iterrows():

@@ -60,15 +60,29 @@ class Result(ABC):
         values = table.set_index("layer")[column].dropna()
         return {f"{metric}/{layer}": float(value) for layer, value in values.items()}
 
+    def _stale(self, path: Path) -> list[Path]:
+        """CSV files of tables that an earlier result there had and this one lacks."""
+        if not (path / _FILE).is_file():
+            return []
+        try:
+            before = load_result(path).tables
+        except MemorizationError:
+            return []
+        return [path / f"{name}.csv" for name in before if name not in self.tables]
+
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the result to a folder: ``result.json``, and each table as CSV."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         for name, table in self.tables.items():
             table.to_csv(path / f"{name}.csv", index=False)
+        for stale in self._stale(path):
+            stale.unlink(missing_ok=True)
         # The JSON file is what gets loaded: it appears whole or not at all.
         partial = path / f"{_FILE}.partial"
-        partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
+        partial.write_text(
+            json.dumps(self.to_dict(), default=_number) + "\n", encoding="utf-8"
+        )
         os.replace(partial, path / _FILE)
 
 
@@ -98,6 +112,12 @@ def load_result(folder: str | PathLike[str]) -> Result:
             f"{folder} holds no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} cannot be saved as JSON.")
 
 
 def _table(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:

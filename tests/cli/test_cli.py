@@ -683,6 +683,21 @@ def test_curating_a_run_and_training_without(run, images, trained, tmp_path):
         assert len(split.candidate) == 5
 
 
+def test_interrupted_measurements_count_as_none(run, trained, tmp_path):
+    copy = shutil.copytree(
+        trained, tmp_path / "run", ignore=shutil.ignore_patterns("*-mem")
+    )
+    for name in ("layer-mem", "unit-mem"):
+        (copy / name).mkdir()
+        (copy / name / "state.pt").write_bytes(b"half")
+    code, out, err = run("curate", copy, "--amount", 2, "--views", 2, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["settings"]["number"] == 2
+    code, _, err = run("analyze", copy)
+    assert code == 2
+    assert "There is nothing to compare" in err
+
+
 def test_curating_several_runs(run, several, tmp_path):
     code, out, err = run(
         "curate", several, "--amount", 0.1, "--views", 2, "--out", tmp_path / "list"

@@ -7,7 +7,7 @@ from PIL import Image
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.interventions import curate, write_filename_lists
-from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+from lightly_memloc.results import CurationResult, LayerMemResult, SSLMemRunsResult
 
 ROLES = ["candidate"] * 20 + ["independent"] * 10 + ["external"] * 9
 
@@ -52,6 +52,7 @@ def test_the_most_memorised_candidates_come_first(tmp_path, amount, number):
     by_hand = [(1 + sum(m[e] >= m[i] for e in range(30, 39))) / 10 for i in expected]
     assert table["p"].tolist() == pytest.approx(by_hand)
     assert (curation.settings["scored"], curation.settings["number"]) == (20, number)
+    assert curation.settings["layer"] == "two"
     assert not curation.is_retrained
     assert curation.scalars() == {}
     curation.save(tmp_path)
@@ -84,7 +85,7 @@ def test_images_of_several_runs_are_ranked_by_their_mean_over_runs():
     assert set(table["role"]) == {"candidate or independent"}
 
 
-@pytest.mark.parametrize("amount", [0, -1, 21, 1000])
+@pytest.mark.parametrize("amount", [0, -1, 20.5, 21, float("nan"), float("inf")])
 def test_amounts_that_do_not_fit_are_refused(amount):
     with pytest.raises(MemorizationError, match="of the 20 scored images"):
         curate(measured()[0], amount)
@@ -114,3 +115,31 @@ def test_lightly_reads_the_images_to_keep(tmp_path):
     assert not set(kept) & set(left_out)
     again = LightlyDataset(str(tmp_path / "images"), filenames=kept)
     assert again.get_filenames() == kept
+
+
+def test_names_that_break_a_list_are_refused(tmp_path):
+    result, _ = measured()
+    result.tables["samples"]["filename"] = "two\nlines.png"
+    with pytest.raises(MemorizationError, match="has a line break"):
+        write_filename_lists(curate(result, 2), range(80), tmp_path)
+
+
+def test_names_that_are_no_unicode_are_written_as_they_are(tmp_path):
+    result, _ = measured()
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    result.tables["samples"]["filename"] = name
+    write_filename_lists(curate(result, 2), range(80), tmp_path)
+    assert (tmp_path / "memorized.txt").read_bytes() == b"caf\xe9.png\n" * 2
+
+
+def test_saving_again_leaves_nothing_of_what_was_there(tmp_path):
+    curation = curate(measured()[0], 2)
+    more = CurationResult(
+        curation.settings, curation.tables | {"accuracy": curation.to_pandas()}
+    )
+    more.save(tmp_path)
+    (tmp_path / "mine.csv").write_text("kept")
+    assert (tmp_path / "accuracy.csv").is_file()
+    curation.save(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"result.json", "samples.csv", "mine.csv"}

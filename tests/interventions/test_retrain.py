@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -182,6 +183,24 @@ def test_too_few_images_left_are_refused(run, task, tmp_path):
     with pytest.raises(MemorizationError, match=r"at least two of each, got 0 and 14"):
         retrain_without(run, everything, task, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_single_image_to_leave_out_is_refused_before_training(run, task, tmp_path):
+    one = curate(layer_mem(run.encoder("f"), run), 1)
+    with pytest.raises(MemorizationError, match="at least two to leave out, got 1"):
+        retrain_without(run, one, task, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_another_control_is_refused_before_training(
+    run, task, retrained, tmp_path
+):
+    folder = tmp_path / "new"
+    shutil.copytree(retrained[0] / "without-random", folder / "without-random")
+    other = curate(layer_mem(run.encoder("f"), run), 5)
+    with pytest.raises(MemorizationError, match="the split differs"):
+        retrain_without(run, other, task, folder, "knn", n_views=3, seed=7)
+    assert not (folder / "without-memorized").exists()
 
 
 def test_an_unknown_probe_is_refused_before_training(run, task, curation, tmp_path):

@@ -207,6 +207,84 @@ def test_silent_units_are_refused(encoder, digits, transform):
         tune_unit(encoder, "layer2.conv", 3, digits, transform, 101, IMAGES, steps=2)
 
 
+def test_half_precision_keeps_numbers(digits):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.ReLU(), nn.Flatten()
+    )
+    with torch.no_grad():
+        model[0].bias[3] = -100
+    model.half()
+    before = model[2].weight.clone()
+
+    def view(image):
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1).half() / 255
+
+    with torch.no_grad():
+        mu = model[:4](torch.stack([view(digits[int(i)][0]) for i in IMAGES])).mean(
+            (2, 3)
+        )
+    unit = int(mu[1].argmax())
+    tuned = tune_unit(model, "2", unit, digits, view, int(IMAGES[1]), IMAGES, steps=3)
+    assert tuned[2].weight.dtype == torch.float16
+    assert tuned[2].weight.isfinite().all()
+    assert not torch.equal(tuned[2].weight[unit], before[unit])
+
+
+def test_gradients_are_on_whatever_the_caller_has_set(encoder, digits, transform):
+    def tuned():
+        return tune_unit(
+            encoder, "layer2.conv", 3, digits, transform, 101, IMAGES, steps=2
+        )
+
+    expected = tuned()
+    for mode in (torch.no_grad(), torch.inference_mode()):
+        with mode:
+            assert rows_changed(expected, tuned()) == {}
+
+
+class ScaledNorm(nn.modules.batchnorm._NormBase):
+    def __init__(self):
+        nn.Module.__init__(self)
+        self.scale = nn.Parameter(torch.ones(8, 1, 1))
+
+    def forward(self, images):
+        return self.scale * images
+
+
+def test_weights_of_other_names_are_refused(digits, transform):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), ScaledNorm(), nn.ReLU(), nn.Flatten())
+    with pytest.raises(MemorizationError, match="ScaledNorm has scale for 8 units"):
+        tune_unit(model, "0", 3, digits, transform, 101, IMAGES, steps=2)
+
+
+def test_a_layer_that_runs_twice_is_measured_once_tuned(digits, transform):
+    torch.manual_seed(0)
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first = nn.Conv2d(3, 6, 3)
+            self.conv = nn.Conv2d(6, 6, 3)
+
+        def forward(self, images):
+            once = self.conv(self.first(images).relu()).relu()
+            return self.conv(once).relu().flatten(1)
+
+    result = measure_unit_tuning(
+        Twice(), digits, transform, IMAGES, n_units=1, steps=2, n_views=2
+    )
+    assert result.to_pandas()["layer"].tolist() == ["first", "conv"]
+
+
+def test_images_that_are_named_twice_count_once(encoder, digits, transform):
+    twice = np.concatenate([IMAGES, IMAGES])
+    result = measure_unit_tuning(
+        encoder, digits, transform, twice, "layer2.conv", 1, np.int64(2), n_views=2
+    )
+    assert result.settings["images"] == len(IMAGES)
+
+
 def test_pruned_units_are_refused(encoder, digits, transform):
     prune_units(encoder, {"layer2.conv": [3]}, torch.rand(2, 3, 16, 16))
     with pytest.raises(MemorizationError, match="pruned"):

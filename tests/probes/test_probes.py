@@ -190,6 +190,26 @@ def test_tasks_that_say_nothing(digits, train, test, message):
         ProbeTask(digits, train, test, PLAIN)
 
 
+def test_targets_are_the_data_sets_even_where_items_have_none(digits):
+    class Bare:
+        targets = digits.targets
+
+        def __len__(self):
+            return len(digits)
+
+        def __getitem__(self, index):
+            return digits[index][0]
+
+    tasks = [
+        ProbeTask(of, range(100, 180), range(40), PLAIN, batch_size=16)
+        for of in (Bare(), digits)
+    ]
+    for ours, expected in zip(*(t.loader(t.test) for t in tasks), strict=True):
+        assert torch.equal(ours[1], expected[1])
+    first, second = (knn_probe(Pixels(), task) for task in tasks)
+    assert first == second
+
+
 def test_a_fifth_of_each_class_of_a_data_set_tests(digits):
     whole = Subset(digits, range(400))
     task = ProbeTask.of_dataset(whole, PLAIN, seed=3, batch_size=16)
