@@ -58,7 +58,7 @@ def curate(
     )
     from lightly_memloc.training import Run, Runs
 
-    folder = out or Path(source) / "curate"
+    folder = out or Path(source) / ("retrain" if retrain else "curate")
     if Runs.is_runs(source):
         if retrain:
             raise MemorizationError(

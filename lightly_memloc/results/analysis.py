@@ -75,9 +75,8 @@ class AnalysisResult(Result):
                 _SELECTED + (_CONTROL if len(study.external) else _NO_CONTROL)
             )
             if unit_mem is not None:
-                won = _won(study, unit_mem)
                 tables["atypical_units"] = _atypical_units(study, unit_mem)
-                tables["units_won"] = won
+                tables["units_won"] = _won(study, unit_mem)
         if unit_mem is not None and class_mem is not None:
             units = _joined(unit_mem, class_mem)
             if len(units):

@@ -74,11 +74,10 @@ class InterventionResult(Result):
         """
 
         def together(table: str) -> pd.DataFrame:
+            tables = {name: result.tables[table] for name, result in results.items()}
             return pd.concat(
                 of.assign(trial=f"{name}/" + of["trial"].astype(str))
-                for name, of in (
-                    (name, result.tables[table]) for name, result in results.items()
-                )
+                for name, of in tables.items()
             )
 
         first = next(iter(results.values()))

@@ -674,12 +674,18 @@ def test_curating_a_run_and_training_without(run, images, trained, tmp_path):
     assert len(kept) == 37
     every = {f"{p.parent.name}/{p.name}" for p in images.glob("*/*.png")}
     assert {*kept, *names} == every
-    code, out, err = run(*arguments, "--retrain", "--out", tmp_path / "new")
+    copy = shutil.copytree(trained, tmp_path / "run")
+    arguments[1] = copy
+    assert run(*arguments)[0] == 0
+    listed = (copy / "curate" / "result.json").read_bytes()
+    code, out, err = run(*arguments, "--retrain")
     assert code == 0, err
+    # A comparison and a list do not replace each other.
+    assert (copy / "curate" / "result.json").read_bytes() == listed
     assert "without memorized" in out
     assert max(len(line) for line in out.splitlines()) <= 80
     for name in ("memorized", "random"):
-        split = MemorizationSplit.load(tmp_path / "new" / f"without-{name}/split.json")
+        split = MemorizationSplit.load(copy / "retrain" / f"without-{name}/split.json")
         assert len(split.candidate) == 5
 
 
