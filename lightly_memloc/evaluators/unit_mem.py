@@ -5,6 +5,7 @@ from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
@@ -16,12 +17,14 @@ from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import unit_mem_tables
+from lightly_memloc.evaluators.unit_tables import top_images_tables, unit_mem_tables
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
-from lightly_memloc.metrics import MemberShare, UnitMem
+from lightly_memloc.metrics import MemberShare, TopImages, UnitMem
 from lightly_memloc.results import UnitMemResult
+
+_TOP_IMAGES = 6
 
 
 @EVALUATORS.register("unit_mem")
@@ -126,7 +129,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         """Make the metrics that accumulate, once the layers are known."""
         sizes = [layer.num_units for layer in self.layers]
         metrics: dict[str, Metric | nn.ModuleList] = {
-            "unit_mem": UnitMem(sum(sizes), self.rest)
+            "unit_mem": UnitMem(sum(sizes), self.rest),
+            "top_images": TopImages(sum(sizes), _TOP_IMAGES),
         }
         if len(self.mix[0]):
             metrics["member_share"] = MemberShare(
@@ -138,6 +142,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         """Take activations into the metrics."""
         chosen = self._is_member[batch.indices.cpu()].to(mu.device)
         self.metrics["unit_mem"].update(mu[chosen], batch.indices[chosen])
+        self.metrics["top_images"].update(mu, batch.indices)
         if "member_share" in self.metrics:
             self.metrics["member_share"].update(mu, batch.indices)
 
@@ -155,6 +160,9 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             self.rectification.rectified(self.layers),
             against_holdout,
         )
+        tables |= top_images_tables(
+            tables["units"], self.metrics["top_images"].compute(), self._images()
+        )
         n_mix = len(self.mix[0])
         return UnitMemResult(
             {
@@ -168,6 +176,13 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             },
             tables,
         )
+
+    def _images(self) -> pd.DataFrame:
+        """A row a measured image: index, file name, and whether it is a member."""
+        images = np.sort(np.concatenate([self.members, self.mix[1]]))
+        roles = np.where(self._is_member.numpy()[images], "member", "holdout")
+        names = self.filenames(images.tolist())
+        return pd.DataFrame({"index": images, "filename": names, "role": roles})
 
 
 def measure_unit_mem(

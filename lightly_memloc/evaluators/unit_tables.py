@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 from torch import Tensor
 
-from lightly_memloc.functional import Estimate
+from lightly_memloc.functional import Estimate, MemberShareEstimate
 from lightly_memloc.layers import CapturedLayer
-from lightly_memloc.metrics import MemberShareValues, UnitMemValues
+from lightly_memloc.metrics import MemberShareValues, TopImagesValues, UnitMemValues
+from lightly_memloc.results import estimate_columns
 
 
 def unit_table(layers: Sequence[CapturedLayer], **columns: Tensor) -> pd.DataFrame:
@@ -83,12 +84,38 @@ def unit_mem_tables(
     indices, filenames = zip(*winners, strict=True)
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
-    unknown = Estimate(*(np.full(len(layers), np.nan) for _ in Estimate._fields))
-    estimates = against_holdout or MemberShareValues(unknown, unknown)
-    columns = {
-        name + suffix: field
-        for name, estimate in estimates._asdict().items()
-        for suffix, field in zip(("", "_low", "_high", "_p"), estimate, strict=True)
-    }
+    unknown = np.full(len(layers), np.nan)
+    estimates = against_holdout or MemberShareValues(
+        MemberShareEstimate(*(unknown for _ in MemberShareEstimate._fields)),
+        Estimate(*(unknown for _ in Estimate._fields)),
+    )
+    columns = estimate_columns("member_share", estimates.member_share)
+    columns |= estimate_columns("gap", estimates.gap)
     by_layer = layer_table(layers, units, "unit_mem", **columns, rectified=rectified)
     return {"layers": by_layer, "units": units}
+
+
+def top_images_tables(
+    units: pd.DataFrame, top: TopImagesValues, images: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """The tables of the images that activate each live unit most.
+
+    Args:
+        units: The units, as :func:`unit_mem_tables` gives them.
+        top: The images, the units of all layers side by side.
+        images: A row a measured image, with its ``index``.
+
+    Returns:
+        ``top_images``, a row a unit and image, and ``images``, those among the images
+        that activate any.
+    """
+    live = units[~units["dead"]]
+    k, positions = len(top.image), live.index.to_numpy()
+    rows = live.loc[live.index.repeat(k), ["layer", "unit"]].reset_index(drop=True)
+    chosen = rows.assign(
+        rank=np.tile(np.arange(1, k + 1), len(live)),
+        index=top.image.cpu().numpy()[:, positions].T.ravel(),
+        mu=top.activation.cpu().numpy()[:, positions].T.ravel(),
+    )
+    among = images[images["index"].isin(chosen["index"])].reset_index(drop=True)
+    return {"top_images": chosen, "images": among}

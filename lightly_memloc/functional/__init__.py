@@ -16,7 +16,7 @@ from lightly_memloc.functional.layer_mem import (
     layer_mem,
     symmetric_layer_mem,
 )
-from lightly_memloc.functional.member_share import member_share
+from lightly_memloc.functional.member_share import MemberShareEstimate, member_share
 from lightly_memloc.functional.membership import Membership, membership
 from lightly_memloc.functional.ssl_mem import ssl_mem
 from lightly_memloc.functional.ssl_mem_runs import (
@@ -34,6 +34,7 @@ __all__ = [
     "Accuracy",
     "Estimate",
     "MeanOverRuns",
+    "MemberShareEstimate",
     "Membership",
     "Overlap",
     "RunScores",

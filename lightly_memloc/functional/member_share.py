@@ -1,15 +1,37 @@
 """Member share: how often a unit's most activating image is one it was trained on."""
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import (
+    Array,
     as_far,
     bootstrap_counts,
     percentile_interval,
     permuted_labels,
 )
+
+
+class MemberShareEstimate(NamedTuple):
+    """Member share with its interval and what chance gives, one entry per layer.
+
+    Attributes:
+        value: The share.
+        low: Lower end of the confidence interval.
+        high: Upper end of the confidence interval.
+        p: Two-sided p-value.
+        null_low: Lower end of the range of the share with permuted membership.
+        null_high: Upper end of that range.
+    """
+
+    value: Array
+    low: Array
+    high: Array
+    p: Array
+    null_low: Array
+    null_high: Array
 
 
 def member_share(
@@ -18,7 +40,7 @@ def member_share(
     n_resamples: int = 999,
     confidence: float = 0.95,
     seed: int = 0,
-) -> Estimate:
+) -> MemberShareEstimate:
     """Compute the share of units whose most activating image is a member.
 
     UnitMem measures selectivity, which units have for images that the encoder never
@@ -32,7 +54,7 @@ def member_share(
         is_member: Whether each image of the mix is a member, shape ``(N,)``. The
             chance level is the share of members in the mix: 0.5 in a balanced one.
         n_resamples: Bootstrap resamples, and permutations, the same for all layers.
-        confidence: Coverage of the interval.
+        confidence: Coverage of the interval, and of the range by chance.
         seed: Seed of both.
 
     Returns:
@@ -49,7 +71,8 @@ def member_share(
     if every_layer.ndim == 1:
         every_layer = every_layer[:, None]
     alive = every_layer.sum(axis=0) > 0
-    estimate = Estimate(*(np.full(len(alive), np.nan) for _ in Estimate._fields))
+    fields = MemberShareEstimate._fields
+    estimate = MemberShareEstimate(*(np.full(len(alive), np.nan) for _ in fields))
     if not alive.any():
         return estimate
     won = every_layer[:, alive]
@@ -64,12 +87,20 @@ def member_share(
                 for times in bootstrap_counts(len(won), n_resamples, rng)
             ]
         )
-    n_as_far = sum(
-        as_far(labels @ share_of_units - chance, value - chance).sum(axis=0)
-        for labels in permuted_labels(is_member, n_resamples, rng)
+    permuted = np.concatenate(
+        [
+            labels @ share_of_units
+            for labels in permuted_labels(is_member, n_resamples, rng)
+        ]
     )
-    low, high = percentile_interval(resampled, confidence)
+    n_as_far = as_far(permuted - chance, value - chance).sum(axis=0)
     p = (1 + n_as_far) / (1 + n_resamples)
-    for field, of_alive in zip(estimate, (value, low, high, p), strict=True):
+    values = (
+        value,
+        *percentile_interval(resampled, confidence),
+        p,
+        *percentile_interval(permuted, confidence),
+    )
+    for field, of_alive in zip(estimate, values, strict=True):
         field[alive] = of_alive
     return estimate

@@ -6,6 +6,7 @@ from lightly_memloc.metrics.alignment_distance import (
 )
 from lightly_memloc.metrics.class_mem import ClassMem, ClassMemValues
 from lightly_memloc.metrics.member_share import MemberShare, MemberShareValues
+from lightly_memloc.metrics.top_images import TopImages, TopImagesValues
 from lightly_memloc.metrics.unit_mem import UnitMem, UnitMemValues
 
 __all__ = [
@@ -15,6 +16,8 @@ __all__ = [
     "ClassMemValues",
     "MemberShare",
     "MemberShareValues",
+    "TopImages",
+    "TopImagesValues",
     "UnitMem",
     "UnitMemValues",
 ]

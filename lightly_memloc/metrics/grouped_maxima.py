@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from lightly_memloc.metrics.image_metric import ImageMetric
-
-_NO_IMAGE = torch.iinfo(torch.int64).max
+from lightly_memloc.metrics.winning_image import NO_IMAGE, winning_image
 
 
 class Maxima(NamedTuple):
@@ -55,7 +54,7 @@ class GroupedMaxima(ImageMetric):
         # Largest and winner go together: ranks are stacked here and merged below.
         self.add_state("largest", lowest, dist_reduce_fx=None)
         self.add_state(
-            "winner", torch.full((num_units,), _NO_IMAGE), dist_reduce_fx=None
+            "winner", torch.full((num_units,), NO_IMAGE), dist_reduce_fx=None
         )
         self.add_state("total", zero, dist_reduce_fx="sum")
         self.add_state("count", count, dist_reduce_fx="sum")
@@ -76,7 +75,9 @@ class GroupedMaxima(ImageMetric):
 
     def _accumulated(self) -> Maxima:
         largest = self.largest.reshape(-1, self.num_groups, self.num_units)
-        winner = _winner(largest.amax(dim=1), self.winner.reshape(-1, self.num_units))
+        winner = winning_image(
+            largest.amax(dim=1), self.winner.reshape(-1, self.num_units)
+        )
         return Maxima(largest.amax(dim=0), winner, self.total, self.count)
 
 
@@ -97,18 +98,7 @@ def _folded(maxima: Maxima, rows: Tensor, index: Tensor, group: Tensor) -> Maxim
     )
     return Maxima(
         largest,
-        _winner(contenders, images),
+        winning_image(contenders, images),
         maxima.total + in_group @ rows,
         maxima.images + torch.tensor(sizes, device=rows.device),
     )
-
-
-def _winner(contenders: Tensor, images: Tensor) -> Tensor:
-    """The images of the largest contenders; of equal ones that of the smallest index.
-
-    Args:
-        contenders: Activations of shape ``(N, U)``.
-        images: Indices of their images, shape ``(N, U)``.
-    """
-    tied = contenders == contenders.amax(dim=0)
-    return torch.where(tied, images, _NO_IMAGE).amin(dim=0)

@@ -8,7 +8,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
+from lightly_memloc.functional import (
+    Estimate,
+    MemberShareEstimate,
+    member_share,
+    unit_mem_gap,
+)
 from lightly_memloc.functional.unit_mem_gap import MAX_PAIRS
 from lightly_memloc.metrics.grouped_maxima import GroupedMaxima
 
@@ -21,7 +26,7 @@ class MemberShareValues(NamedTuple):
         gap: Mean UnitMem on members minus that on as many non-members.
     """
 
-    member_share: Estimate
+    member_share: MemberShareEstimate
     gap: Estimate
 
 

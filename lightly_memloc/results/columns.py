@@ -2,20 +2,23 @@
 
 from typing import Any
 
-from lightly_memloc.functional import Estimate, MeanOverRuns
+from lightly_memloc.functional import Estimate, MeanOverRuns, MemberShareEstimate
 
 
-def estimate_columns(name: str, estimate: Estimate | MeanOverRuns) -> dict[str, Any]:
+def estimate_columns(
+    name: str, estimate: Estimate | MeanOverRuns | MemberShareEstimate
+) -> dict[str, Any]:
     """Columns of an estimate: itself, and what is known of its spread.
 
     Args:
         name: The estimate's column; the others are ``_error`` (over runs), ``_low``,
-            ``_high`` and ``_p`` after it.
+            ``_high``, ``_p``, ``_null_low`` and ``_null_high`` (of the member share)
+            after it.
         estimate: The estimate. Scalars give scalars.
     """
-    fields = {"": "value", "_error": "error", "_low": "low", "_high": "high", "_p": "p"}
-    return {
-        f"{name}{ending}": getattr(estimate, field)[()]
-        for ending, field in fields.items()
-        if hasattr(estimate, field)
+    endings = ("error", "low", "high", "p", "null_low", "null_high")
+    return {name: estimate.value[()]} | {
+        f"{name}_{ending}": getattr(estimate, ending)[()]
+        for ending in endings
+        if hasattr(estimate, ending)
     }

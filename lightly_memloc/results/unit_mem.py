@@ -3,6 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results.plots import plot_member_share, plot_unit_mem
 from lightly_memloc.results.result import Result
 
@@ -30,10 +31,34 @@ class UnitMemResult(Result):
 
         Columns: ``layer``, ``kind``, ``units``, ``dead``, ``mean`` and ``median`` of
         UnitMem over live units, ``member_share`` and ``gap`` against the holdout, each
-        with ``_low``, ``_high`` and ``_p`` (NaN without a holdout), and ``rectified``:
-        whether the layer gave negative outputs, which were rectified.
+        with ``_low``, ``_high`` and ``_p`` (NaN without a holdout),
+        ``member_share_null_low`` and ``member_share_null_high``, between which 95% of
+        shares are by chance, and ``rectified``: whether the layer gave negative
+        outputs, which were rectified.
         """
         return self.tables["layers"].copy()
+
+    def top_images_to_pandas(self) -> pd.DataFrame:
+        """Return the images that activate each live unit most, a row a unit and image.
+
+        Columns: ``layer``, ``unit``, ``rank`` (1 for the most activating), ``index``,
+        ``filename``, ``role`` (``"member"``, or ``"holdout"`` for images that the
+        encoder never saw, of which there are at most as many), and ``mu``, the image's
+        mean activation over views.
+
+        Raises:
+            MemorizationError: If UnitMem was followed in training, which knows the one
+                image that activates a unit most.
+        """
+        if "top_images" not in self.tables:
+            raise MemorizationError(
+                "This result names one image a unit, as UnitMem that is followed in "
+                "training does: measure_unit_mem() names several."
+            )
+        images = self.tables["images"]
+        top: pd.DataFrame = self.tables["top_images"].merge(images, on="index")
+        columns = ["layer", "unit", "rank", "index", "filename", "role", "mu"]
+        return top[columns]
 
     def scalars(self) -> dict[str, float]:
         """Return ``unit_mem/<layer>``, ``member_share/<layer>``, ``gap/<layer>``."""

@@ -68,6 +68,33 @@ def test_holdout_gives_member_share_and_gap(encoders, digits, transform, activat
         assert rows.loc[layer, "gap"] == pytest.approx(gap, rel=1e-4, abs=1e-6)
 
 
+def test_top_images_are_those_of_a_brute_force(
+    encoders, digits, transform, activations
+):
+    members, holdout = np.arange(0, 30, 2), np.arange(1, 30, 2)
+    result = measure_unit_mem(
+        encoders[0], digits, transform, members, holdout, n_views=3
+    )
+    top = result.top_images_to_pandas()
+    for layer, mu in activations.items():
+        of_layer = top[top["layer"] == layer]
+        alive = np.flatnonzero(mu[members].max(axis=0) > 0)
+        assert of_layer["unit"].unique().tolist() == alive.tolist()
+        for unit, rows in of_layer.groupby("unit"):
+            ordered = np.argsort(-mu[:, unit], kind="stable")[:6]
+            assert rows["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+            np.testing.assert_allclose(rows["mu"], mu[ordered, unit], rtol=1e-5)
+            positive = rows["mu"] > 0
+            chosen = rows["index"][positive]
+            assert chosen.tolist() == ordered[: len(chosen)].tolist()
+            assert rows["filename"].tolist() == [
+                digits.filenames[index] for index in rows["index"]
+            ]
+            assert rows["role"].tolist() == [
+                "holdout" if index % 2 else "member" for index in rows["index"]
+            ]
+
+
 def test_unequal_sets_are_balanced(encoders, digits, transform):
     result = measure_unit_mem(
         encoders[0], digits, transform, np.arange(20), np.arange(20, 27), n_views=2

@@ -94,6 +94,15 @@ def test_interval_against_every_resample(winners):
     assert_quantile(estimate.high[0], 0.95, every, N_RESAMPLES * len(every) // 6**6)
 
 
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("winners", [[0, 0, 0, 0, 2, 3, 1], [0, 1, 2, 3, 4, 5, 6, 7]])
+def test_range_by_chance_against_every_relabelling(winners):
+    every = [share(winners, labels) for labels in relabellings(BALANCED)]
+    estimate = member_share(wins(winners, 8), BALANCED, N_RESAMPLES, confidence=0.8)
+    assert_quantile(estimate.null_low[0], 0.1, every, N_RESAMPLES)
+    assert_quantile(estimate.null_high[0], 0.9, every, N_RESAMPLES)
+
+
 def test_without_anything_to_find():
     rng = np.random.default_rng(0)
     repeats, significant = 400, 0
@@ -107,7 +116,7 @@ def test_without_anything_to_find():
 
 def test_no_live_units():
     estimate = member_share(np.zeros(8), BALANCED)
-    np.testing.assert_array_equal(estimate, np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(estimate, np.full((6, 1), np.nan))
 
 
 def test_the_seed_decides(monkeypatch):

@@ -7,7 +7,13 @@ import torch
 from torch import distributed, multiprocessing
 from torch.utils.data import DistributedSampler
 
-from lightly_memloc.metrics import AlignmentDistance, ClassMem, MemberShare, UnitMem
+from lightly_memloc.metrics import (
+    AlignmentDistance,
+    ClassMem,
+    MemberShare,
+    TopImages,
+    UnitMem,
+)
 
 N_IMAGES, N_UNITS, N_CLASSES = 13, 8, 3
 MEMBERS, HOLDOUT = [0, 2, 5, 7, 11, 12], [1, 3, 4, 6, 8, 9]
@@ -17,9 +23,10 @@ METRICS = {
     "class_mem": lambda: ClassMem(N_UNITS, N_CLASSES),
     "alignment_distance": AlignmentDistance,
     "member_share": lambda: MemberShare(N_UNITS, MEMBERS, HOLDOUT),
+    "top_images": lambda: TopImages(N_UNITS, 3),
 }
 KEEPING_ROWS = ["unit_mem_median", "alignment_distance"]
-FOLDING = ["unit_mem", "class_mem", "member_share"]
+FOLDING = ["unit_mem", "class_mem", "member_share", "top_images"]
 
 
 def activations():
@@ -155,12 +162,24 @@ def one_process_member_share():
     return values(metric)
 
 
+def brute_force_top_images():
+    ranked = [
+        sorted(zip(-column, range(N_IMAGES), strict=True))[:3]
+        for column in MU.double().numpy().T
+    ]
+    return (
+        [[-of[rank][0] for of in ranked] for rank in range(3)],
+        [[of[rank][1] for of in ranked] for rank in range(3)],
+    )
+
+
 EXPECTED = {
     "unit_mem": lambda: brute_force_unit_mem(np.mean),
     "unit_mem_median": lambda: brute_force_unit_mem(np.median),
     "class_mem": brute_force_class_mem,
     "alignment_distance": brute_force_alignment_distance,
     "member_share": one_process_member_share,
+    "top_images": brute_force_top_images,
 }
 
 
