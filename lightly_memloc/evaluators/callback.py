@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytorch_lightning as pl
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from torch import nn
 from typing_extensions import Self
@@ -22,7 +23,7 @@ from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.registry import Registry
 from lightly_memloc.evaluators.study import Study
-from lightly_memloc.results import Result
+from lightly_memloc.results import Result, plot_epochs
 
 
 class StudyCallback(pl.Callback):
@@ -184,6 +185,14 @@ class MemorizationCallback(StudyCallback):
         Measurements from before a resumed training are included.
         """
         return pd.DataFrame(self._scalars, columns=["epoch", "step", "name", "value"])
+
+    def plot(self) -> Figure:
+        """Return a figure of the mean UnitMem of each layer over epochs.
+
+        Raises:
+            MemorizationError: If UnitMem was not measured yet.
+        """
+        return plot_epochs(self.history)
 
     @property
     def state_key(self) -> str:

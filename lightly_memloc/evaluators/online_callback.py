@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
 from typing_extensions import Self
@@ -19,7 +20,7 @@ from lightly_memloc.evaluators.callback import CALLBACKS, StudyCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.functional.unit_activation import Rectify
-from lightly_memloc.results import UnitMemResult
+from lightly_memloc.results import UnitMemResult, plot_epochs
 
 
 @CALLBACKS.register("online_unit_mem")
@@ -70,6 +71,14 @@ class OnlineUnitMemCallback(StudyCallback):
     def from_study(cls, study: Study, folder: Path) -> Self:
         """Make the callback for a training."""
         return cls(layers=study.layers, folder=folder)
+
+    def plot(self) -> Figure:
+        """Return a figure of the mean UnitMem of each layer over epochs.
+
+        Raises:
+            MemorizationError: If no epoch is over yet.
+        """
+        return plot_epochs(self.results)
 
     def setup(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str

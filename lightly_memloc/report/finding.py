@@ -19,17 +19,14 @@ def layer_mem_finding(result: LayerMemResult) -> str:
         result: The measurement.
     """
     layers = result.to_pandas()
-    measured = [
-        name
-        for name in ("symmetric", "calibrated", "alignment_gap")
-        if layers[name].notna().any()
-    ]
-    if not measured:
+    if result.estimate is None:
         return (
             "Without external or independent images, nothing can be concluded. The "
             "published LayerMem holds the offset between the two encoders, too."
         )
-    return f"{_where(layers, measured[0])} {_check(layers, result, measured[0])}"
+    return (
+        f"{_where(layers, result.estimate)} {_check(layers, result, result.estimate)}"
+    )
 
 
 def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:

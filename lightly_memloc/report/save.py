@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+from matplotlib import rc_context
+
 from lightly_memloc.results import Result
 
 
 def save_with_figures(result: Result, folder: Path) -> None:
-    """Save a result to a folder, with its figures as PNG files.
+    """Save a result to a folder, with its figures as PNG and SVG files.
 
     Args:
         result: A result of any kind.
@@ -15,3 +17,6 @@ def save_with_figures(result: Result, folder: Path) -> None:
     result.save(folder)
     for name, figure in result.figures().items():
         figure.savefig(folder / f"{name}.png", dpi=150)
+        # The same figure gives the same file.
+        with rc_context({"svg.hashsalt": "lightly-memloc"}):
+            figure.savefig(folder / f"{name}.svg", metadata={"Date": None}, dpi=150)

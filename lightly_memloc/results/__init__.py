@@ -4,6 +4,7 @@ from lightly_memloc.results.analysis import AnalysisResult
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.curation import CurationResult
+from lightly_memloc.results.epochs import load_epochs, plot_epochs
 from lightly_memloc.results.intervention import InterventionResult
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.membership import MembershipResult
@@ -26,5 +27,7 @@ __all__ = [
     "UnitMemResult",
     "UnitTuningResult",
     "estimate_columns",
+    "load_epochs",
     "load_result",
+    "plot_epochs",
 ]

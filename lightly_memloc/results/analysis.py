@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
@@ -18,6 +19,11 @@ from lightly_memloc.functional import (
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.layer_mem import LayerMemResult
+from lightly_memloc.results.plots import (
+    plot_atypical,
+    plot_consistency,
+    plot_unit_class,
+)
 from lightly_memloc.results.result import Result
 from lightly_memloc.results.unit_mem import UnitMemResult
 
@@ -129,6 +135,16 @@ class AnalysisResult(Result):
             f"tau/{layer}": float(tau)
             for layer, tau in zip(next_to["layer"], next_to["tau"], strict=True)
         }
+
+    def figures(self) -> dict[str, Figure]:
+        """Return ``consistency`` and ``atypical``, and ``unit_class``, as measured."""
+        figures = {}
+        if "consistency" in self.tables:
+            figures["consistency"] = plot_consistency(self.tables["consistency"])
+            figures["atypical"] = plot_atypical(self.tables["atypical"])
+        if "units" in self.tables:
+            figures["unit_class"] = plot_unit_class(self.tables["units"])
+        return figures
 
 
 class _Scores:

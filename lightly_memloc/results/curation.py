@@ -1,7 +1,13 @@
 """The result of curating: the most memorised images, and training without them."""
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from lightly_memloc.results.plots import (
+    plot_probes,
+    plot_retrained,
+    plot_sorted_scores,
+)
 from lightly_memloc.results.result import Result
 
 
@@ -52,3 +58,11 @@ class CurationResult(Result):
             for encoder, value in zip(*columns, strict=True)
         }
         return accuracies | self._by_layer("difference", "difference")
+
+    def figures(self) -> dict[str, Figure]:
+        """Return ``images``, sorted; after training ``layer_mem`` and ``accuracy``."""
+        figures = {"images": plot_sorted_scores(self.tables["samples"])}
+        if self.is_retrained:
+            figures["layer_mem"] = plot_retrained(self.tables["layers"])
+            figures["accuracy"] = plot_probes(self.tables["accuracy"])
+        return figures

@@ -19,7 +19,11 @@ from lightly_memloc.functional import (
     symmetric_layer_mem,
 )
 from lightly_memloc.results.columns import estimate_columns
-from lightly_memloc.results.plots import plot_layer_mem
+from lightly_memloc.results.plots import (
+    plot_layer_mem,
+    plot_sorted_ssl_mem,
+    plot_sublayers,
+)
 from lightly_memloc.results.result import Result
 
 Array = NDArray[np.float64]
@@ -95,15 +99,26 @@ class LayerMemResult(Result):
             },
         )
 
+    @property
+    def estimate(self) -> str | None:
+        """The best estimate at hand, or None if there is none without the offset.
+
+        It is ``"symmetric"``, else ``"calibrated"``, else ``"alignment_gap"``.
+        """
+        layers = self.tables["layers"]
+        names = ("symmetric", "calibrated", "alignment_gap")
+        return next((name for name in names if layers[name].notna().any()), None)
+
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a layer, in forward order.
 
         Columns: ``layer``, ``kind``, ``layer_mem`` (as published), ``delta``,
         ``top_k`` and ``least_k`` (mean SSLMem of the most and least memorised
         candidates), ``calibrated``, ``symmetric`` and ``alignment_gap``, and
-        ``external`` and ``independent`` (the published mean over those images). Each
-        estimate has its interval and p-value in ``_low``, ``_high`` and ``_p``. NaN
-        where the split lacks the set or there is no reference encoder.
+        ``external`` and ``independent`` (the published mean over those images);
+        ``calibrated_delta`` and ``symmetric_delta``, the steps from the layer before.
+        Each estimate has its interval and p-value in ``_low``, ``_high`` and ``_p``.
+        NaN where the split lacks the set or there is no reference encoder.
         """
         return self.tables["layers"].copy()
 
@@ -142,8 +157,23 @@ class LayerMemResult(Result):
         }
 
     def figures(self) -> dict[str, Figure]:
-        """Return ``layer_mem``: the estimates along depth."""
-        return {"layer_mem": plot_layer_mem(self.tables["layers"])}
+        """Return ``layer_mem``: the estimates along depth.
+
+        With a reference encoder also ``ssl_mem``, the images sorted, and for a vision
+        transformer ``sublayers``, attention against MLP.
+        """
+        layers = self.tables["layers"]
+        figures = {"layer_mem": plot_layer_mem(layers)}
+        if layers["layer_mem"].isna().all():
+            return figures
+        last = str(layers["layer"].iloc[-1])
+        figures["ssl_mem"] = plot_sorted_ssl_mem(self.tables["samples"], last)
+        if {"attention", "mlp"} <= set(layers["kind"]):
+            free_of_offset = self.estimate in ("symmetric", "calibrated")
+            figures["sublayers"] = plot_sublayers(
+                layers, str(self.estimate) if free_of_offset else "layer_mem"
+            )
+        return figures
 
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k candidates with the highest SSLMem in the last layer.
@@ -196,6 +226,14 @@ class _Estimates:
                 role: _mean(self.m.get(role, candidate[:0]), self.n_layers)
                 for role in ("external", "independent")
             }
+            | estimate_columns(
+                "calibrated_delta",
+                self._steps(calibrated_layer_mem, "candidate", "external"),
+            )
+            | estimate_columns(
+                "symmetric_delta",
+                self._steps(symmetric_layer_mem, "candidate", "independent"),
+            )
         )
 
     def control(self) -> pd.DataFrame:
@@ -216,16 +254,31 @@ class _Estimates:
             | estimate_columns("alignment_gap", self._gap("first", "second"))
         )
 
+    def _steps(self, estimator: Any, *roles: str) -> Estimate:
+        """What each layer adds to the one before; NaN for the first."""
+        n_steps = self.n_layers - 1
+        sets = [
+            np.diff(self.m[role], axis=1) if role in self.m and n_steps else None
+            for role in roles
+        ]
+        steps = self._estimate(estimator, sets, n_steps)
+        return Estimate(*(np.concatenate([[np.nan], field]) for field in steps))
+
     def _of(self, estimator: Any, *roles: str) -> Estimate:
-        return self._estimate(estimator, [self.m.get(role) for role in roles])
+        sets = [self.m.get(role) for role in roles]
+        return self._estimate(estimator, sets, self.n_layers)
 
     def _gap(self, *roles: str) -> Estimate:
-        return self._estimate(alignment_gap, [self.a.get(role) for role in roles])
+        sets = [self.a.get(role) for role in roles]
+        return self._estimate(alignment_gap, sets, self.n_layers)
 
-    def _estimate(self, estimator: Any, sets: list[Array | None]) -> Estimate:
+    def _estimate(
+        self, estimator: Any, sets: list[Array | None], size: int
+    ) -> Estimate:
         usable = [s for s in sets if s is not None and len(s) > 1]
         if len(usable) < len(sets) or any(np.isnan(s).any() for s in usable):
-            return Estimate(*(np.full(self.n_layers, np.nan) for _ in range(4)))
+            unknown = np.full(size, np.nan)
+            return Estimate(*(unknown for _ in Estimate._fields))
         estimate: Estimate = estimator(*usable, **self.resampling)
         return estimate
 

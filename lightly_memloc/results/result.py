@@ -40,8 +40,26 @@ class Result(ABC):
         """Return numbers to log, named ``metric/layer``; NaN ones are left out."""
 
     def figures(self) -> dict[str, Figure]:
-        """Return the result's figures by name."""
+        """Return the result's figures by name, the most telling first."""
         return {}
+
+    def plot(self, name: str | None = None) -> Figure:
+        """Return a figure of the result.
+
+        Args:
+            name: One of ``figures()``; by default the first.
+
+        Raises:
+            MemorizationError: If there is no such figure.
+        """
+        figures = self.figures()
+        chosen = name or next(iter(figures), None)
+        if chosen not in figures:
+            raise MemorizationError(
+                f"There is no such figure of {self.kind}: expected one of "
+                f"{list(figures)}, got {name!r}."
+            )
+        return figures[chosen]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""

@@ -12,7 +12,7 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import MeanOverRuns, mean_over_runs, run_scores
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.layer_mem import LayerMemResult
-from lightly_memloc.results.plots import plot_ssl_mem_runs
+from lightly_memloc.results.plots import plot_sorted_scores, plot_ssl_mem_runs
 from lightly_memloc.results.result import Result
 
 Array = NDArray[np.float64]
@@ -166,8 +166,11 @@ class SSLMemRunsResult(Result):
         return self._by_layer("ssl_mem", "ssl_mem")
 
     def figures(self) -> dict[str, Figure]:
-        """Return the mean score along depth, with intervals over runs."""
-        return {"ssl_mem": plot_ssl_mem_runs(self.tables["layers"])}
+        """Return ``ssl_mem`` along depth, and ``images``, sorted; intervals over runs."""
+        return {
+            "ssl_mem": plot_ssl_mem_runs(self.tables["layers"]),
+            "images": plot_sorted_scores(self.top_samples(len(self.tables["samples"]))),
+        }
 
 
 def _stacked(

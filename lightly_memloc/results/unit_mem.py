@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.plots import plot_member_share, plot_unit_mem
+from lightly_memloc.results.plots import plot_member_share, plot_selectivity
 from lightly_memloc.results.result import Result
 
 
@@ -70,7 +70,9 @@ class UnitMemResult(Result):
 
     def figures(self) -> dict[str, Figure]:
         """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
-        figures = {"unit_mem": plot_unit_mem(self.tables["units"])}
+        title = "Selectivity of units for single images"
+        units = plot_selectivity(self.tables["units"], "unit_mem", "UnitMem", title)
+        figures = {"unit_mem": units}
         if self.has_holdout:
             figures["member_share"] = plot_member_share(self.tables["layers"])
         return figures

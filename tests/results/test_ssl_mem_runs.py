@@ -369,7 +369,7 @@ def test_the_figure_shows_the_means_and_their_intervals():
     ends = [band.get_datalim(axes.transData).intervaly for band in axes.collections]
     expected = interval.low.min(), interval.high.max()
     assert any(np.allclose(end, expected) for end in ends)
-    assert "Mean of 4 runs with 95% intervals over runs" in axes.get_title()
+    assert "Mean of 4 runs, 95% intervals over runs" in axes.get_title()
 
 
 def test_the_figure_of_two_runs_claims_no_intervals():
