@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from lightly_memloc.functional import Estimate, MeanOverRuns
+from lightly_memloc.functional import Estimate, StudentMean
 
 
-def estimate_columns(name: str, estimate: Estimate | MeanOverRuns) -> dict[str, Any]:
+def estimate_columns(name: str, estimate: Estimate | StudentMean) -> dict[str, Any]:
     """Columns of an estimate: itself, and what is known of its spread.
 
     Args:
-        name: The estimate's column; the others are ``_error`` (over runs), ``_low``,
+        name: The estimate's column; the others are ``_error`` (Student's), ``_low``,
             ``_high`` and ``_p`` after it.
         estimate: The estimate. Scalars give scalars.
     """
