@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from lightly_memloc.errors import MemorizationError
 
 _FILE = "result.json"
+
+R = TypeVar("R", bound="Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +114,25 @@ def load_result(folder: str | PathLike[str]) -> Result:
             f"{folder} holds no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
+
+
+def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:
+    """Read a result from a folder that may hold none.
+
+    Args:
+        folder: The folder.
+        result_class: The class of the result that is looked for.
+
+    Returns:
+        The result; None if the folder holds none, or one of another class.
+
+    Raises:
+        MemorizationError: If the folder's result cannot be read.
+    """
+    if not (Path(folder) / _FILE).is_file():
+        return None
+    result = load_result(folder)
+    return result if isinstance(result, result_class) else None
 
 
 def _number(value: Any) -> Any:
