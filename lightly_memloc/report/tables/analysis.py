@@ -49,11 +49,13 @@ def _atypical(layers: pd.DataFrame) -> Table:
             text("layer"),
             number("most", signed),
             number("least", signed),
-            number("difference", signed),
+            # Under its own name the difference leaves no room for bars.
+            number("difference", signed, "gap"),
             interval("difference"),
             p_of("t"),
             number("external_difference", signed, "external"),
         ],
+        bar="difference",
     )
 
 
@@ -86,6 +88,8 @@ def _units_won(layers: pd.DataFrame) -> Table:
             number("tau", signed),
             p_of("tau"),
         ],
+        bar="tau",
+        full=1.0,
     )
 
 
@@ -102,4 +106,6 @@ def _unit_class(layers: pd.DataFrame) -> Table:
             interval("above", percent),
             number("tau", signed),
         ],
+        bar="unit_mem",
+        full=1.0,
     )

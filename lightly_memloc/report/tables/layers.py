@@ -64,8 +64,9 @@ def ssl_mem_runs_tables(result: SSLMemRunsResult) -> list[Table]:
 
 
 def membership_tables(result: MembershipResult) -> list[Table]:
-    """Make a table of layers for each score."""
+    """Make a table of layers for each score; a bar begins at chance."""
     layers = result.to_pandas()
+    layers["over_chance"] = 2 * layers["auc"] - 1
     fields = [
         text("layer"),
         number("auc", formatted(".2f"), "AUC"),
@@ -80,6 +81,8 @@ def membership_tables(result: MembershipResult) -> list[Table]:
             f"Membership by {_SCORES[str(score)]} ({counts})",
             of,
             fields,
+            bar="over_chance",
+            full=1.0,
         )
         for score, of in layers.groupby("score", sort=False)
     ]

@@ -61,4 +61,4 @@ def unit_tuning_tables(result: UnitTuningResult) -> list[Table]:
         number("wins", str, "won"),
     ]
     title = "UnitMem of units, each tuned to one image"
-    return [make_table(title, result.layers_to_pandas(), fields)]
+    return [make_table(title, result.layers_to_pandas(), fields, bar="rise", full=1.0)]
