@@ -47,7 +47,7 @@ class Result(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""
-        return {
+        document = {
             "result": self.kind,
             "settings": self.settings,
             "tables": {
@@ -55,6 +55,8 @@ class Result(ABC):
                 for name, table in self.tables.items()
             },
         }
+        plain: dict[str, Any] = json.loads(json.dumps(document, default=_number))
+        return plain
 
     def _by_layer(self, metric: str, column: str) -> dict[str, float]:
         """Scalars of a column of the table of layers."""
@@ -82,9 +84,7 @@ class Result(ABC):
             stale.unlink(missing_ok=True)
         # The JSON file is what gets loaded: it appears whole or not at all.
         partial = path / f"{_FILE}.partial"
-        partial.write_text(
-            json.dumps(self.to_dict(), default=_number) + "\n", encoding="utf-8"
-        )
+        partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
         os.replace(partial, path / _FILE)
 
 

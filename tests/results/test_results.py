@@ -128,6 +128,17 @@ def test_a_folder_without_result_is_refused(tmp_path, content):
         load_result(tmp_path)
 
 
+def test_the_document_is_of_plain_types(layer_mem):
+    layer_mem.settings["n_units"] = np.int64(3)
+    layer_mem.settings["means"] = np.array([0.5])
+    layer_mem.tables["control"]["most"] = pd.Series([np.int64(1), "a"], dtype=object)
+    document = layer_mem.to_dict()
+    assert json.loads(json.dumps(document)) == document
+    assert document["settings"]["n_units"] == 3
+    assert document["settings"]["means"] == [0.5]
+    assert [row[-1] for row in document["tables"]["control"]["rows"]] == [1, "a"]
+
+
 def test_a_result_is_found_by_its_class(tmp_path, layer_mem):
     assert find_result(tmp_path / "nowhere", LayerMemResult) is None
     assert find_result(tmp_path, LayerMemResult) is None
