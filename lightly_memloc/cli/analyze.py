@@ -38,22 +38,14 @@ def analyze(
         AnalysisResult,
         ClassMemResult,
         LayerMemResult,
-        Result,
         UnitMemResult,
-        load_result,
+        find_result,
     )
 
-    def measured(name: str) -> Result | None:
-        saved = (run / name / "result.json").is_file()
-        return load_result(run / name) if saved else None
-
-    layer_mem, unit_mem, class_mem = map(
-        measured, ("layer-mem", "unit-mem", "class-mem")
-    )
     result = AnalysisResult.from_results(
-        layer_mem if isinstance(layer_mem, LayerMemResult) else None,
-        unit_mem if isinstance(unit_mem, UnitMemResult) else None,
-        class_mem if isinstance(class_mem, ClassMemResult) else None,
+        find_result(run / "layer-mem", LayerMemResult),
+        find_result(run / "unit-mem", UnitMemResult),
+        find_result(run / "class-mem", ClassMemResult),
         top_k,
     )
     save_and_show(result, as_json, out or run / "analysis")

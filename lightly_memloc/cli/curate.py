@@ -60,13 +60,14 @@ def curate(
 
     folder = out or Path(source) / ("retrain" if retrain else "curate")
     if Runs.is_runs(source):
+        runs = Runs(source)
         if retrain:
             raise MemorizationError(
                 f"{source} is a folder of runs: --retrain takes one of them, such as "
-                f"{Path(source) / Runs(source).names[0]}."
+                f"{runs.folder / runs.names[0]}."
             )
-        result = curate(ssl_mem_of(Runs(source), views, num_workers, device), amount)
-        dataset = Run(Path(source) / Runs(source).names[0]).dataset()
+        result = curate(ssl_mem_of(runs, views, num_workers, device), amount)
+        dataset = runs.dataset()
     else:
         subject = Subject.resolve(source)
         dataset = subject.dataset

@@ -11,7 +11,7 @@ from lightly_memloc.results import (
     InterventionResult,
     LayerMemResult,
     SSLMemRunsResult,
-    load_result,
+    find_result,
 )
 from lightly_memloc.training import Runs, measure_ssl_mem_runs
 
@@ -58,12 +58,9 @@ def layer_mem_of(
     Raises:
         MemorizationError: If there are no roles or no reference encoder.
     """
-    if (
-        subject.folder is not None
-        and (subject.folder / "layer-mem" / "result.json").is_file()
-    ):
-        measured = load_result(subject.folder / "layer-mem")
-        if isinstance(measured, LayerMemResult):
+    if subject.folder is not None:
+        measured = find_result(subject.folder / "layer-mem", LayerMemResult)
+        if measured is not None:
             return measured
     if subject.split is None or subject.g is None:
         raise MemorizationError(
@@ -85,10 +82,7 @@ def ssl_mem_of(
     runs: Runs, views: int, num_workers: int, device: str
 ) -> SSLMemRunsResult:
     """SSLMem over runs: as `ssl-mem` has measured it, or measured now."""
-    if (runs.folder / "ssl-mem" / "result.json").is_file():
-        measured = load_result(runs.folder / "ssl-mem")
-        if isinstance(measured, SSLMemRunsResult):
-            return measured
-    return measure_ssl_mem_runs(
+    measured = find_result(runs.folder / "ssl-mem", SSLMemRunsResult)
+    return measured or measure_ssl_mem_runs(
         runs.folder, n_views=views, num_workers=num_workers, device=device
     )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from lightly_memloc.cli.options import Json, Layers, Model
-from lightly_memloc.cli.output import console, print_json
+from lightly_memloc.cli.output import print_json, print_table
 
 
 def layers(
@@ -17,10 +17,11 @@ def layers(
     as_json: Json = False,
 ) -> None:
     """List the layers of an encoder, with the names that --layers understands."""
-    from rich.table import Table
+    import pandas as pd
 
     from lightly_memloc.errors import MemorizationError
     from lightly_memloc.layers import find_layers
+    from lightly_memloc.report.tables import make_table, text
     from lightly_memloc.training import Run, make_model
 
     if (run is None) == (model is None):
@@ -40,12 +41,17 @@ def layers(
             ]
         )
         return
-    table = Table(
-        title=f"{len(found)} layers", title_justify="left", box=None, pad_edge=False
+    print_table(
+        make_table(
+            f"{len(found)} layers",
+            pd.DataFrame(
+                {
+                    "layer": [layer.name for layer in found],
+                    "kind": [layer.kind for layer in found],
+                    "LayerMem": ["yes" if layer.state else "" for layer in found],
+                    "UnitMem": ["yes" if layer.units else "" for layer in found],
+                }
+            ),
+            [text("layer"), text("kind"), text("LayerMem"), text("UnitMem")],
+        )
     )
-    for column in ("layer", "kind", "LayerMem", "UnitMem"):
-        table.add_column(column, overflow="fold")
-    for layer in found:
-        state, units = ("yes" if site else "" for site in (layer.state, layer.units))
-        table.add_row(layer.name, layer.kind, state, units)
-    console().print(table)

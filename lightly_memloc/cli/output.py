@@ -1,14 +1,16 @@
 """What commands print: tables on a terminal, or one JSON document."""
 
 import json
+import sys
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 if TYPE_CHECKING:
+    from lightly_memloc.report.tables import Table
     from lightly_memloc.results import Result
 
 
@@ -23,8 +25,12 @@ def print_json(document: Any) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line as it is, without markup."""
-    console().print(escape(text))
+    """Print a text, wrapped between words: a path longer than a line stays whole."""
+    print(
+        textwrap.fill(
+            text, console().width, break_long_words=False, break_on_hyphens=False
+        )
+    )
 
 
 def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
@@ -53,9 +59,14 @@ def print_tables(result: "Result") -> None:
     from lightly_memloc.report import result_tables
 
     for table in result_tables(result):
-        console().print(table)
+        print_table(table)
         console().print()
-    print_skipped(result.settings["skipped"])
+    print_skipped(result.settings.get("skipped", ()))
+
+
+def print_table(table: "Table") -> None:
+    """Print a table; on a terminal too narrow for it, its lines are not cut."""
+    console().print(table, crop=False)
 
 
 def print_finding(result: "Result") -> None:
@@ -73,6 +84,7 @@ def print_skipped(filenames: Iterable[str]) -> None:
     """Say which unreadable images were left out, on standard error."""
     names = list(filenames)
     if names:
-        Console(stderr=True, highlight=False).print(
-            escape(f"Left out {len(names)} unreadable images: {', '.join(names)}.")
+        print(
+            f"Left out {len(names)} unreadable images: {', '.join(names)}.",
+            file=sys.stderr,
         )

@@ -19,12 +19,8 @@ from lightly_memloc.functional.layer_mem import (
 from lightly_memloc.functional.member_share import MemberShareEstimate, member_share
 from lightly_memloc.functional.membership import Membership, membership
 from lightly_memloc.functional.ssl_mem import ssl_mem
-from lightly_memloc.functional.ssl_mem_runs import (
-    MeanOverRuns,
-    RunScores,
-    mean_over_runs,
-    run_scores,
-)
+from lightly_memloc.functional.ssl_mem_runs import RunScores, run_scores
+from lightly_memloc.functional.student_mean import StudentMean, student_mean
 from lightly_memloc.functional.unit_activation import unit_activation
 from lightly_memloc.functional.unit_mem import selectivity, unit_mem
 from lightly_memloc.functional.unit_mem_gap import unit_mem_gap
@@ -33,11 +29,11 @@ from lightly_memloc.functional.welch import welch_t_test
 __all__ = [
     "Accuracy",
     "Estimate",
-    "MeanOverRuns",
     "MemberShareEstimate",
     "Membership",
     "Overlap",
     "RunScores",
+    "StudentMean",
     "accuracy",
     "alignment_distance",
     "alignment_gap",
@@ -49,12 +45,12 @@ __all__ = [
     "kendall_tau",
     "layer_mem",
     "mean_estimate",
-    "mean_over_runs",
     "member_share",
     "membership",
     "run_scores",
     "selectivity",
     "ssl_mem",
+    "student_mean",
     "symmetric_layer_mem",
     "top_overlap",
     "unit_activation",

@@ -1,10 +1,9 @@
-"""SSLMem over several runs: its expectation over training, with intervals over runs."""
+"""SSLMem over several runs: its expectation over training, without offsets."""
 
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from numpy.typing import ArrayLike
 
 from lightly_memloc.functional.resampling import Array
 
@@ -72,56 +71,3 @@ def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
             rows = of_role[sign]
             scores[run, rows] = sign * (m[run, rows] - offset[-1])
     return RunScores(scores, np.stack(offset), np.stack(means))
-
-
-class MeanOverRuns(NamedTuple):
-    """A mean over runs with its interval over runs.
-
-    Attributes:
-        runs: Number of runs that count.
-        value: The mean; NaN without a run.
-        error: Its standard error; NaN with fewer than two runs.
-        low: Lower end of the confidence interval; NaN with fewer than three runs.
-        high: Upper end of the confidence interval.
-        p: Two-sided p-value of Student's t-test against 0; NaN like the interval.
-    """
-
-    runs: NDArray[np.int64]
-    value: Array
-    error: Array
-    low: Array
-    high: Array
-    p: Array
-
-
-def mean_over_runs(values: ArrayLike, confidence: float = 0.95) -> MeanOverRuns:
-    """Estimate means over runs, with Student's t intervals.
-
-    Two runs give no interval: with one degree of freedom it would span more than a
-    dozen standard errors.
-
-    Args:
-        values: Shape ``(K, ...)``: a value a run; what is NaN does not count.
-        confidence: Coverage of the interval.
-
-    Returns:
-        Fields of shape ``(...)``.
-
-    Examples:
-        >>> from lightly_memloc.functional import mean_over_runs
-        >>> mean = mean_over_runs([1.0, 2.0, 3.0])
-        >>> float(mean.value), float(mean.error.round(3)), float(mean.low.round(3))
-        (2.0, 0.577, -0.484)
-    """
-    x = np.asarray(values, dtype=np.float64)
-    runs = np.sum(~np.isnan(x), axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.nansum(x, axis=0) / runs
-        variance = np.nansum((x - value) ** 2, axis=0) / (runs - 1)
-        error = np.where(runs > 1, np.sqrt(variance / runs), np.nan)
-        enough = np.where(runs > 2, error, np.nan)
-        t = np.where(value == 0, 0.0 * enough, value / enough)
-    freedom = np.maximum(runs - 1, 1)
-    half = stats.t.ppf((1 + confidence) / 2, freedom) * enough
-    p = 2 * stats.t.sf(np.abs(t), freedom)
-    return MeanOverRuns(runs, value, error, value - half, value + half, p)

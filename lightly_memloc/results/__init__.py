@@ -9,7 +9,7 @@ from lightly_memloc.results.intervention import InterventionResult
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.membership import MembershipResult
 from lightly_memloc.results.probe import ProbeResult
-from lightly_memloc.results.result import Result, load_result
+from lightly_memloc.results.result import Result, find_result, load_result
 from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
 from lightly_memloc.results.unit_mem import UnitMemResult
 from lightly_memloc.results.unit_tuning import UnitTuningResult
@@ -27,6 +27,7 @@ __all__ = [
     "UnitMemResult",
     "UnitTuningResult",
     "estimate_columns",
+    "find_result",
     "load_epochs",
     "load_result",
     "plot_epochs",

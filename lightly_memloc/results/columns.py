@@ -2,16 +2,16 @@
 
 from typing import Any
 
-from lightly_memloc.functional import Estimate, MeanOverRuns, MemberShareEstimate
+from lightly_memloc.functional import Estimate, MemberShareEstimate, StudentMean
 
 
 def estimate_columns(
-    name: str, estimate: Estimate | MeanOverRuns | MemberShareEstimate
+    name: str, estimate: Estimate | MemberShareEstimate | StudentMean
 ) -> dict[str, Any]:
     """Columns of an estimate: itself, and what is known of its spread.
 
     Args:
-        name: The estimate's column; the others are ``_error`` (over runs), ``_low``,
+        name: The estimate's column; the others are ``_error`` (Student's), ``_low``,
             ``_high``, ``_p``, ``_null_low`` and ``_null_high`` (of the member share)
             after it.
         estimate: The estimate. Scalars give scalars.

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import mean_over_runs
+from lightly_memloc.functional import student_mean
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.plots import plot_intervention
 from lightly_memloc.results.result import Result
@@ -42,7 +42,7 @@ class InterventionResult(Result):
         by_trial = changes.pivot(index="trial", columns="strategy", values="change")
         rows = []
         for strategy, of in changes.groupby("strategy", sort=False):
-            change = mean_over_runs(of["change"])
+            change = student_mean(of["change"])
             row = {
                 "strategy": strategy,
                 "trials": len(of),
@@ -54,7 +54,7 @@ class InterventionResult(Result):
                 over = by_trial[strategy] - by_trial[_RANDOM]
                 if strategy == _RANDOM:
                     over = over * float("nan")
-                row |= estimate_columns("over_random", mean_over_runs(over))
+                row |= estimate_columns("over_random", student_mean(over))
             rows.append(row)
         notes = [_TWO_NOTE] if len(by_trial) < 3 else []
         tables = {"summary": pd.DataFrame(rows), "trials": trials}

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from lightly_memloc.errors import MemorizationError
 
 _FILE = "result.json"
+
+R = TypeVar("R", bound="Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ class Result(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""
-        return {
+        document = {
             "result": self.kind,
             "settings": self.settings,
             "tables": {
@@ -71,6 +73,8 @@ class Result(ABC):
                 for name, table in self.tables.items()
             },
         }
+        plain: dict[str, Any] = json.loads(json.dumps(document, default=_number))
+        return plain
 
     def _by_layer(self, metric: str, column: str) -> dict[str, float]:
         """Scalars of a column of the table of layers."""
@@ -98,9 +102,7 @@ class Result(ABC):
             stale.unlink(missing_ok=True)
         # The JSON file is what gets loaded: it appears whole or not at all.
         partial = path / f"{_FILE}.partial"
-        partial.write_text(
-            json.dumps(self.to_dict(), default=_number) + "\n", encoding="utf-8"
-        )
+        partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
         os.replace(partial, path / _FILE)
 
 
@@ -130,6 +132,25 @@ def load_result(folder: str | PathLike[str]) -> Result:
             f"{folder} holds no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
+
+
+def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:
+    """Read a result from a folder that may hold none.
+
+    Args:
+        folder: The folder.
+        result_class: The class of the result that is looked for.
+
+    Returns:
+        The result; None if the folder holds none, or one of another class.
+
+    Raises:
+        MemorizationError: If the folder's result cannot be read.
+    """
+    if not (Path(folder) / _FILE).is_file():
+        return None
+    result = load_result(folder)
+    return result if isinstance(result, result_class) else None
 
 
 def _number(value: Any) -> Any:

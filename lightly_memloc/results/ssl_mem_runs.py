@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import MeanOverRuns, mean_over_runs, run_scores
+from lightly_memloc.functional import StudentMean, run_scores, student_mean
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.plots import plot_sorted_scores, plot_ssl_mem_runs
@@ -84,13 +84,13 @@ class SSLMemRunsResult(Result):
         published = np.stack(
             [result.to_pandas()["layer_mem"].to_numpy() for result in runs.values()]
         )
-        mean = mean_over_runs(scores.layer_mem)
+        mean = student_mean(scores.layer_mem)
         table = layers[0].assign(
             runs=len(runs),
             **estimate_columns("ssl_mem", mean),
-            **estimate_columns("shuffled", mean_over_runs(shuffled)),
-            **estimate_columns("layer_mem", mean_over_runs(published)),
-            **estimate_columns("offset", mean_over_runs(scores.offset)),
+            **estimate_columns("shuffled", student_mean(shuffled)),
+            **estimate_columns("layer_mem", student_mean(published)),
+            **estimate_columns("offset", student_mean(scores.offset)),
         )
         per_run = {
             "ssl_mem": scores.layer_mem,
@@ -116,7 +116,7 @@ class SSLMemRunsResult(Result):
             {
                 "layers": table,
                 "runs": _long({"run": list(runs), "layer": names}, per_run),
-                "samples": _samples(images, names, mean_over_runs(scores.scores)),
+                "samples": _samples(images, names, student_mean(scores.scores)),
             },
         )
 
@@ -204,11 +204,11 @@ def _long(keys: dict[str, list[str]], columns: dict[str, Array]) -> pd.DataFrame
 
 
 def _samples(
-    images: pd.DataFrame, layers: list[str], mean: MeanOverRuns
+    images: pd.DataFrame, layers: list[str], mean: StudentMean
 ) -> pd.DataFrame:
     rows = images.loc[images.index.repeat(len(layers))].reset_index(drop=True)
     values = {
         name: of.ravel() for name, of in estimate_columns("ssl_mem", mean).items()
     }
-    rows = rows.assign(layer=layers * len(images), runs=mean.runs.ravel(), **values)
+    rows = rows.assign(layer=layers * len(images), runs=mean.n.ravel(), **values)
     return rows[rows["runs"] > 0].reset_index(drop=True)

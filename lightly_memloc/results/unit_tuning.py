@@ -5,7 +5,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from lightly_memloc.functional import mean_over_runs
+from lightly_memloc.functional import student_mean
 from lightly_memloc.results.columns import estimate_columns
 from lightly_memloc.results.plots import plot_unit_tuning
 from lightly_memloc.results.result import Result
@@ -30,7 +30,7 @@ class UnitTuningResult(Result):
         """
         rows = []
         for layer, of in units.groupby("layer", sort=False):
-            rise = mean_over_runs(of["after"] - of["before"])
+            rise = student_mean(of["after"] - of["before"])
             rows.append(
                 {
                     "layer": layer,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pytorch_lightning.utilities import rank_zero_only
@@ -46,6 +47,24 @@ class Runs:
     def is_runs(folder: str | PathLike[str]) -> bool:
         """Whether a folder is a folder of runs."""
         return (Path(folder) / _FILE).is_file()
+
+    def dataset(self) -> Any:
+        """Open the data set, as the first run that is there and whole knows it.
+
+        Raises:
+            MemorizationError: If there is no such run, or the data set is not there, or
+                its images are others now.
+        """
+        for name in self.names:
+            try:
+                run = Run(self.folder / name)
+            except MemorizationError:
+                continue
+            return run.dataset()
+        raise MemorizationError(
+            f"{self.folder} holds none of its {len(self.names)} runs whole: train them "
+            "again with the same `lightly-memloc train` command."
+        )
 
 
 def train_runs(

@@ -716,6 +716,18 @@ def test_curating_several_runs(run, several, tmp_path):
     assert "--retrain takes one of them, such as" in err
 
 
+def test_curating_several_runs_of_which_the_first_is_missing(run, several, tmp_path):
+    copy = shutil.copytree(several, tmp_path / "runs")
+    shutil.rmtree(copy / "run-1")
+    code, out, err = run("curate", copy, "--amount", 2, "--views", 2, "--json")
+    assert code == 0
+    assert "run-1 is left out" in " ".join(err.split())
+    names = [row[1] for row in json.loads(out)["tables"]["samples"]["rows"]]
+    listed = (copy / "curate" / "memorized.txt").read_text().split()
+    assert listed == names
+    assert len(names) == 2
+
+
 def test_analysing_what_was_measured(run, trained, tmp_path):
     for command in ("layer-mem", "unit-mem", "class-mem"):
         assert run(command, trained, "--views", 2)[0] == 0

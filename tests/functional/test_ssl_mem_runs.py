@@ -1,11 +1,10 @@
 import math
-import statistics
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lightly_memloc.functional import mean_over_runs, run_scores
+from lightly_memloc.functional import run_scores, student_mean
 
 NAN = math.nan
 
@@ -171,70 +170,6 @@ def test_independent_images_that_are_not_measured_leave_the_external_ones():
     assert run.layer_mem[0, 0] == pytest.approx(0.3)
 
 
-@pytest.mark.parametrize("n_runs", [3, 4, 9, 30])
-@pytest.mark.parametrize("confidence", [0.95, 0.8])
-def test_mean_over_runs_is_students_t(n_runs, confidence):
-    values = np.random.default_rng(n_runs).normal(0.3, 1, size=(n_runs, 2, 5))
-    found = mean_over_runs(values, confidence)
-    test = stats.ttest_1samp(values, 0, axis=0)
-    interval = test.confidence_interval(confidence)
-    np.testing.assert_allclose(found.value, values.mean(axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.error, stats.sem(values, axis=0), rtol=1e-12)
-    np.testing.assert_allclose(found.low, interval.low, rtol=1e-9)
-    np.testing.assert_allclose(found.high, interval.high, rtol=1e-9)
-    np.testing.assert_allclose(found.p, test.pvalue, rtol=1e-9)
-    assert found.runs.tolist() == [[n_runs] * 5] * 2
-
-
-def test_p_values_far_in_the_tail():
-    values = np.random.default_rng(0).normal(1, 1e-4, size=12)
-    expected = stats.ttest_1samp(values, 0).pvalue
-    assert 0 < expected < 1e-40
-    assert mean_over_runs(values).p == pytest.approx(expected, rel=1e-6, abs=0)
-
-
-def test_runs_that_are_missing_do_not_count():
-    rng = np.random.default_rng(4)
-    values = rng.normal(0.5, 1, size=(6, 7))
-    for column in range(7):
-        values[rng.permutation(6)[:column], column] = NAN
-    found = mean_over_runs(values)
-    assert found.runs.tolist() == [6, 5, 4, 3, 2, 1, 0]
-    for column in range(7):
-        x = values[:, column][~np.isnan(values[:, column])].tolist()
-        at = {name: float(field[column]) for name, field in found._asdict().items()}
-        if len(x) > 2:
-            test = stats.ttest_1samp(x, 0)
-            low, high = test.confidence_interval()
-            expected = statistics.fmean(x), low, high, test.pvalue
-            shown = at["value"], at["low"], at["high"], at["p"]
-            assert shown == pytest.approx(expected, rel=1e-9)
-        else:
-            assert all(math.isnan(at[name]) for name in ("low", "high", "p"))
-        if len(x) > 1:
-            error = statistics.stdev(x) / math.sqrt(len(x))
-            assert at["error"] == pytest.approx(error, rel=1e-12)
-        else:
-            assert math.isnan(at["error"])
-    assert found.value[4] == pytest.approx(np.nanmean(values[:, 4]))
-    assert found.value[5] == np.nanmax(values[:, 5])
-    assert np.isnan(found.value[6])
-
-
-def test_two_runs_have_an_error_but_no_interval():
-    found = mean_over_runs([0.1, 0.5])
-    assert found.value == pytest.approx(0.3)
-    assert found.error == pytest.approx(0.2)
-    assert np.isnan([found.low, found.high, found.p]).all()
-
-
-def test_runs_that_agree_exactly():
-    found = mean_over_runs([[0.25, 0.0]] * 4)
-    assert found.value.tolist() == found.low.tolist() == found.high.tolist()
-    assert found.error.tolist() == [0, 0]
-    assert found.p.tolist() == [0, 1]
-
-
 def simulated(rng, n_runs, effect):
     """Runs that differ in offset and effect, on images that differ in difficulty."""
     roles = drawn_roles(rng, n_runs, 8, 8, 4)
@@ -248,8 +183,7 @@ def simulated(rng, n_runs, effect):
 def test_intervals_over_runs_cover_at_their_rate():
     rng, effect, n = np.random.default_rng(5), 0.05, 1500
     found = [
-        mean_over_runs(run_scores(*simulated(rng, 5, effect)).layer_mem)
-        for _ in range(n)
+        student_mean(run_scores(*simulated(rng, 5, effect)).layer_mem) for _ in range(n)
     ]
     covered = sum(bool(f.low[0] <= effect <= f.high[0]) for f in found)
     low, high = stats.binom.interval(0.9999, n, 0.95)
@@ -261,7 +195,7 @@ def test_intervals_over_runs_cover_at_their_rate():
 def test_p_values_are_uniform_under_the_null():
     rng, n = np.random.default_rng(6), 1500
     p = [
-        mean_over_runs(run_scores(*simulated(rng, 4, 0.0)).layer_mem).p[0]
+        student_mean(run_scores(*simulated(rng, 4, 0.0)).layer_mem).p[0]
         for _ in range(n)
     ]
     assert stats.kstest(p, "uniform").pvalue > 0.001
@@ -273,8 +207,8 @@ def test_an_images_score_is_its_own_effect_over_runs():
     roles = drawn_roles(rng, 400, 6, 6, 0)
     offset = rng.normal(0, 0.3, size=(400, 1))
     m = offset + roles * effects + rng.normal(0, 0.05, size=roles.shape)
-    found = mean_over_runs(run_scores(m[:, :, None], roles).scores)
-    assert found.runs[:, 0].tolist() == [400] * 12
+    found = student_mean(run_scores(m[:, :, None], roles).scores)
+    assert found.n[:, 0].tolist() == [400] * 12
     # A run's offset is known up to which images fell to which role.
     np.testing.assert_allclose(found.value[:, 0], effects, atol=0.03)
     assert found.error[:, 0].max() < 0.01

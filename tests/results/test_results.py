@@ -6,7 +6,7 @@ import pytest
 
 from lightly_memloc import load_result, measure_class_mem, measure_unit_mem
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import LayerMemResult
+from lightly_memloc.results import LayerMemResult, UnitMemResult, find_result
 
 SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
 
@@ -126,6 +126,29 @@ def test_a_folder_without_result_is_refused(tmp_path, content):
         (tmp_path / "result.json").write_text(content)
     with pytest.raises(MemorizationError, match="holds no saved result"):
         load_result(tmp_path)
+
+
+def test_the_document_is_of_plain_types(layer_mem):
+    layer_mem.settings["n_units"] = np.int64(3)
+    layer_mem.settings["means"] = np.array([0.5])
+    layer_mem.tables["control"]["most"] = pd.Series([np.int64(1), "a"], dtype=object)
+    document = layer_mem.to_dict()
+    assert json.loads(json.dumps(document)) == document
+    assert document["settings"]["n_units"] == 3
+    assert document["settings"]["means"] == [0.5]
+    assert [row[-1] for row in document["tables"]["control"]["rows"]] == [1, "a"]
+
+
+def test_a_result_is_found_by_its_class(tmp_path, layer_mem):
+    assert find_result(tmp_path / "nowhere", LayerMemResult) is None
+    assert find_result(tmp_path, LayerMemResult) is None
+    layer_mem.save(tmp_path)
+    found = find_result(tmp_path, LayerMemResult)
+    pd.testing.assert_frame_equal(found.to_pandas(), layer_mem.to_pandas())
+    assert find_result(tmp_path, UnitMemResult) is None
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(MemorizationError, match="holds no saved result"):
+        find_result(tmp_path, LayerMemResult)
 
 
 def test_tables_are_copies(layer_mem):

@@ -12,7 +12,7 @@ from scipy import stats
 from torch import nn
 
 from lightly_memloc.cli import app
-from lightly_memloc.data import MemorizationSplit, open_dataset
+from lightly_memloc.data import Digits, MemorizationSplit, open_dataset
 from lightly_memloc.data.targets import targets_of
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators import Evaluator, measure_layer_mem
@@ -378,6 +378,16 @@ def test_a_run_that_is_missing_or_broken_is_named_and_left_out(
     assert (result.to_pandas()["runs"] == 2).all()
     assert result.to_pandas()["ssl_mem_p"].isna().all()
     assert_same_numbers(result, without_run_2)
+
+
+@pytest.mark.parametrize("break_", [lose, lose_split, empty_config])
+def test_the_data_set_is_that_of_any_run_that_is_there(copy, break_):
+    break_(copy / "run-1")
+    assert len(Runs(copy).dataset()) == len(Digits())
+    for name in ("run-2", "run-3"):
+        break_(copy / name)
+    with pytest.raises(MemorizationError, match="holds none of its 3 runs whole"):
+        Runs(copy).dataset()
 
 
 def test_several_runs_that_are_left_out_are_each_named(copy, config):
