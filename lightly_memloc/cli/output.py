@@ -71,13 +71,11 @@ def print_table(table: "Table") -> None:
 
 def print_finding(result: "Result") -> None:
     """Say in words what a result shows, where there are words for it."""
-    from lightly_memloc.report import layer_mem_finding, ssl_mem_runs_finding
-    from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+    from lightly_memloc.report import finding
 
-    if isinstance(result, LayerMemResult):
-        say(layer_mem_finding(result))
-    if isinstance(result, SSLMemRunsResult):
-        say(ssl_mem_runs_finding(result))
+    said = finding(result)
+    if said:
+        say(said)
 
 
 def print_skipped(filenames: Iterable[str]) -> None:

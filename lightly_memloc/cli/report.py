@@ -1,4 +1,4 @@
-"""The report command: saved results, printed again."""
+"""The report command: what was measured, as a page and in the terminal."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,28 +6,47 @@ from typing import Annotated
 import typer
 
 from lightly_memloc.cli.options import Json
-from lightly_memloc.cli.output import print_finding, print_json, print_tables
+from lightly_memloc.cli.output import print_finding, print_json, print_tables, say
 
 
 def report(
     folder: Annotated[
-        Path, typer.Argument(help="A run folder, or the folder of a single result.")
+        Path,
+        typer.Argument(
+            metavar="RUN|RUNS|RESULT",
+            help="A run folder, a folder of runs, or the folder of a single result.",
+        ),
     ],
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="The measured images, for thumbnails: a folder, or 'digits'. "
+            "\\[default: the run's]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page. \\[default: report.html in the folder]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print saved results again."""
-    from lightly_memloc.errors import MemorizationError
-    from lightly_memloc.results import load_result
+    """Write one HTML page of all that was measured, and print it.
 
-    folders = sorted(path.parent for path in folder.glob("*/result.json"))
-    if (folder / "result.json").is_file() or not folders:
-        folders = [folder]
-    if not folder.is_dir():
-        raise MemorizationError(f"There is no folder {folder}.")
-    results = [load_result(path) for path in folders]
+    The page opens offline: a summary in words, charts of layers and units, the most and
+    the least memorised images, and for each layer its most memorising units with the
+    images that activate them most.
+    """
+    from lightly_memloc.data import open_dataset
+    from lightly_memloc.report import Saved, write_report
+
+    page = write_report(folder, out, None if data is None else open_dataset(data))
+    results = Saved.read(folder).results.values()
     if as_json:
         print_json({result.kind: result.to_dict() for result in results})
         return
     for result in results:
         print_tables(result)
         print_finding(result)
+        say("")
+    say(f"The page is {page}.")

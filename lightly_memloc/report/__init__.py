@@ -1,13 +1,16 @@
-"""Results for people: terminal tables, figures and findings in words."""
+"""Results for people: tables, findings in words, and the report."""
 
-from lightly_memloc.report.finding import layer_mem_finding, ssl_mem_runs_finding
+from lightly_memloc.report.findings import finding
+from lightly_memloc.report.html import write_report
 from lightly_memloc.report.save import save_with_figures
+from lightly_memloc.report.saved import Saved
 from lightly_memloc.report.tables import p_value, result_tables
 
 __all__ = [
-    "layer_mem_finding",
+    "Saved",
+    "finding",
     "p_value",
     "result_tables",
     "save_with_figures",
-    "ssl_mem_runs_finding",
+    "write_report",
 ]

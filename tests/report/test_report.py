@@ -8,10 +8,9 @@ from rich.console import Console
 
 from lightly_memloc import measure_class_mem, measure_unit_mem
 from lightly_memloc.report import (
-    layer_mem_finding,
+    finding,
     result_tables,
     save_with_figures,
-    ssl_mem_runs_finding,
 )
 from lightly_memloc.report.tables import p_value
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
@@ -41,7 +40,7 @@ def sentences(text):
 
 
 def test_finding_names_the_layer_and_the_numbers():
-    text = layer_mem_finding(layer_mem(0.1))
+    text = finding(layer_mem(0.1))
     assert len(sentences(text)) == 2
     assert "symmetric LayerMem is above zero with p < 0.01 in 1 of 2 layers" in text
     assert "layer1.0 (+0.05" in text
@@ -49,23 +48,23 @@ def test_finding_names_the_layer_and_the_numbers():
 
 
 def test_finding_says_when_there_is_none():
-    text = layer_mem_finding(layer_mem(0.0))
+    text = finding(layer_mem(0.0))
     assert text.startswith("No layer shows memorisation")
     assert len(sentences(text)) == 2
 
 
 def test_finding_of_negative_effects_is_none():
-    assert layer_mem_finding(layer_mem(-0.1)).startswith("No layer shows")
+    assert finding(layer_mem(-0.1)).startswith("No layer shows")
 
 
 def test_finding_without_reference_states_its_condition():
-    text = layer_mem_finding(layer_mem(0.1, reference=False))
+    text = finding(layer_mem(0.1, reference=False))
     assert "the alignment gap is above zero" in text
     assert "random split" in text
 
 
 def test_finding_without_externals():
-    assert "no external images" in layer_mem_finding(layer_mem(0.1, external=0))
+    assert "no external images" in finding(layer_mem(0.1, external=0))
 
 
 @pytest.mark.parametrize(
@@ -156,13 +155,13 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
 
 
 def test_finding_over_runs_is_read_off_the_interval():
-    text = ssl_mem_runs_finding(ssl_mem_runs([0.1, 0.2, 0.3]))
+    text = finding(ssl_mem_runs([0.1, 0.2, 0.3]))
     # Student's t with two degrees of freedom: 4.303 standard errors of 0.1 / sqrt(3).
     assert text.startswith(
         "SSLMem of the last layer is +0.200 in the mean of 3 runs (95% interval over "
         "runs -0.048 to +0.448): memorisation is not shown for other trainings"
     )
-    text = ssl_mem_runs_finding(ssl_mem_runs([0.15, 0.2, 0.25]))
+    text = finding(ssl_mem_runs([0.15, 0.2, 0.25]))
     assert text.startswith(
         "SSLMem of the last layer is +0.200 in the mean of 3 runs (95% interval over "
         "runs +0.076 to +0.324): other trainings of this kind memorise, too."
@@ -172,7 +171,7 @@ def test_finding_over_runs_is_read_off_the_interval():
 
 @pytest.mark.parametrize("effects", [[0.2, -0.1, 0.0], [-0.2, -0.21, -0.22], [0, 0, 0]])
 def test_finding_over_runs_where_there_is_none(effects):
-    text = ssl_mem_runs_finding(ssl_mem_runs(effects))
+    text = finding(ssl_mem_runs(effects))
     assert f"is {np.mean(effects):+.3f} in the mean of 3 runs" in text
     assert "memorisation is not shown for other trainings of this kind" in text
     assert "memorise, too" not in text
@@ -183,14 +182,14 @@ def test_finding_over_runs_tells_the_null():
     last = result.runs_to_pandas().query("layer == 'layer1.0'")["shuffled"]
     half = 3.182446 * last.std() / 2
     low, high = last.mean() - half, last.mean() + half
-    assert ssl_mem_runs_finding(result).endswith(
+    assert finding(result).endswith(
         f"With shuffled roles it is {last.mean():+.3f} ({low:+.3f} to {high:+.3f})."
     )
 
 
 @pytest.mark.parametrize("effects", [[0.2, 0.2], [0.3, 0.1], [-0.1, 0.1]])
 def test_finding_over_two_runs_is_none(effects):
-    text = ssl_mem_runs_finding(ssl_mem_runs(effects))
+    text = finding(ssl_mem_runs(effects))
     assert text == (
         f"SSLMem of the last layer is {np.mean(effects):+.3f} in the mean of two runs. "
         "Two runs give no interval: nothing can be concluded about other trainings. "

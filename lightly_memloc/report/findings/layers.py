@@ -1,11 +1,13 @@
-"""What was found, in plain words."""
+"""What was found in layers, in plain words."""
 
 import pandas as pd
 
-from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
-
-# Stricter than 0.05, since every layer is tested.
-LEVEL = 0.01
+from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.results import (
+    LayerMemResult,
+    MembershipResult,
+    SSLMemRunsResult,
+)
 
 
 def layer_mem_finding(result: LayerMemResult) -> str:
@@ -53,6 +55,36 @@ def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
         f"{last['shuffled']:+.3f} ({last['shuffled_low']:+.3f} to "
         f"{last['shuffled_high']:+.3f})."
     )
+
+
+def membership_finding(result: MembershipResult) -> str:
+    """Say which layer gives members away, and to whom who sees the encoder alone.
+
+    Args:
+        result: The measurement.
+    """
+    layers = result.to_pandas()
+    said = []
+    for score, label in (
+        ("alignment", "the alignment of the encoder alone"),
+        ("ssl_mem", "SSLMem, which needs the reference encoder,"),
+    ):
+        of = layers[(layers["score"] == score)]
+        found = of[(of["auc_p"] < LEVEL) & (of["auc"] > 0.5)]
+        if of.empty:
+            continue
+        if found.empty:
+            said.append(f"By {label} no layer tells members from others (p < {LEVEL}).")
+            continue
+        best = found.sort_values("auc").iloc[-1]
+        said.append(
+            f"By {label} {best['layer']} tells members from others best: AUC "
+            f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
+            f"{best['auc_high']:.2f}; 0.50 by chance); at 1% false positives it finds "
+            f"{best['tpr']:.1%} of the members ({best['tpr_low']:.1%} to "
+            f"{best['tpr_high']:.1%})."
+        )
+    return " ".join(said)
 
 
 def _where(layers: pd.DataFrame, name: str) -> str:

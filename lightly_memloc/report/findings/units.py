@@ -1,0 +1,64 @@
+"""What was found in units, in plain words."""
+
+from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.results import ClassMemResult, UnitMemResult, UnitTuningResult
+
+
+def unit_mem_finding(result: UnitMemResult) -> str:
+    """Say whether units prefer images that the encoder was trained on.
+
+    Args:
+        result: The measurement.
+    """
+    if not result.has_holdout:
+        return (
+            "UnitMem measures how selective units are, which they are for images that "
+            "the encoder never saw, too: without a holdout nothing can be concluded "
+            "about memorisation."
+        )
+    layers = result.layers_to_pandas()
+    found = layers[(layers["member_share_p"] < LEVEL) & (layers["member_share"] > 0.5)]
+    if found.empty:
+        return (
+            f"In no layer do members win more units than chance gives (p < {LEVEL}, "
+            f"{len(layers)} layers): the units are selective, but not for images that "
+            "the encoder was trained on."
+        )
+    most = found.sort_values("member_share").iloc[-1]
+    return (
+        f"Members win more units than chance gives (p < {LEVEL}) in {len(found)} of "
+        f"{len(layers)} layers, most of all in {most['layer']}: "
+        f"{most['member_share']:.0%} (95% interval {most['member_share_low']:.0%} to "
+        f"{most['member_share_high']:.0%}; by chance "
+        f"{most['member_share_null_low']:.0%} to {most['member_share_null_high']:.0%})."
+    )
+
+
+def class_mem_finding(result: ClassMemResult) -> str:
+    """Say where units are tied to classes.
+
+    Args:
+        result: The measurement.
+    """
+    layers = result.layers_to_pandas().dropna(subset=["mean"])
+    if layers.empty:
+        return "All units are dead."
+    most = layers.sort_values("mean").iloc[-1]
+    return (
+        f"Units are most selective for classes in {most['layer']} (mean ClassMem "
+        f"{most['mean']:.3f}, {result.settings['classes']} classes)."
+    )
+
+
+def unit_tuning_finding(result: UnitTuningResult) -> str:
+    """Say how often tuning a unit to an image made it the unit's own.
+
+    Args:
+        result: The measurement.
+    """
+    units = result.to_pandas()
+    rises = int((units["after"] > units["before"]).sum())
+    return (
+        f"Tuned to an image, UnitMem rises in {rises} of {len(units)} units, and the "
+        f"image becomes the most activating one in {int(units['wins'].sum())}."
+    )

@@ -1,0 +1,174 @@
+"""What a page says first: measured, found, to do next, and not to be concluded."""
+
+from dataclasses import dataclass
+
+from lightly_memloc.report.findings import finding
+from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.report.saved import Saved
+from lightly_memloc.results import (
+    AnalysisResult,
+    ClassMemResult,
+    CurationResult,
+    InterventionResult,
+    LayerMemResult,
+    MembershipResult,
+    SSLMemRunsResult,
+    UnitMemResult,
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to do next.
+
+    Attributes:
+        why: What it tells.
+        command: The command that does it.
+    """
+
+    why: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A study in plain words.
+
+    Attributes:
+        measured: What was measured.
+        found: What is significant, and what is not.
+        next_steps: What to do next.
+        limits: What cannot be concluded.
+    """
+
+    measured: list[str]
+    found: list[str]
+    next_steps: list[Step]
+    limits: list[str]
+
+    @classmethod
+    def of(cls, saved: Saved) -> "Summary":
+        """Sum up what a folder holds.
+
+        Args:
+            saved: What it holds.
+        """
+        found = [finding(result) for result in saved.results.values()]
+        return cls(
+            _measured(saved),
+            [said for said in found if said],
+            _next_steps(saved),
+            _limits(saved),
+        )
+
+
+def _measured(saved: Saved) -> list[str]:
+    said = []
+    if saved.run is not None:
+        config, split = saved.run.config, saved.run.split
+        said.append(
+            f"Two encoders ({config.backbone}, {config.method}, {config.epochs} epochs): "
+            f"f was trained on {len(split.shared)} shared and {len(split.candidate)} "
+            f"candidate images, g on the shared and {len(split.independent)} independent "
+            f"ones; {len(split.external)} external images were seen by neither."
+        )
+    if saved.runs is not None:
+        said.append(f"{len(saved.runs.names)} runs on random splits of one data set.")
+    for result in saved.results.values():
+        if isinstance(result, LayerMemResult):
+            layers, against = len(result.to_pandas()), "than the reference encoder does"
+            if not result.settings["reference"]:
+                against = "than images that it never saw"
+            said.append(
+                f"LayerMem: how much better the encoder aligns views of its candidates "
+                f"{against}, in each of {layers} layers."
+            )
+        if isinstance(result, UnitMemResult):
+            units = result.to_pandas()
+            said.append(
+                f"UnitMem: how selective each of {len(units):,} units is for the one "
+                f"image that activates it most, of {result.settings['images']:,}."
+            )
+        if isinstance(result, ClassMemResult):
+            said.append("ClassMem: how selective each unit is for one class.")
+        if isinstance(result, SSLMemRunsResult):
+            said.append("SSLMem of each image, averaged over the runs.")
+    return said
+
+
+def _next_steps(saved: Saved) -> list[Step]:
+    folder = saved.folder
+    if saved.runs is not None:
+        steps = [
+            (SSLMemRunsResult, "How much holds over trainings?", "ssl-mem"),
+            (InterventionResult, "What are memorising units worth?", "prune"),
+            (CurationResult, "Which images are memorised over runs?", "curate"),
+        ]
+    elif saved.run is not None:
+        steps = [
+            (LayerMemResult, "In which layers, and which images?", "layer-mem"),
+            (UnitMemResult, "Which units hold which images?", "unit-mem"),
+            (ClassMemResult, "Are units tied to classes instead?", "class-mem"),
+            (MembershipResult, "Which layers give members away?", "membership"),
+            (AnalysisResult, "Do layers, images and units agree?", "analyze"),
+            (InterventionResult, "What are memorising units worth?", "prune"),
+            (CurationResult, "List the most memorised images.", "curate"),
+        ]
+    else:
+        return []
+    missing = [
+        Step(why, f"lightly-memloc {command} {folder}")
+        for result_class, why, command in steps
+        if not any(isinstance(r, result_class) for r in saved.results.values())
+    ]
+    if saved.run is not None:
+        curated = saved.first(CurationResult)
+        if curated is not None and not curated.is_retrained:
+            missing.append(
+                Step(
+                    "Does training without the most memorised images help?",
+                    f"lightly-memloc curate {folder} --retrain",
+                )
+            )
+        missing.append(
+            Step(
+                "Would another training memorise, too?",
+                f"lightly-memloc train {saved.run.data} --runs 6 --out RUNS",
+            )
+        )
+    return missing
+
+
+def _limits(saved: Saved) -> list[str]:
+    said = []
+    if saved.run is not None:
+        said.append(
+            "This is one pair of trainings: intervals are over images, and say nothing "
+            "of other trainings, seeds or methods."
+        )
+    layer_mem = saved.first(LayerMemResult)
+    if layer_mem is not None:
+        n_layers = len(layer_mem.to_pandas())
+        said.append(
+            f"Each of {n_layers} layers is tested by itself: at p < {LEVEL} about "
+            f"{LEVEL * n_layers:.2g} of them would be significant by chance alone. Where "
+            "nothing is found, the interval tells how much may have been missed."
+        )
+        if layer_mem.to_pandas()["layer_mem"].notna().any():
+            said.append(
+                "The published LayerMem holds the offset between two encoders that were "
+                "trained apart; its p-value tests that, too. Rely on the calibrated and "
+                "the symmetric estimate."
+            )
+    unit_mem = saved.first(UnitMemResult)
+    if unit_mem is not None:
+        said.append(
+            "A high UnitMem alone is no memorisation: units are selective for images "
+            "that the encoder never saw, too."
+        )
+    for result in saved.results.values():
+        said += result.settings.get("notes", [])
+        skipped = result.settings.get("skipped", [])
+        if skipped:
+            said.append(f"{len(skipped)} images could not be read and are left out.")
+    return list(dict.fromkeys(said))

@@ -1,0 +1,84 @@
+"use strict";
+(() => {
+  const PAGE = 20;
+  const { layers, images, units } = JSON.parse(document.getElementById("atlas-data").textContent);
+  const [layer, sort, least, image, list, count, more] = [
+    "layer", "sort", "least", "image", "units", "count", "more",
+  ].map((id) => document.getElementById(id));
+  const LAYER = 0, UNIT = 1, UNIT_MEM = 2, MU_MAX = 3, MU_REST = 4, IMAGES = 5, ACTIVATIONS = 6;
+  const orders = {
+    highest: (a, b) => b[UNIT_MEM] - a[UNIT_MEM],
+    lowest: (a, b) => a[UNIT_MEM] - b[UNIT_MEM],
+    order: (a, b) => a[LAYER] - b[LAYER] || a[UNIT] - b[UNIT],
+  };
+  let chosen = [];
+  let shown = 0;
+
+  /** Make an element with text, never markup: names come from the data set. */
+  function element(tag, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  }
+
+  function picture(of, mu) {
+    const name = element("span", { className: "name", title: of.name }, of.name);
+    const lines = [name, element("span", { className: `role ${of.role}` }, of.role)];
+    lines.push(element("span", {}, `activation ${mu}`));
+    if (of.sslMem !== null) lines.push(element("span", {}, `SSLMem ${of.sslMem}`));
+    const thumbnail = of.picture
+      ? element("img", { src: of.picture, alt: "", loading: "lazy" })
+      : element("span", { className: "no-picture", ariaHidden: "true" }, "?");
+    const holds = element("button", { type: "button" }, "its units");
+    holds.dataset.image = of.name;
+    return element("li", {}, element("figure", {}, thumbnail, element("figcaption", {}, ...lines), holds));
+  }
+
+  function card(unit) {
+    const meter = element("meter", {
+      min: 0, max: Math.max(unit[MU_MAX], Number.EPSILON), value: unit[MU_REST],
+      ariaLabel: "mean activation by the other images as a share of the largest",
+    });
+    const heading = element("h3", {}, `${layers[unit[LAYER]]}, unit ${unit[UNIT]}`);
+    const numbers = element("p", {},
+      `UnitMem ${unit[UNIT_MEM]}: largest activation ${unit[MU_MAX]}, by the other images ${unit[MU_REST]} `, meter);
+    const pictures = unit[IMAGES].map((at, rank) => picture(images[at], unit[ACTIVATIONS][rank]));
+    return element("article", { className: "unit" }, heading, numbers, element("ol", {}, ...pictures));
+  }
+
+  function showMore() {
+    list.append(...chosen.slice(shown, shown + PAGE).map(card));
+    shown = Math.min(shown + PAGE, chosen.length);
+    more.hidden = shown === chosen.length;
+    count.textContent = `${chosen.length} of ${units.length} units, ${shown} shown`;
+  }
+
+  function filter() {
+    const wanted = image.value.toLowerCase();
+    const matches = images.map((of) => of.name.toLowerCase().includes(wanted));
+    chosen = units.filter((unit) =>
+      (layer.value === "" || unit[LAYER] === Number(layer.value)) &&
+      unit[UNIT_MEM] >= Number(least.value) &&
+      // A unit is held by the image that activates it most.
+      matches[unit[IMAGES][0]]);
+    chosen.sort(orders[sort.value]);
+    list.replaceChildren();
+    shown = 0;
+    showMore();
+  }
+
+  layer.append(...layers.map((name, at) => element("option", { value: String(at) }, name)));
+  document.getElementById("filters").addEventListener("input", filter);
+  document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+  more.addEventListener("click", showMore);
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-image]");
+    if (!button) return;
+    image.value = button.dataset.image;
+    layer.value = "";
+    least.value = "0";
+    filter();
+    document.getElementById("atlas").scrollIntoView();
+  });
+  filter();
+})();
