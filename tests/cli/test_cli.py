@@ -464,7 +464,7 @@ def test_train_several_runs(run, images, several, tmp_path):
     code, out, err = run(*train_runs(images, several, 3))
     assert (code, err) == (0, "")
     assert out.splitlines()[0].startswith("Trained 3 pairs: saved to")
-    assert f"Next: lightly-memloc ssl-mem {several}" in out.replace("\n", "")
+    assert out.splitlines()[-1] == f"Next: lightly-memloc ssl-mem {several}"
     assert {path: path.stat().st_mtime_ns for path in before} == before
     out_folder = tmp_path / "runs"
     code, out, _ = run(*train_runs(images, out_folder, 2, "--json"))
@@ -770,7 +770,8 @@ def test_analysing_what_was_measured(run, trained, tmp_path):
         assert run(command, trained, "--views", 2)[0] == 0
     code, out, err = run("analyze", trained, "--out", tmp_path / "analysis")
     assert (code, err) == (0, "")
-    assert max(len(line) for line in out.splitlines()) <= 80
+    lines = [line for line in out.splitlines() if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 80
     tables = json.loads((tmp_path / "analysis" / "result.json").read_text())["tables"]
     assert set(tables) == {
         "consistency",

@@ -192,5 +192,7 @@ def test_the_progress_of_a_training_is_on_standard_error(own, tmp_path):
         rf"saved to {re.escape(f'{out}. Next: lightly-memloc layer-mem {out}')}",
         " ".join(said.split()),
     )
-    # A path is in one piece, to be copied.
-    assert said.split()[-1] == str(out)
+    # Commands and paths are in one piece, to be copied.
+    lines = said.splitlines()
+    assert lines[-1] == f"Next: lightly-memloc layer-mem {out}"
+    assert f"{out}." in lines
