@@ -108,6 +108,7 @@ RUNS = DOCS / "results" / "runs"
 def committed_runs(name):
     layers, runs = (pd.read_csv(RUNS / name / f"{t}.csv") for t in ("layers", "runs"))
     columns = ["index", "filename", "layer", "runs", "ssl_mem"]
+    columns += ["ssl_mem_low", "ssl_mem_high"]
     return SSLMemRunsResult(
         {"runs": sorted(set(runs["run"]))},
         {"layers": layers, "runs": runs, "samples": pd.DataFrame(columns=columns)},

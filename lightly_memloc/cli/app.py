@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from inspect import cleandoc
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -90,6 +91,9 @@ def _options(
 def main() -> None:
     """Run the command line; the user's errors end with exit code 2, untraced."""
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Where bars or names cannot be encoded, the numbers are shown nonetheless.
+        sys.stdout.reconfigure(errors="replace")
     with warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:

@@ -151,7 +151,7 @@ def _train_one(
         f"Trained f on {len(run.split.trained_f)} and g on {len(run.split.trained_g)} "
         f"images (final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to {out}."
     )
-    say(f"Next: lightly-memloc layer-mem {out}")
+    print(f"Next: lightly-memloc layer-mem {out}")
 
 
 def _train_several(
@@ -192,4 +192,4 @@ def _train_several(
         print_json({"runs": [str(out / name) for name in trained.names]})
         return
     say(f"Trained {n_runs} pairs: saved to {out}.")
-    say(f"Next: lightly-memloc ssl-mem {out}")
+    print(f"Next: lightly-memloc ssl-mem {out}")

@@ -50,24 +50,26 @@ class Table:
             box=None,
         )
         for index, column in enumerate(self.columns):
-            cells = [column.header, *(row[index] for row in self.rows)]
-            longest = max(len(word) for cell in cells for word in cell.split() or [""])
+            longest = _longest_word([column.header, *(row[index] for row in self.rows)])
+            narrowest = longest if column.is_number else min(longest, _NARROWEST_TEXT)
             table.add_column(
                 Text(column.header),
                 justify="right" if column.is_number else "left",
                 overflow="fold",
-                min_width=longest
-                if column.is_number
-                else min(longest, _NARROWEST_TEXT),
+                min_width=narrowest,
             )
-        if self.bars is None:
-            for row in self.rows:
-                table.add_row(*map(Text, row))
-            return table
-        table.add_column("", no_wrap=True)
-        for row, bar in zip(self.rows, self.bars, strict=True):
-            table.add_row(*map(Text, row), _blocks(bar))
+        rows = self.rows
+        if self.bars is not None:
+            table.add_column("", no_wrap=True)
+            bars = map(_blocks, self.bars)
+            rows = tuple((*row, bar) for row, bar in zip(rows, bars, strict=True))
+        for row in rows:
+            table.add_row(*map(Text, row))
         return table
+
+
+def _longest_word(cells: list[str]) -> int:
+    return max(len(word) for cell in cells for word in cell.split() or [""])
 
 
 def _blocks(share: float) -> str:
