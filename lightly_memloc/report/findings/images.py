@@ -48,8 +48,8 @@ def curation_finding(result: CurationResult) -> str:
     return (
         f"{listed} Trained without them, the encoder differs from one trained without "
         f"as many random images {compared} (calibrated LayerMem, p < {LEVEL}); their "
-        f"accuracies are {accuracy['without_memorized']:.1%} and "
-        f"{accuracy['without_random']:.1%}."
+        f"accuracies are {accuracy['without memorized']:.1%} and "
+        f"{accuracy['without random']:.1%}."
     )
 
 

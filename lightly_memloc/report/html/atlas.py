@@ -19,6 +19,7 @@ _UNIT_COLUMNS = [
     "unit_mem",
     "mu_max",
     "mu_rest",
+    "index",
     "images",
     "activations",
 ]
@@ -29,8 +30,9 @@ class Atlas:
     """Units with the images that activate them most.
 
     Attributes:
-        units: A row a unit, of each layer the most memorising: UnitMem, and lists of the
-            ``images`` that activate it most and of their ``activations``.
+        units: A row a unit, of each layer the most memorising: UnitMem and the image
+            that it is about, and lists of the ``images`` that activate the unit most,
+            that one among them, and of their ``activations``.
         images: A row an image: file name, role, and SSLMem if it was measured; by index.
         omitted: How many units are left out.
     """
@@ -53,13 +55,11 @@ class Atlas:
         ranked = everyone.sort_values("unit_mem", ascending=False, kind="stable")
         units = ranked.groupby("layer", sort=False).head(_MAX_UNITS // n_layers)
         top = unit_mem.top_images_to_pandas()
-        images = top.drop_duplicates("index").set_index("index")[["filename", "role"]]
+        images = _shown_images(top, units)
         lists = top.groupby(["layer", "unit"], sort=False)[["index", "mu"]].agg(list)
         lists = lists.rename(columns={"index": "images", "mu": "activations"})
         return cls(
-            units.sort_index()
-            .drop(columns=["index", "filename"])
-            .join(lists, on=["layer", "unit"]),
+            _with_own_image(units.sort_index().join(lists, on=["layer", "unit"])),
             images.assign(ssl_mem=_ssl_mem(layer_mem, images.index)),
             len(everyone) - len(units),
         )
@@ -103,14 +103,35 @@ class Atlas:
                     layer_place[layer],
                     unit,
                     *map(_short, numbers),
+                    place[own],
                     [place[index] for index in images],
                     [_short(mu) for mu in activations],
                 ]
-                for layer, unit, *numbers, images, activations in _rows(
+                for layer, unit, *numbers, own, images, activations in _rows(
                     self.units[_UNIT_COLUMNS]
                 )
             ],
         }
+
+
+def _shown_images(top: pd.DataFrame, units: pd.DataFrame) -> pd.DataFrame:
+    """File name and role of all images, by index."""
+    own = units[["index", "filename"]].assign(role="member")
+    shown = pd.concat([top[["index", "filename", "role"]], own])
+    return shown.drop_duplicates("index").set_index("index")
+
+
+def _with_own_image(units: pd.DataFrame) -> pd.DataFrame:
+    """Add the image of UnitMem where more holdout images than are kept surpass it."""
+    columns = ("index", "mu_max", "images", "activations")
+    shown = [
+        (images, activations) if own in images else ([*images, own], [*activations, mu])
+        for own, mu, images, activations in zip(
+            *(units[name] for name in columns), strict=True
+        )
+    ]
+    images, activations = zip(*shown, strict=True)
+    return units.assign(images=images, activations=activations)
 
 
 def _ssl_mem(layer_mem: LayerMemResult | None, index: pd.Index) -> pd.Series:

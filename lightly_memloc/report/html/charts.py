@@ -1,15 +1,26 @@
-"""Interactive charts of layers and units."""
+"""Interactive charts of layers and units, as Vega-Lite specifications."""
 
+from typing import Any
+
+import altair as alt
 import pandas as pd
-import plotly.graph_objects as go
+from vl_convert import javascript_bundle
 
 from lightly_memloc.results import LayerMemResult, UnitMemResult
 
 _BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
-_FONT = {"family": "system-ui, sans-serif", "size": 13, "color": "#1a1a1a"}
+_HEIGHT = 320
+# Enough to draw; each digit more weighs in a page of 10,000 units.
+_DIGITS = 5
 
 
-def layer_mem_chart(result: LayerMemResult) -> go.Figure:
+def chart_script() -> str:
+    """The script that draws the charts, complete: it loads nothing."""
+    version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
+    return str(javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=version))
+
+
+def layer_mem_chart(result: LayerMemResult) -> dict[str, Any]:
     """LayerMem along depth: published, calibrated and symmetric, with intervals.
 
     Args:
@@ -18,104 +29,160 @@ def layer_mem_chart(result: LayerMemResult) -> go.Figure:
     """
     layers = result.to_pandas()
     series = [
-        ("layer_mem", "published", _GREY, "dash", "circle"),
-        ("external", "published, on external images", _GREY, "dot", "x"),
-        ("calibrated", "calibrated", _ORANGE, "solid", "square"),
-        ("symmetric", "symmetric", _BLUE, "solid", "diamond"),
+        ("layer_mem", "published", _GREY, "circle", [6, 4]),
+        ("external", "published, on external images", _GREY, "cross", [2, 3]),
+        ("calibrated", "calibrated", _ORANGE, "square", [1, 0]),
+        ("symmetric", "symmetric", _BLUE, "diamond", [1, 0]),
     ]
     if layers["layer_mem"].isna().all():
-        series = [("alignment_gap", "alignment gap", _GREEN, "solid", "diamond")]
-    figure = _figure("memorisation", 460)
-    for name, label, color, dash, symbol in series:
-        if layers[name].notna().any():
-            figure.add_scatter(
-                x=layers["layer"],
-                y=layers[name],
-                error_y=_error(layers, name),
-                name=label,
-                mode="lines+markers",
-                line={"color": color, "dash": dash},
-                marker={"symbol": symbol, "size": 8},
+        series = [("alignment_gap", "alignment gap", _GREEN, "diamond", [1, 0])]
+    series = [of for of in series if layers[of[0]].notna().any()]
+    frame = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "layer": layers["layer"],
+                    "estimate": label,
+                    "value": layers[name],
+                    "low": layers.get(f"{name}_low"),
+                    "high": layers.get(f"{name}_high"),
+                    "p": layers.get(f"{name}_p"),
+                }
             )
-    return figure
+            for name, label, *_ in series
+        ]
+    )
+    labels, colors, shapes, dashes = (
+        list(of) for of in list(zip(*series, strict=True))[1:]
+    )
+    chosen = alt.selection_point(fields=["estimate"], bind="legend")
+    base = _chart(frame).encode(
+        x=_layers(layers),
+        color=alt.Color(
+            "estimate:N", scale=alt.Scale(domain=labels, range=colors), legend=_legend()
+        ),
+        opacity=alt.condition(chosen, alt.value(1), alt.value(0.15)),
+    )
+    value = alt.Y("value:Q", title="memorisation")
+    return _finished(
+        _layered(
+            base.mark_line().encode(
+                y=value,
+                strokeDash=alt.StrokeDash(
+                    "estimate:N",
+                    scale=alt.Scale(domain=labels, range=dashes),
+                    legend=_legend(),
+                ),
+            ),
+            base.mark_rule().encode(y=alt.Y("low:Q", title=""), y2="high:Q"),
+            base.mark_point(filled=True, size=60)
+            .encode(
+                y=value,
+                shape=alt.Shape(
+                    "estimate:N",
+                    scale=alt.Scale(domain=labels, range=shapes),
+                    legend=_legend(),
+                ),
+                tooltip=[
+                    "layer:N",
+                    "estimate:N",
+                    *(
+                        alt.Tooltip(f"{n}:Q", format="+.3f")
+                        for n in ("value", "low", "high")
+                    ),
+                    alt.Tooltip("p:Q", format=".3f"),
+                ],
+            )
+            .add_params(chosen),
+        ),
+        "LayerMem of each layer, published, calibrated and symmetric",
+    )
 
 
-def unit_mem_chart(result: UnitMemResult) -> go.Figure:
+def unit_mem_chart(result: UnitMemResult) -> dict[str, Any]:
     """The distribution of UnitMem over the live units of each layer.
 
     Args:
         result: The measurement.
     """
     units = result.to_pandas()
-    units = units[~units["dead"]]
-    figure = _figure("UnitMem", 420)
-    for layer, of in units.groupby("layer", sort=False):
-        figure.add_box(
-            y=of["unit_mem"],
-            name=str(layer),
-            marker={"color": _BLUE, "size": 3},
-            line={"width": 1},
-            showlegend=False,
-        )
-    return figure
+    units = units.loc[~units["dead"], ["layer", "unit_mem"]]
+    return _finished(
+        _chart(units)
+        .mark_boxplot(color=_BLUE, size=14, outliers={"size": 8})
+        .encode(x=_layers(units), y=alt.Y("unit_mem:Q", title="UnitMem")),
+        "UnitMem of the units of each layer",
+    )
 
 
-def member_share_chart(result: UnitMemResult) -> go.Figure:
+def member_share_chart(result: UnitMemResult) -> dict[str, Any]:
     """The share of units of each layer that members win, and what chance gives.
 
     Args:
         result: A measurement with a holdout.
     """
-    layers = result.layers_to_pandas()
-    figure = _figure("units won by members", 420)
-    for end, fill, legend in (("high", None, False), ("low", "tonexty", True)):
-        figure.add_scatter(
-            x=layers["layer"],
-            y=layers[f"member_share_null_{end}"],
-            name="95% of shares by chance",
-            mode="lines",
-            line={"width": 0, "shape": "hvh"},
-            fill=fill,
-            fillcolor="rgba(110, 110, 110, 0.25)",
-            hoverinfo="skip",
-            showlegend=legend,
-        )
-    figure.add_scatter(
-        x=layers["layer"],
-        y=layers["member_share"],
-        error_y=_error(layers, "member_share"),
-        name="member share",
-        mode="markers",
-        marker={"symbol": "diamond", "size": 9, "color": _BLUE},
+    layers = result.layers_to_pandas().filter(regex="^layer$|^member_share")
+    base = _chart(layers).encode(x=_layers(layers))
+    share = alt.Y(
+        "member_share:Q",
+        title="units won by members",
+        scale=alt.Scale(domain=[0, 1]),
+        axis=alt.Axis(format=".0%"),
     )
-    figure.update_yaxes(tickformat=".0%", range=[0, 1.04])
-    return figure
 
+    def column(ending: str) -> alt.Y:
+        return alt.Y(f"member_share_{ending}:Q", title="")
 
-def _figure(ylabel: str, height: int) -> go.Figure:
-    return go.Figure(
-        layout={
-            "template": "plotly_white",
-            "font": _FONT,
-            "height": height,
-            "margin": {"l": 60, "r": 10, "t": 10, "b": 10},
-            "yaxis": {"title": ylabel, "automargin": True},
-            "xaxis": {"automargin": True, "tickangle": -40, "type": "category"},
-            "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-            "hovermode": "closest",
-        }
+    def shown(ending: str, title: str) -> alt.Tooltip:
+        return alt.Tooltip(f"member_share{ending}:Q", title=title, format=".0%")
+
+    return _finished(
+        _layered(
+            base.mark_bar(color=_GREY, opacity=0.25, size=18).encode(
+                y=column("null_low"), y2="member_share_null_high:Q"
+            ),
+            base.mark_rule(color=_BLUE).encode(
+                y=column("low"), y2="member_share_high:Q"
+            ),
+            base.mark_point(filled=True, size=70, shape="diamond", color=_BLUE).encode(
+                y=share,
+                tooltip=[
+                    "layer:N",
+                    shown("", "member share"),
+                    shown("_low", "from"),
+                    shown("_high", "to"),
+                    shown("_null_low", "by chance from"),
+                    shown("_null_high", "by chance to"),
+                ],
+            ),
+        ),
+        "Share of units of each layer won by members; grey what chance gives",
     )
 
 
-def _error(table: pd.DataFrame, name: str) -> dict[str, object] | None:
-    """Error bars of an estimate that has an interval."""
-    if f"{name}_low" not in table:
-        return None
-    return {
-        "type": "data",
-        "symmetric": False,
-        "array": table[f"{name}_high"] - table[name],
-        "arrayminus": table[name] - table[f"{name}_low"],
-        "thickness": 1,
-        "width": 3,
-    }
+def _chart(frame: pd.DataFrame) -> alt.Chart:
+    values = frame.round(_DIGITS).astype(object).where(frame.notna(), None)
+    return alt.Chart({"values": values.to_dict("records")})
+
+
+def _layers(frame: pd.DataFrame) -> alt.X:
+    order = frame["layer"].unique().tolist()
+    return alt.X("layer:N", sort=order, title=None, axis=alt.Axis(labelAngle=-40))
+
+
+def _legend() -> alt.Legend:
+    return alt.Legend(orient="top", columns=2, title=None, labelLimit=0)
+
+
+def _layered(*charts: alt.Chart) -> alt.LayerChart:
+    return alt.LayerChart(layer=list(charts))
+
+
+def _finished(chart: alt.Chart | alt.LayerChart, description: str) -> dict[str, Any]:
+    chart = chart.properties(
+        width="container", height=_HEIGHT, description=description
+    ).configure(font="system-ui, sans-serif")
+    document: dict[str, Any] = chart.configure_axis(
+        labelFontSize=12, titleFontSize=12, labelLimit=220
+    ).to_dict()
+    return document

@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import plotly.graph_objects as go
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.report.findings import finding
 from lightly_memloc.report.html.atlas import Atlas
 from lightly_memloc.report.html.charts import (
+    chart_script,
     layer_mem_chart,
     member_share_chart,
     unit_mem_chart,
@@ -35,7 +34,21 @@ from lightly_memloc.results import (
 )
 
 _GALLERY = 12
-_PLOTLY = {"displayModeBar": False, "responsive": True}
+_TITLES = {
+    "layer-mem": "Layers",
+    "ssl-mem": "Several runs",
+    "unit-mem": "Units",
+    "class-mem": "Units and classes",
+    "membership": "Membership inference",
+    "analysis": "Layers, images and units compared",
+    "probe": "Accuracy",
+    "prune": "Pruned units",
+    "finetune": "Fine-tuned layers",
+    "exchange": "Exchanged layers",
+    "tune-unit": "Tuned units",
+    "curate": "Curated images",
+    "retrain": "Trained without images",
+}
 
 
 @dataclass(frozen=True)
@@ -59,12 +72,12 @@ class Chart:
 
     Attributes:
         title: What it shows.
-        html: An interactive chart, if it is one.
+        spec: An interactive chart's specification, if it is one.
         image: Else a picture as a data URI.
     """
 
     title: str
-    html: str | None = None
+    spec: dict[str, Any] | None = None
     image: str | None = None
 
 
@@ -74,12 +87,14 @@ class Section:
 
     Attributes:
         name: The name of the result's folder.
+        title: What it is about.
         finding: What it says, in words.
         charts: Its charts.
         tables: Its tables.
     """
 
     name: str
+    title: str
     finding: str
     charts: list[Chart]
     tables: list[Table]
@@ -143,7 +158,7 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
     if unit_mem is not None and "top_images" in unit_mem.tables:
         atlas = Atlas.of(unit_mem, layer_mem)
     ranked = _ranked(saved)
-    shown = [*ranked[:_GALLERY], *ranked[_GALLERY:][-_GALLERY:]]
+    shown = [*ranked[:_GALLERY], *ranked[_GALLERY:][: -_GALLERY - 1 : -1]]
     wanted = [index for index, _, _ in shown]
     if atlas is not None:
         wanted = atlas.to_picture(wanted)
@@ -151,7 +166,7 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
     gallery = [Picture(name, m, pictures.get(index)) for index, name, m in shown]
     return {
         "title": saved.folder.resolve().name,
-        "plotly": Markup(get_plotlyjs()),
+        "chart_script": Markup(chart_script()),
         "summary": Summary.of(saved),
         "sections": [_section(*named) for named in saved.results.items()]
         + [_followed(*named) for named in saved.epochs.items()],
@@ -175,23 +190,20 @@ def _ranked(saved: Saved) -> list[tuple[int, str, float]]:
 
 
 def _section(name: str, result: Result) -> Section:
-    interactive = _interactive(name, result)
-    charts = [
-        Chart(title, html=_plotly(figure, f"chart-{name}-{number}"))
-        for number, (title, figure) in enumerate(interactive.items())
-    ]
+    charts = [Chart(title, spec=spec) for title, spec in _interactive(result).items()]
     if not charts:
         charts = [_image(figure) for figure in result.figures().values()]
-    return Section(name, finding(result), charts, result_tables(result))
+    title = _TITLES.get(name, name)
+    return Section(name, title, finding(result), charts, result_tables(result))
 
 
-def _interactive(name: str, result: Result) -> dict[str, go.Figure]:
+def _interactive(result: Result) -> dict[str, dict[str, Any]]:
     if isinstance(result, LayerMemResult):
         return {"Memorisation along depth, 95% intervals": layer_mem_chart(result)}
     if isinstance(result, UnitMemResult):
         charts = {"Selectivity of units for single images": unit_mem_chart(result)}
         if result.has_holdout:
-            title = "Do units prefer training images? 95% intervals"
+            title = "Do units prefer training images? 95% intervals, grey: chance"
             charts[title] = member_share_chart(result)
         return charts
     return {}
@@ -202,15 +214,7 @@ def _followed(name: str, results: list[Result]) -> Section:
     charts = []
     if any(isinstance(result, UnitMemResult) for result in results):
         charts = [_image(plot_epochs(results))]
-    return Section(f"training: {name}", "", charts, [])
-
-
-def _plotly(figure: go.Figure, name: str) -> str:
-    return Markup(
-        figure.to_html(
-            full_html=False, include_plotlyjs=False, div_id=name, config=_PLOTLY
-        )
-    )
+    return Section(f"training-{name}", f"In training: {name}", "", charts, [])
 
 
 def _image(figure: Any) -> Chart:

@@ -5,7 +5,7 @@
   const [layer, sort, least, image, list, count, more] = [
     "layer", "sort", "least", "image", "units", "count", "more",
   ].map((id) => document.getElementById(id));
-  const LAYER = 0, UNIT = 1, UNIT_MEM = 2, MU_MAX = 3, MU_REST = 4, IMAGES = 5, ACTIVATIONS = 6;
+  const LAYER = 0, UNIT = 1, UNIT_MEM = 2, MU_MAX = 3, MU_REST = 4, OWN = 5, IMAGES = 6, ACTIVATIONS = 7;
   const orders = {
     highest: (a, b) => b[UNIT_MEM] - a[UNIT_MEM],
     lowest: (a, b) => a[UNIT_MEM] - b[UNIT_MEM],
@@ -21,17 +21,20 @@
     return made;
   }
 
-  function picture(of, mu) {
+  function picture(of, mu, isOwn) {
     const name = element("span", { className: "name", title: of.name }, of.name);
     const lines = [name, element("span", { className: `role ${of.role}` }, of.role)];
     lines.push(element("span", {}, `activation ${mu}`));
-    if (of.sslMem !== null) lines.push(element("span", {}, `SSLMem ${of.sslMem}`));
+    if (of.sslMem !== null) {
+      lines.push(element("span", {}, `SSLMem ${of.sslMem < 0 ? "" : "+"}${of.sslMem.toFixed(3)}`));
+    }
     const thumbnail = of.picture
-      ? element("img", { src: of.picture, alt: "", loading: "lazy" })
+      ? element("img", { src: of.picture, alt: "" })
       : element("span", { className: "no-picture", ariaHidden: "true" }, "?");
     const holds = element("button", { type: "button" }, "its units");
     holds.dataset.image = of.name;
-    return element("li", {}, element("figure", {}, thumbnail, element("figcaption", {}, ...lines), holds));
+    const figure = element("figure", {}, thumbnail, element("figcaption", {}, ...lines), holds);
+    return element("li", { className: isOwn ? "own" : "" }, figure);
   }
 
   function card(unit) {
@@ -41,8 +44,10 @@
     });
     const heading = element("h3", {}, `${layers[unit[LAYER]]}, unit ${unit[UNIT]}`);
     const numbers = element("p", {},
-      `UnitMem ${unit[UNIT_MEM]}: largest activation ${unit[MU_MAX]}, by the other images ${unit[MU_REST]} `, meter);
-    const pictures = unit[IMAGES].map((at, rank) => picture(images[at], unit[ACTIVATIONS][rank]));
+      `UnitMem ${unit[UNIT_MEM].toFixed(3)}: activation ${unit[MU_MAX]} by its image, ${unit[MU_REST]} by the others `,
+      meter);
+    const pictures = unit[IMAGES].map((at, rank) =>
+      picture(images[at], unit[ACTIVATIONS][rank], at === unit[OWN]));
     return element("article", { className: "unit" }, heading, numbers, element("ol", {}, ...pictures));
   }
 
@@ -59,8 +64,7 @@
     chosen = units.filter((unit) =>
       (layer.value === "" || unit[LAYER] === Number(layer.value)) &&
       unit[UNIT_MEM] >= Number(least.value) &&
-      // A unit is held by the image that activates it most.
-      matches[unit[IMAGES][0]]);
+      matches[unit[OWN]]);
     chosen.sort(orders[sort.value]);
     list.replaceChildren();
     shown = 0;
