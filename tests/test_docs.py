@@ -5,24 +5,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import pytorch_lightning as pl
-import torch
 from rich.console import Console
 from scipy import stats
-from torch.utils.data import DataLoader, Subset
-from torchvision import transforms
 
 import lightly_memloc as memloc
 from lightly_memloc.cli.app import app
-from lightly_memloc.data import Digits
-from lightly_memloc.interventions import select_units
-from lightly_memloc.probes import ProbeTask, measure_probes
-from lightly_memloc.report import result_tables
+from lightly_memloc.report import p_value, result_tables
 from lightly_memloc.results import SSLMemRunsResult
-from lightly_memloc.training import TrainingConfig
-from tests.evaluators.trainings import SimCLR
 
 DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results"
 README = DOCS.parent / "README.md"
 
 
@@ -30,79 +22,95 @@ README = DOCS.parent / "README.md"
     ("page", "results"),
     [
         ("cost.md", ["overhead.txt"]),
-        ("training.md", ["online.txt", "online_agreement.txt"]),
+        ("online.md", ["online.txt", "online_agreement.txt"]),
     ],
 )
 def test_a_page_shows_the_committed_benchmarks(page, results):
     for result in results:
-        printed = (DOCS / "results" / result).read_text()
-        assert printed.strip("\n") in (DOCS / page).read_text()
+        printed = (RESULTS / result).read_text()
+        assert printed.strip("\n") in (RESULTS / page).read_text()
 
 
-def python_blocks(path):
-    return re.findall(r"```python\n(.*?)```", path.read_text(), flags=re.DOTALL)
-
-
-@pytest.fixture
-def names(digits, transform, tmp_path, monkeypatch):
-    """What the pages' code takes for granted, small and on a quiet trainer."""
-    monkeypatch.chdir(tmp_path)
-    pl.seed_everything(0, verbose=False)
-    for role, indices in (("train", range(20, 26)), ("val", range(6))):
-        for index in indices:
-            image, target, _ = digits[index]
-            path = tmp_path / role / str(target) / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            image.save(path)
-    model = SimCLR()
-
-    def training_step(views):
-        one, other = (model.projection_head(model.backbone(view)) for view in views)
-        return model.criterion(one, other)
-
-    views = Digits(lambda image: [transform(image), transform(image)])
-    return {
-        "memloc": memloc,
-        "Trainer": pl.Trainer,
-        "TrainingConfig": TrainingConfig,
-        "dataset": digits,
-        "transform": transform,
-        "split": memloc.MemorizationSplit.random(len(digits), 20, external=20),
-        "members": range(20, 40),
-        "holdout": range(10),
-        "model": model,
-        "encoder": model.backbone,
-        "dataloader": DataLoader(Subset(views, range(20, 40)), batch_size=10),
-        "training_step": training_step,
-        "train_dir": tmp_path / "train",
-        "val_dir": tmp_path / "val",
-        "log_dir": tmp_path / "logs",
-    }
-
-
-def test_the_training_page_runs(names):
-    blocks = python_blocks(DOCS / "training.md")
-    assert len(blocks) == 6
-    for block in blocks:
-        exec(block, names)
-    assert len(names["memorization"].history) == 2
-    assert [result.settings["epoch"] for result in names["online"].results] == [0, 1]
-    assert names["unit_mem"].settings["images"] == 20
-    measured = names["evaluator"].result.to_pandas()
-    pd.testing.assert_frame_equal(
-        measured, names["result"].to_pandas(), rtol=1e-6, check_dtype=False
+@pytest.fixture(scope="module")
+def demo():
+    """Rows of the committed demo's layers: LayerMem, its control, and UnitMem."""
+    layer_mem, unit_mem = (
+        memloc.load_result(RESULTS / "demo" / name)
+        for name in ("layer-mem", "unit-mem")
     )
-    assert any(name.startswith("alignment_gap/") for name in names["metrics"])
+    tables = (
+        layer_mem.to_pandas(),
+        layer_mem.control_to_pandas(),
+        unit_mem.layers_to_pandas(),
+    )
+    return [table.set_index("layer") for table in tables]
 
 
-def test_the_readmes_callbacks_run(names):
-    _, block = python_blocks(README)
-    exec(block.replace("max_epochs=100", "max_epochs=1"), names)
-    assert names["memorization"].history[0].has_holdout
-    assert names["online"].results[0].settings["images"] == 20
+def words_of(page):
+    return " ".join((DOCS / page).read_text().split())
 
 
-RUNS = DOCS / "results" / "runs"
+def test_what_the_first_page_says_of_the_demo(demo):
+    layers, _, units = demo
+    page, pool = words_of("index.md"), layers.loc["pool"]
+    for words in (
+        f"In `pool` it is {pool['layer_mem']:+.3f}, and images that neither encoder saw "
+        f"show an offset of {pool['external']:+.3f}.",
+        f"In `pool` symmetric LayerMem is {pool['symmetric']:+.3f}, with a 95% interval "
+        f"of {pool['symmetric_low']:+.3f} to {pool['symmetric_high']:+.3f}.",
+        f"It is {units.loc['layer3.residual.conv1', 'mean']:.2f} in "
+        "`layer3.residual.conv1`",
+        f"(the smallest p is {units['member_share_p'].min():.3f})".replace("0.", "."),
+    ):
+        assert words in page
+    assert (layers[["calibrated_p", "symmetric_p"]].iloc[:5] > 0.1).all(axis=None)
+    assert (layers["symmetric"].iloc[5:] > 0).all()
+    assert (layers["symmetric_p"].iloc[5:] < 0.001).all()
+
+
+def test_what_the_concepts_say_of_the_demo(demo):
+    layers, control, units = demo
+    page, head = words_of("concepts.md"), layers.loc["layer3.head.conv"]
+    last, null = layers.iloc[-1], control.iloc[-1]
+    unit = units.loc["layer3.residual.conv1"]
+    for words in (
+        f"LayerMem of `layer3.head.conv` is {head['layer_mem']:+.3f}",
+        f"the same number is {head['external']:+.3f}. What remains between the two is "
+        f"{head['calibrated']:+.3f}.",
+        f"it is {last['alignment_gap']:+.3f} (95% interval "
+        f"{last['alignment_gap_low']:+.3f} to {last['alignment_gap_high']:+.3f}, "
+        f"p = {p_value(last['alignment_gap_p'])})",
+        f"has a mean UnitMem of {unit['mean']:.2f}; members win "
+        f"{unit['member_share']:.0%} of its units (95% interval "
+        f"{unit['member_share_low']:.0%} to {unit['member_share_high']:.0%}, "
+        f"p = {p_value(unit['member_share_p'])}), and the gap is {unit['gap']:+.3f} "
+        f"(p = {p_value(unit['gap_p'])})",
+        f"is {null['symmetric']:+.3f} in the demo's last layer (95% interval "
+        f"{null['symmetric_low']:+.3f} to {null['symmetric_high']:+.3f}, "
+        f"p = {p_value(null['symmetric_p'])}), where between candidates and "
+        f"independent images it is {last['symmetric']:+.3f}",
+        f"LayerMem as published is {null['layer_mem']:+.3f} on those external images "
+        f"(p = {p_value(null['layer_mem_p'])})",
+    ):
+        assert words in page
+    assert last["symmetric_p"] < 0.001
+    symmetric, calibrated, gap = (
+        layers[f"{name}_high"] - layers[f"{name}_low"]
+        for name in ("symmetric", "calibrated", "alignment_gap")
+    )
+    assert (symmetric < calibrated).all()
+    assert (calibrated < gap).all()
+
+
+def test_the_line_of_the_first_page_runs(encoders, digits, transform):
+    (code,) = re.findall(
+        r"```python\n(.*?)```", (DOCS / "index.md").read_text(), flags=re.DOTALL
+    )
+    names = {"encoder": encoders[0], "dataset": digits, "transform": transform}
+    exec(code, names | {"train": range(20), "validation": range(20, 40)})
+
+
+RUNS = RESULTS / "runs"
 
 
 def committed_runs(name):
@@ -119,7 +127,9 @@ def test_the_page_of_pairs_shows_the_committed_runs():
     console = Console(width=80, record=True, file=io.StringIO())
     console.print(result_tables(committed_runs("digits"))[0])
     lines = [line.rstrip() for line in console.export_text().splitlines()]
-    assert "\n".join(line for line in lines if line) in (DOCS / "pairs.md").read_text()
+    assert (
+        "\n".join(line for line in lines if line) in (RESULTS / "runs.md").read_text()
+    )
 
 
 def test_the_committed_runs_show_what_the_page_says():
@@ -139,14 +149,8 @@ def test_the_committed_runs_show_what_the_page_says():
     assert (half > layers["ssl_mem"].abs()).sum() > len(layers) / 2
 
 
-def test_the_code_of_the_page_of_pairs_runs(names):
-    (block,) = python_blocks(DOCS / "pairs.md")
-    exec(block, names)
-    assert names["result"].to_pandas()["calibrated"].notna().all()
-
-
-INTERVENTIONS = DOCS / "results" / "interventions"
-PAGE = (DOCS / "interventions.md").read_text()
+INTERVENTIONS = RESULTS / "interventions"
+PAGE = (RESULTS / "interventions.md").read_text()
 
 
 def printed(result):
@@ -253,23 +257,6 @@ def test_what_the_page_says_of_images_and_units():
     assert tables["unit_class"]["above"].iloc[-1] > 0.95
 
 
-def test_the_code_of_the_page_of_interventions_runs(names):
-    names |= {
-        "select_units": select_units,
-        "ProbeTask": ProbeTask,
-        "measure_probes": measure_probes,
-        "plain_transform": transforms.ToTensor(),
-    }
-    before = {k: v.clone() for k, v in names["encoder"].state_dict().items()}
-    first, second = python_blocks(DOCS / "interventions.md")
-    exec(first, names)
-    assert names["units"]
-    for entry, value in names["encoder"].state_dict().items():
-        assert torch.equal(value, before[entry])
-    exec(second, names)
-    assert len(names["task"].test) == 360
-
-
 def test_the_commands_of_the_pages_exist():
     known = {
         command.name or command.callback.__name__.replace("_", "-")
@@ -277,7 +264,7 @@ def test_the_commands_of_the_pages_exist():
     }
     used = {
         command
-        for page in [README, *DOCS.glob("*.md")]
+        for page in [README, *DOCS.rglob("*.md")]
         for block in re.findall(r"```\w*\n(.*?)```", page.read_text(), flags=re.DOTALL)
         for command in re.findall(
             r"^(?:.*; )?lightly-memloc ([a-z-]+)", block, flags=re.MULTILINE
@@ -292,7 +279,7 @@ def test_the_page_of_pairs_shows_what_shared_seeds_do():
         committed_runs(name).to_pandas().set_index("layer")
         for name in ("own-seeds", "shared-seeds")
     )
-    page = (DOCS / "pairs.md").read_text()
+    page = (RESULTS / "runs.md").read_text()
     for layer in own.index:
         cells = [layer]
         for table in (own, shared):

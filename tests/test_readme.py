@@ -5,12 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytorch_lightning as pl
 import torch
 from rich.console import Console
+from torch.utils.data import DataLoader, Subset
 
+import lightly_memloc as memloc
 from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.cli.app import app
+from lightly_memloc.data import Digits
 from lightly_memloc.report import result_tables
+from tests.evaluators.trainings import SimCLR
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -48,6 +53,24 @@ def test_the_python_lines_run(encoders, digits, transform):
     assert isinstance(names["split"], MemorizationSplit)
     assert names["result"].top_samples(10)["ssl_mem"].is_monotonic_decreasing
     assert np.isfinite(names["units"].layers_to_pandas()["member_share"]).all()
+
+
+def test_the_callbacks_run(digits, transform, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, code = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    views = Digits(lambda image: [transform(image), transform(image)])
+    names = {
+        "memloc": memloc,
+        "Trainer": pl.Trainer,
+        "dataset": digits,
+        "transform": transform,
+        "split": memloc.MemorizationSplit.random(len(digits), 20, external=20),
+        "model": SimCLR(),
+        "dataloader": DataLoader(Subset(views, range(20, 40)), batch_size=10),
+    }
+    exec(code.replace("max_epochs=100", "max_epochs=1"), names)
+    assert names["memorization"].history[0].has_holdout
+    assert names["online"].results[0].settings["images"] == 20
 
 
 def test_the_commands_exist():

@@ -1,0 +1,62 @@
+"""All code of the tutorials and how-to pages runs, as it stands, page by page."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from page_blocks import page_blocks
+from typer.testing import CliRunner
+
+from lightly_memloc.cli.app import app
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted((DOCS / "tutorials").glob("*.md")) + sorted((DOCS / "how-to").glob("*"))
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}"
+)
+def test_the_code_of_a_page_runs(page, tmp_path, monkeypatch, environment):
+    monkeypatch.chdir(tmp_path)
+    names = {"__name__": "__main__"}
+    ran = 0
+    for block in page_blocks(page.read_text()):
+        if block.title is not None:
+            Path(block.title).write_text(block.text)
+        elif block.language == "python":
+            # Errors name the line of the page.
+            code = "\n" * block.line + block.text
+            exec(compile(code, str(page), "exec"), names)
+            ran += 1
+        elif block.language == "bash":
+            run_commands(block.text, environment)
+            ran += 1
+    assert ran >= 2
+
+
+def run_commands(code, environment):
+    lines = code.replace("\\\n", " ").splitlines()
+    ours = [line.startswith("lightly-memloc ") for line in lines]
+    # Lightning starts further processes from the script that runs: not from pytest.
+    if not all(ours) or "--devices" in code:
+        run = subprocess.run(
+            ["bash", "-e", "-c", code], env=environment, capture_output=True, text=True
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return
+    # In this process: importing torch takes most of a command's time.
+    for line in lines:
+        run = CliRunner().invoke(app, shlex.split(line)[1:])
+        assert run.exit_code == 0, f"{line}\n{run.output}\n{run.exception!r}"
+
+
+@pytest.mark.parametrize(
+    "page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}"
+)
+def test_no_code_of_a_page_is_overlooked(page):
+    fences = re.findall(r"^\s*(```|~~~)", page.read_text(), flags=re.MULTILINE)
+    blocks = [b for b in page_blocks(page.read_text()) if b.language is not None]
+    assert len(fences) == 2 * len(blocks)
+    assert {block.language for block in blocks} <= {"python", "bash", "toml"}

@@ -1,0 +1,162 @@
+import importlib
+import re
+import subprocess
+import sys
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+
+import nbformat
+import pytest
+
+import lightly_memloc
+from lightly_memloc.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = (
+    "data",
+    "functional",
+    "interventions",
+    "layers",
+    "metrics",
+    "probes",
+    "report",
+    "results",
+    "training",
+)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory, environment):
+    """The built site; the build is strict, and warns of nothing."""
+    folder = tmp_path_factory.mktemp("site")
+    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    run = subprocess.run(
+        [*build, "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "WARNING" not in run.stderr
+    return folder
+
+
+class Loaded(HTMLParser):
+    """What a browser loads for a page: addresses in all tags but links to click."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.addresses = []
+        self.ids = set()
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        named = dict(attributes)
+        self.ids.add(named.get("id"))
+        if tag != "a":
+            names = ("src", "href", "data", "poster", "srcset", "action", "xlink:href")
+            self.addresses += [named[name] for name in names if named.get(name)]
+
+
+def pages(site):
+    return {page.relative_to(site): page.read_text() for page in site.rglob("*.html")}
+
+
+def test_no_page_loads_anything_from_the_network(site):
+    found = pages(site)
+    assert len(found) > 25
+    for name, html in found.items():
+        loaded = Loaded(html).addresses
+        assert loaded, name
+        for address in loaded:
+            assert not re.match(r"(\w+:)?//", address), (name, address)
+        # These are what makes the theme's script load something.
+        assert 'data-md-component="source"' not in html
+        assert 'class="mermaid"' not in html
+
+
+def test_no_style_loads_anything_from_the_network(site):
+    styles = [*site.rglob("*.css")]
+    assert styles
+    for text in [*(s.read_text() for s in styles), *pages(site).values()]:
+        assert not re.search(r"url\(\s*[\"']?(https?:)?//", text)
+        assert not re.search(r"@import", text)
+
+
+def test_a_page_that_loads_something_is_noticed():
+    page = '<a href="https://a.org"></a><script src="https://b.org/x.js"></script>'
+    assert Loaded(page).addresses == ["https://b.org/x.js"]
+
+
+def test_formulas_need_no_script(site):
+    html = (site / "concepts.html").read_text()
+    formulas = re.findall(r"<math.*?</math>", html, flags=re.DOTALL)
+    # As many as the page has between dollars.
+    markdown = (ROOT / "docs" / "concepts.md").read_text()
+    written = re.findall(r"\$\$.+?\$\$|\$.+?\$", markdown, flags=re.DOTALL)
+    assert len(formulas) == len(written) > 10
+    assert not any("\\" in formula for formula in formulas)
+    assert "arithmatex" not in html
+
+
+def test_every_public_name_is_in_the_reference(site):
+    ids = set()
+    for page in (site / "reference").glob("*.html"):
+        ids |= Loaded(page.read_text()).ids
+    missing = [
+        f"{module.__name__}.{name}"
+        for module in [
+            lightly_memloc,
+            *(importlib.import_module(f"lightly_memloc.{p}") for p in PACKAGES),
+        ]
+        for name in module.__all__
+        if not ids & _paths(module, name)
+    ]
+    assert missing == ["lightly_memloc.functional"]  # a module, with its own page
+
+
+def test_docstrings_show_their_formulas_links_and_sources(site):
+    html = (site / "reference" / "functional.html").read_text()
+    assert len(re.findall(r'<math [^>]*display="block"', html)) == 3
+    assert "[0] SSLMem, 2024, <a" in html
+    for page in (site / "reference").glob("*.html"):
+        assert not re.search(r":\w+:(`|<code>)|\.\. math::", page.read_text())
+    metrics = (site / "reference" / "metrics.html").read_text()
+    assert 'href="functional.html#lightly_memloc.functional.member_share' in metrics
+
+
+def _paths(module, name):
+    """The names under which an object may stand in the reference."""
+    value = getattr(module, name)
+    home = getattr(value, "__module__", module.__name__)
+    public = {f"{home.rpartition('.')[0]}.{name}", f"{home}.{name}"}
+    return {f"{module.__name__}.{name}", *public, f"lightly_memloc.{name}"}
+
+
+def test_every_command_is_in_the_reference(site):
+    html = (site / "reference" / "cli.html").read_text()
+    for command in app.registered_commands:
+        name = command.name or command.callback.__name__.replace("_", "-")
+        assert f'id="lightly-memloc-{name}"' in html
+        assert f"$ lightly-memloc {name} " in re.sub(r"<[^>]+>", "", html)
+
+
+def test_each_tutorial_links_its_notebook(site):
+    tutorials = sorted((site / "tutorials").glob("*.html"))
+    assert len(tutorials) == 6
+    for page in tutorials:
+        notebook = page.with_suffix(".ipynb")
+        assert f'href="{notebook.name}"' in page.read_text()
+        nbformat.validate(nbformat.read(notebook, as_version=4))
+
+
+def test_figures_and_tables_are_those_of_committed_results(site):
+    html = (site / "index.html").read_text()
+    assert 'src="figures/demo/layer-mem/layer_mem.svg"' in html
+    svg = (site / "figures/demo/layer-mem/layer_mem.svg").read_text()
+    assert "<svg" in svg
+    readme = (ROOT / "README.md").read_text()
+    row = next(line for line in readme.splitlines() if line.startswith("pool "))
+    assert row in unescape(re.sub(r"<[^>]+>", "", html))
