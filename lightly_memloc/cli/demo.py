@@ -37,6 +37,7 @@ def demo(
         return
     for result in study.results:
         print_tables(result)
-    say(f"Tables, JSON and plots are in {out}.")
-    say("")
-    print_finding(study.layer_mem)
+    for result in study.results:
+        print_finding(result)
+        say("")
+    say(f"Tables, JSON and plots are in {out}; open {study.page}.")

@@ -7,7 +7,7 @@ import numpy as np
 
 from lightly_memloc.data import Digits, MemorizationSplit
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import save_with_figures
+from lightly_memloc.report import save_with_figures, write_report
 from lightly_memloc.results import LayerMemResult, UnitMemResult
 from lightly_memloc.training import Run, TrainingConfig
 
@@ -17,10 +17,11 @@ _VIEWS = 16
 
 @dataclass(frozen=True)
 class DemoStudy:
-    """What the demo measured."""
+    """What the demo measured, and its report."""
 
     layer_mem: LayerMemResult
     unit_mem: UnitMemResult
+    page: Path
 
     @property
     def results(self) -> list[LayerMemResult | UnitMemResult]:
@@ -57,7 +58,7 @@ def run_demo(folder: Path, epochs: int) -> DemoStudy:
         n_views=_VIEWS,
     )
     save_with_figures(unit_mem, folder / "unit-mem")
-    return DemoStudy(layer_mem, unit_mem)
+    return DemoStudy(layer_mem, unit_mem, write_report(folder))
 
 
 def _split() -> MemorizationSplit:

@@ -41,12 +41,12 @@ def report(
     from lightly_memloc.report import Saved, write_report
 
     page = write_report(folder, out, None if data is None else open_dataset(data))
-    results = Saved.read(folder).results.values()
+    results = Saved.read(folder).results
     if as_json:
-        print_json({result.kind: result.to_dict() for result in results})
+        print_json({name: result.to_dict() for name, result in results.items()})
         return
-    for result in results:
+    for result in results.values():
         print_tables(result)
         print_finding(result)
         say("")
-    say(f"The page is {page}.")
+    say(f"The report is {page}.")

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
+import numpy as np
 import pytorch_lightning as pl
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -39,7 +40,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     Args:
         encoders: The encoders by name; the first one's layers are measured in all.
         views: The views of the images.
-        indices: The images to measure.
+        indices: The images to measure, in any form that numpy reads as integers.
         layers: ``"auto"``, or names, globs or kinds of layers.
         batch_size: Images per batch and process.
         num_workers: Worker processes that load images.
@@ -59,7 +60,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self,
         encoders: dict[str, nn.Module],
         views: MultiViewDataset,
-        indices: NDArray[Any],
+        indices: ArrayLike,
         layers: str | Sequence[str],
         batch_size: int,
         num_workers: int,
@@ -67,6 +68,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         state_file: str | PathLike[str] | None,
     ) -> None:
         super().__init__()
+        indices = np.asarray(indices, dtype=np.int64)
         if len(indices) and not 0 <= indices.min() <= indices.max() < len(views):
             raise MemorizationError(
                 f"Indices {indices.min()} to {indices.max()} do not fit a data set of "

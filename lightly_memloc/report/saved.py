@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.results import Result, load_epochs, load_result
 from lightly_memloc.training import Run, Runs
 
@@ -60,6 +61,8 @@ class Saved:
         folders = [path.parent for path in folder.glob("*/result.json")]
         if (folder / "result.json").is_file() or not folders:
             folders = [folder]
+        for path in folders:
+            _import_evaluator(path.name)
         ranks = {name: rank for rank, name in enumerate(_ORDER)}
         folders.sort(key=lambda path: (ranks.get(path.name, len(ranks)), path.name))
         followed = {
@@ -92,3 +95,10 @@ class Saved:
         raise MemorizationError(
             f"{self.folder} is no run folder, so its images are not known."
         )
+
+
+def _import_evaluator(folder_name: str) -> None:
+    """Import the evaluator of another package that measured, for its result class."""
+    for name in EVALUATORS.names():
+        if name.replace("_", "-") == folder_name:
+            EVALUATORS[name]

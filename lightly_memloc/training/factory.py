@@ -1,6 +1,8 @@
 """Models by the dotted path of a function that makes them."""
 
 import importlib
+import os
+import sys
 
 from torch import nn
 
@@ -10,10 +12,14 @@ from lightly_memloc.errors import MemorizationError
 def make_model(path: str) -> nn.Module:
     """Make a module with a factory given as ``package.module:function``.
 
+    Modules in the working directory are found, too, as ``python -m`` finds them.
+
     Raises:
         MemorizationError: If there is no such factory or it makes no module.
     """
     module_name, _, factory_name = path.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     try:
         factory = getattr(importlib.import_module(module_name), factory_name)
     # The module is the user's: it may fail in any way.

@@ -85,7 +85,10 @@ def test_report_prints_the_same_again(run, trained):
     _, first, _ = run("layer-mem", trained, "--views", 2)
     code, out, _ = run("report", trained / "layer-mem")
     assert code == 0
-    assert out.strip() in first
+    assert first.split("Tables, JSON")[0].strip() in out
+    page = trained / "layer-mem" / "report.html"
+    assert page.is_file()
+    assert str(page) in out.replace("\n", "")
     code, out, _ = run("report", trained, "--json")
     assert "layer-mem" in json.loads(out)
 

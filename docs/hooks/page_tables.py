@@ -10,7 +10,7 @@ from rich.console import Console
 from lightly_memloc import load_result
 from lightly_memloc.report import result_tables
 
-RESULTS = Path(__file__).parents[1] / "docs" / "results"
+RESULTS = Path(__file__).parents[1] / "results"
 
 _PLACE = re.compile(r"^<!-- table (\S+) (\d+) -->$", flags=re.MULTILINE)
 
