@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test docs docs-serve benchmark clean
+.PHONY: install demo test release docs docs-serve benchmark clean
 
 install: $(INSTALLED)
 
@@ -26,6 +26,19 @@ test: $(INSTALLED)
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest
 
+# Builds wheel and sdist, installs each into an empty environment, runs the demo there.
+release: $(INSTALLED)
+	rm -rf build dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+	$(PYTHON) -m venv build/empty
+	build/empty/bin/pip install --quiet dist/*.whl
+	cd build && empty/bin/lightly-memloc demo --smoke --out from-wheel
+	build/empty/bin/pip install --quiet --force-reinstall --no-deps dist/*.tar.gz
+	cd build && empty/bin/lightly-memloc demo --smoke --out from-sdist
+	cmp build/from-wheel/unit-mem/units.csv build/from-sdist/unit-mem/units.csv
+	test -s build/from-wheel/report.html -a -s build/from-sdist/report.html
+
 # The site goes to site/index.html.
 docs: $(INSTALLED)
 	$(BIN)/mkdocs build --strict
@@ -33,11 +46,13 @@ docs: $(INSTALLED)
 docs-serve: $(INSTALLED)
 	$(BIN)/mkdocs serve
 
-# What measuring costs, and how well it can be followed; takes about 15 minutes.
+# What measuring costs, how well it can be followed, how fast the report opens; takes
+# about 15 minutes.
 benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/overhead.py | tee docs/results/overhead.txt
 	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
 	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
+	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

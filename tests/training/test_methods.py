@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -108,3 +111,33 @@ def test_supervised_training_needs_classes():
 def test_an_unknown_method_is_told_the_nearest():
     with pytest.raises(MemorizationError, match="did you mean 'simclr'"):
         method_class("simcrl")
+
+
+WITHOUT_TIMM = """
+import sys
+
+sys.modules["timm"] = None
+
+from lightly_memloc import training
+from lightly_memloc.errors import MemorizationError
+
+resnet = training.make_backbone("resnet9-slim", 16)
+for vision_transformer in (
+    lambda: training.method_class("mae")(resnet, 256, epochs=1, learning_rate=0.1),
+    lambda: training.make_backbone("vit_tiny_patch4", 16),
+):
+    try:
+        vision_transformer()
+    except MemorizationError as error:
+        print(error)
+"""
+
+
+def test_without_timm_all_but_vision_transformers_works():
+    run = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TIMM], capture_output=True, text=True
+    )
+    assert run.returncode == 0, run.stderr
+    mae, vit = run.stdout.splitlines()
+    assert "it needs a vision transformer as backbone" in mae
+    assert 'pip install "lightly-memloc[timm]"' in vit
