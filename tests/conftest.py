@@ -1,4 +1,5 @@
 import random
+import shutil
 from collections.abc import Callable
 
 import numpy as np
@@ -52,3 +53,19 @@ def generator_states() -> Callable[[], tuple]:
         )
 
     return states
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("Chromium is not installed.")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium, args=["--no-sandbox"]
+        )
+        yield started
+        started.close()

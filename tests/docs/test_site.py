@@ -2,8 +2,11 @@ import importlib
 import re
 import subprocess
 import sys
+import threading
+from functools import partial
 from html import unescape
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import nbformat
@@ -160,3 +163,56 @@ def test_figures_and_tables_are_those_of_committed_results(site):
     readme = (ROOT / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith("pool "))
     assert row in unescape(re.sub(r"<[^>]+>", "", html))
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    """Where the site is served."""
+    handler = partial(QuietHandler, directory=str(site))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+@pytest.mark.parametrize("path", ["index.html", "concepts.html", "reference/cli.html"])
+def test_pages_open_without_complaints_or_requests_elsewhere(
+    browser, address, path, width
+):
+    complaints, requests = [], []
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: requests.append(asked.url))
+    page.goto(f"{address}/{path}", wait_until="networkidle")
+    assert complaints == []
+    assert [
+        url for url in requests if not url.startswith((address, "data:", "blob:"))
+    ] == []
+    assert page.locator("h1").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    broken = page.locator("img").evaluate_all(
+        "images => images.filter(image => !image.naturalWidth).map(image => image.src)"
+    )
+    assert broken == []
+    page.close()
+
+
+def test_the_start_page_leads_to_the_report_of_the_demo(browser, address):
+    complaints = []
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.on("console", lambda said: complaints.append(said.text))
+    page.goto(f"{address}/index.html")
+    page.click("text=Here it is")
+    page.wait_for_selector(".chart svg")
+    assert page.locator(".unit").count() == 20
+    assert page.locator("#images img").count() == 24
+    assert complaints == []
+    page.close()

@@ -1,6 +1,8 @@
 """What a page says first: measured, found, to do next, and not to be concluded."""
 
+import shlex
 from dataclasses import dataclass
+from pathlib import Path
 
 from lightly_memloc.report.findings import finding
 from lightly_memloc.report.findings.level import LEVEL
@@ -97,7 +99,7 @@ def _measured(saved: Saved) -> list[str]:
 
 
 def _next_steps(saved: Saved) -> list[Step]:
-    folder = saved.folder
+    folder = _argument(saved.folder)
     if saved.runs is not None:
         steps = [
             (SSLMemRunsResult, "How much holds over trainings?", "ssl-mem"),
@@ -133,10 +135,18 @@ def _next_steps(saved: Saved) -> list[Step]:
         missing.append(
             Step(
                 "Would another training memorise, too?",
-                f"lightly-memloc train {saved.run.data} --runs 6 --out RUNS",
+                f"lightly-memloc train {_argument(Path(saved.run.data))} --runs 6 --out RUNS",
             )
         )
     return missing
+
+
+def _argument(path: Path) -> str:
+    """A path as a command takes it, from the working directory if it is below."""
+    below = path.resolve()
+    if below.is_relative_to(Path.cwd()):
+        path = below.relative_to(Path.cwd())
+    return shlex.quote(str(path))
 
 
 def _limits(saved: Saved) -> list[str]:
