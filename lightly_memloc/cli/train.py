@@ -134,6 +134,7 @@ def _train_one(
 ) -> None:
     from lightly_memloc.data import MemorizationSplit, open_dataset
     from lightly_memloc.evaluators import rank_and_world_size
+    from lightly_memloc.report import save_epochs
     from lightly_memloc.training import Run
 
     dataset = open_dataset(data)
@@ -143,6 +144,7 @@ def _train_one(
     run = Run.train(out, data, chosen, config, *following)
     if rank_and_world_size()[0]:
         return
+    save_epochs(out)
     losses = run.losses().iloc[-1]
     if as_json:
         print_json({"run": str(out), "loss": {"f": losses["f"], "g": losses["g"]}})
@@ -167,6 +169,7 @@ def _train_several(
     from lightly_memloc.data import open_dataset
     from lightly_memloc.errors import MemorizationError
     from lightly_memloc.evaluators import rank_and_world_size
+    from lightly_memloc.report import save_epochs
     from lightly_memloc.training import train_runs
 
     if split:
@@ -188,6 +191,8 @@ def _train_several(
     )
     if rank_and_world_size()[0]:
         return
+    for name in trained.names:
+        save_epochs(out / name)
     if as_json:
         print_json({"runs": [str(out / name) for name in trained.names]})
         return

@@ -199,6 +199,11 @@ def test_training_followed_by_callbacks(run, images, tmp_path):
             online = load_result(folder / "online_unit_mem" / f"epoch={epoch}")
             assert online.settings["images"] == 24
             assert online.to_pandas()["filename"].str.endswith(".png").all()
+        for callback in ("memorization", "online_unit_mem"):
+            figure = (folder / callback / "unit_mem.svg").read_text()
+            assert figure.count("<svg") == 1
+            with Image.open(folder / callback / "unit_mem.png") as picture:
+                assert picture.width == 810
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])

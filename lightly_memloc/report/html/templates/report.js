@@ -60,7 +60,9 @@
 
   function filter() {
     const wanted = image.value.toLowerCase();
-    const matches = images.map((of) => of.name.toLowerCase().includes(wanted));
+    const names = images.map((of) => of.name.toLowerCase());
+    // A whole name means that image, not another whose name it is part of.
+    const matches = names.map(names.includes(wanted) ? (name) => name === wanted : (name) => name.includes(wanted));
     chosen = units.filter((unit) =>
       (layer.value === "" || unit[LAYER] === Number(layer.value)) &&
       unit[UNIT_MEM] >= Number(least.value) &&
