@@ -156,6 +156,11 @@ def _limits(saved: Saved) -> list[str]:
             "This is one pair of trainings: intervals are over images, and say nothing "
             "of other trainings, seeds or methods."
         )
+    if saved.runs is not None:
+        said.append(
+            f"These are {len(saved.runs.names)} trainings of one method on one data set: "
+            "intervals over runs say nothing of other methods or data."
+        )
     layer_mem = saved.first(LayerMemResult)
     if layer_mem is not None:
         n_layers = len(layer_mem.to_pandas())

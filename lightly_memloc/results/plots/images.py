@@ -45,7 +45,7 @@ def plot_sorted_scores(images: pd.DataFrame) -> Figure:
         images: A row an image, sorted: ``ssl_mem``, with its interval over runs in
             ``_low`` and ``_high`` if it has one.
     """
-    figure, axes = new_figure("The most memorised images", "SSLMem")
+    figure, axes = new_figure("SSLMem of images, sorted", "SSLMem in the last layer")
     rank = np.arange(1, len(images) + 1)
     if "ssl_mem_low" in images:
         axes.fill_between(
