@@ -18,6 +18,11 @@ class UnitMemResult(Result):
         """Whether members were compared with a holdout."""
         return bool(self.tables["layers"]["member_share"].notna().any())
 
+    @property
+    def names_several_images(self) -> bool:
+        """Whether it names several images a unit, for ``top_images_to_pandas()``."""
+        return "top_images" in self.tables
+
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a unit.
 
@@ -50,7 +55,7 @@ class UnitMemResult(Result):
             MemorizationError: If UnitMem was followed in training, which knows the one
                 image that activates a unit most.
         """
-        if "top_images" not in self.tables:
+        if not self.names_several_images:
             raise MemorizationError(
                 "This result names one image a unit, as UnitMem that is followed in "
                 "training does: measure_unit_mem() names several."

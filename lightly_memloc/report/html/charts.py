@@ -125,7 +125,7 @@ def member_share_chart(result: UnitMemResult) -> dict[str, Any]:
     base = _chart(layers).encode(x=_layers(layers))
     share = alt.Y(
         "member_share:Q",
-        title="units won by members",
+        title="units won by members (grey: by chance)",
         scale=alt.Scale(domain=[0, 1]),
         axis=alt.Axis(format=".0%"),
     )

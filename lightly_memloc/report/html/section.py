@@ -1,0 +1,119 @@
+"""What the page tells of a result."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from matplotlib.figure import Figure
+
+from lightly_memloc.report.findings import finding
+from lightly_memloc.report.html.charts import (
+    layer_mem_chart,
+    member_share_chart,
+    unit_mem_chart,
+)
+from lightly_memloc.report.save import to_svg
+from lightly_memloc.report.tables import Table, result_tables
+from lightly_memloc.results import Result, UnitMemResult, plot_epochs
+
+_TITLES = {
+    "layer-mem": "Layers",
+    "ssl-mem": "Several runs",
+    "unit-mem": "Units",
+    "class-mem": "Units and classes",
+    "membership": "Membership inference",
+    "analysis": "Layers, images and units compared",
+    "probe": "Accuracy",
+    "prune": "Pruned units",
+    "finetune": "Fine-tuned layers",
+    "exchange": "Exchanged layers",
+    "tune-unit": "Tuned units",
+    "curate": "Curated images",
+    "retrain": "Trained without images",
+}
+# Figures of a kind of result that are interactive on the page.
+_INTERACTIVE: dict[str, dict[str, Callable[[Any], dict[str, Any]]]] = {
+    "layer-mem": {"layer_mem": layer_mem_chart},
+    "unit-mem": {"unit_mem": unit_mem_chart, "member_share": member_share_chart},
+}
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A figure of a result.
+
+    Attributes:
+        title: What it shows.
+        spec: The specification of an interactive chart, if it is one.
+        image: Else the figure as a data URI.
+    """
+
+    title: str
+    spec: dict[str, Any] | None = None
+    image: str | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page tells of a result.
+
+    Attributes:
+        name: The name of the result's folder.
+        title: What it is about.
+        finding: What it says, in words.
+        charts: Its figures.
+        tables: Its tables.
+    """
+
+    name: str
+    title: str
+    finding: str
+    charts: list[Chart]
+    tables: list[Table]
+
+    @classmethod
+    def of(cls, name: str, result: Result) -> "Section":
+        """Tell of a result.
+
+        Args:
+            name: The name of its folder.
+            result: The result.
+        """
+        return cls(
+            name,
+            _TITLES.get(name, name),
+            finding(result),
+            list(_charts(result)),
+            result_tables(result),
+        )
+
+    @classmethod
+    def followed(cls, name: str, results: list[Result]) -> "Section":
+        """Tell of what a callback measured during training.
+
+        Args:
+            name: The callback's name.
+            results: What it measured, epoch by epoch.
+        """
+        charts = []
+        if any(isinstance(result, UnitMemResult) for result in results):
+            charts = [_image(plot_epochs(results))]
+        return cls(f"training-{name}", f"In training: {name}", "", charts, [])
+
+
+def _charts(result: Result) -> Iterator[Chart]:
+    interactive = _INTERACTIVE.get(result.kind, {})
+    for name, figure in result.figures().items():
+        if name in interactive:
+            yield Chart(_title(figure), spec=interactive[name](result))
+        else:
+            yield _image(figure)
+
+
+def _image(figure: Figure) -> Chart:
+    return Chart(_title(figure), image=f"data:image/svg+xml,{quote(to_svg(figure))}")
+
+
+def _title(figure: Figure) -> str:
+    return figure.axes[0].get_title()
