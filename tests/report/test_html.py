@@ -225,6 +225,14 @@ def test_the_summary_says_what_was_measured_and_what_not_to_conclude(page_file):
     assert '<th scope="row">training.backbone</th><td>resnet9-slim</td>' in text
 
 
+def test_results_of_one_kind_are_told_apart(tmp_path):
+    page = write_report(COMMITTED / "interventions", tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    for name in ("exchange-1", "exchange-3"):
+        assert f"<li>{name}: exchange: no strategy changes accuracy" in text
+    assert "<li>Tuned to an image, UnitMem rises in 18 of 18 units" in text
+
+
 def test_images_that_are_gone_leave_names(run, tmp_path):
     moved = tmp_path / "run"
     shutil.copytree(run, moved)

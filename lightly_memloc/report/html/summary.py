@@ -1,6 +1,7 @@
 """What a page says first: measured, found, to do next, and not to be concluded."""
 
 import shlex
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,10 +56,9 @@ class Summary:
         Args:
             saved: What it holds.
         """
-        found = [finding(result) for result in saved.results.values()]
         return cls(
             _measured(saved),
-            [said for said in found if said],
+            _found(saved),
             _next_steps(saved),
             _limits(saved),
         )
@@ -96,6 +96,17 @@ def _measured(saved: Saved) -> list[str]:
         if isinstance(result, SSLMemRunsResult):
             said.append("SSLMem of each image, averaged over the runs.")
     return said
+
+
+def _found(saved: Saved) -> list[str]:
+    """What the results say, by name where there are several of a kind."""
+    kinds = Counter(result.kind for result in saved.results.values())
+    said = {name: finding(result) for name, result in saved.results.items()}
+    return [
+        f"{name}: {words}" if kinds[saved.results[name].kind] > 1 else words
+        for name, words in said.items()
+        if words
+    ]
 
 
 def _next_steps(saved: Saved) -> list[Step]:
