@@ -3,12 +3,15 @@
 ``results/RESULT`` has its figures in ``figures/RESULT``.
 """
 
+from pathlib import Path
+
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from page_tables import RESULTS
 
 from lightly_memloc import load_result
 from lightly_memloc.report.save import to_svg
+
+RESULTS = Path(__file__).parents[1] / "results"
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

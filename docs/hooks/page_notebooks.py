@@ -10,7 +10,6 @@ from mkdocs.structure.pages import Page
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from page_blocks import Block, page_blocks
-from page_tables import with_tables
 
 _FOLDER = "tutorials"
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n*", flags=re.MULTILINE)
@@ -40,7 +39,7 @@ def notebook_of(markdown: str) -> NotebookNode:
 def _cell(block: Block) -> NotebookNode:
     code = block.text.rstrip("\n")
     if block.language is None:
-        prose = _RELATIVE_LINK.sub(r"\1", _IMAGE.sub("", with_tables(block.text)))
+        prose = _RELATIVE_LINK.sub(r"\1", _IMAGE.sub("", block.text))
         return new_markdown_cell(prose)
     if block.title is not None:
         return new_code_cell(f"%%writefile {block.title}\n{code}")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
-from page_tables import RESULTS
+from page_figures import RESULTS
 
 from lightly_memloc.report import write_report
 

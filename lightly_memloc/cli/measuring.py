@@ -1,5 +1,6 @@
 """What the measuring commands have in common: study, state file, result."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,10 @@ def measure_and_show(
         state_file=_state_file(folder, resume),
     )
     evaluator = EVALUATORS[name].from_study(study, **options)
-    save_and_show(measure(evaluator, device), as_json, folder)
+    result = measure(evaluator, device)
+    if subject.source:
+        result = replace(result, settings=result.settings | {"source": subject.source})
+    save_and_show(result, as_json, folder)
 
 
 def _state_file(folder: Path | None, resume: bool) -> Path | None:

@@ -52,6 +52,15 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     print_finding(result)
     if folder is not None:
         say(f"Tables, JSON and plots are in {folder}.")
+        print(f"As a page: lightly-memloc report {_reported(folder)}")
+
+
+def _reported(folder: Path) -> Path:
+    """The folder whose report tells of a result: that of its run or runs, if any."""
+    from lightly_memloc.training import Run, Runs
+
+    whole = folder.parent
+    return whole if Run.is_run(whole) or Runs.is_runs(whole) else folder
 
 
 def print_tables(result: "Result") -> None:

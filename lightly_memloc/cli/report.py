@@ -34,7 +34,7 @@ def report(
     """Write one HTML page of all that was measured, and print it.
 
     The page opens offline: a summary in words, charts of layers and units, the most and
-    the least memorised images, and for each layer its most memorising units with the
+    the least memorised images, and for each layer its units of the highest UnitMem with the
     images that activate them most.
     """
     from lightly_memloc.data import open_dataset

@@ -34,6 +34,7 @@ class Subject:
         plain_transform: The transform without augmentation.
         split: The roles of the images, if known.
         folder: The run folder, if it is a run.
+        source: Else what the user gave: data, model, checkpoint and so on.
     """
 
     f: nn.Module
@@ -43,6 +44,7 @@ class Subject:
     plain_transform: Callable[[Any], Any]
     split: MemorizationSplit | None
     folder: Path | None
+    source: dict[str, str]
 
     @classmethod
     def resolve(
@@ -75,6 +77,8 @@ class Subject:
                     f"{source} is a folder of runs: measure all with ssl-mem, or one of "
                     f"them, such as {Path(source) / Runs(source).names[0]}."
                 )
+            if not Path(source).exists() and source != "digits":
+                raise MemorizationError(f"There is no folder {source}.")
             if not Run.is_run(source):
                 raise MemorizationError(
                     f"{source} is no run folder (it has no config.yaml). To measure an "
@@ -90,6 +94,7 @@ class Subject:
                 make_plain_transform(run.config),
                 run.split if split is None else MemorizationSplit.load(split),
                 Path(source),
+                {},
             )
         if checkpoint is None:
             raise MemorizationError(
@@ -107,6 +112,7 @@ class Subject:
             make_plain_transform(config),
             MemorizationSplit.load(split) if split else None,
             None,
+            _described(source, model, checkpoint, reference, split, config.input_size),
         )
 
     def probe_task(self, batch_size: int, num_workers: int) -> ProbeTask:
@@ -128,3 +134,11 @@ class Subject:
             batch_size=batch_size,
             num_workers=num_workers,
         )
+
+
+def _described(data: str, model: str, checkpoint: Path, *others: Any) -> dict[str, str]:
+    """What the user gave, for whoever reads the result later."""
+    names = ("data", "model", "checkpoint", "reference", "split", "input_size")
+    path = data if data == "digits" else str(Path(data).resolve())
+    given = dict(zip(names, (path, model, checkpoint, *others), strict=True))
+    return {name: str(value) for name, value in given.items() if value is not None}

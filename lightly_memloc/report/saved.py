@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.results import Result, load_epochs, load_result
@@ -82,6 +83,12 @@ class Saved:
         of_class = (r for r in self.results.values() if isinstance(r, result_class))
         return next(of_class, None)
 
+    @property
+    def source(self) -> dict[str, str]:
+        """What was measured, if it was an encoder of the user's own."""
+        sources = (of.settings.get("source", {}) for of in self.results.values())
+        return next(filter(None, sources), {})
+
     def open_dataset(self) -> object:
         """Open the data set of the run, or of the runs.
 
@@ -92,8 +99,10 @@ class Saved:
             return self.run.dataset()
         if self.runs is not None:
             return self.runs.dataset()
+        if "data" in self.source:
+            return open_dataset(self.source["data"])
         raise MemorizationError(
-            f"{self.folder} is no run folder, so its images are not known."
+            f"{self.folder} does not say where its images are: give --data."
         )
 
 

@@ -19,7 +19,7 @@ _FILE = "result.json"
 R = TypeVar("R", bound="Result")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Result(ABC):
     """A measurement's result.
 
@@ -36,6 +36,12 @@ class Result(ABC):
 
     def __init_subclass__(cls) -> None:
         Result.kinds[cls.kind] = cls
+
+    def __repr__(self) -> str:
+        tables = ", ".join(
+            f"{name}: {len(of)} rows" for name, of in self.tables.items()
+        )
+        return f"{type(self).__name__}({tables})"
 
     @abstractmethod
     def scalars(self) -> dict[str, float]:

@@ -34,6 +34,11 @@ class Runs:
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
+        if Run.is_run(folder):
+            raise MemorizationError(
+                f"{folder} is a single run: several are made with `lightly-memloc train "
+                "--runs K`, and a single one is measured with layer-mem."
+            )
         try:
             document = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
             self.names = _names(document["runs"])

@@ -19,7 +19,8 @@ def analysis_finding(result: AnalysisResult) -> str:
         whole = tables["unit_class"].iloc[-1]
         said.append(
             f"{whole['above']:.0%} of {whole['units']} units are tied to an image more "
-            "than to a class (UnitMem above ClassMem)."
+            "than to a class (UnitMem above ClassMem). So are most units of any encoder, "
+            "since a class's mean averages over many images: compare encoders."
         )
     return " ".join(said)
 
@@ -60,7 +61,8 @@ def _consistency(pairs: pd.DataFrame) -> str:
     control = (
         ""
         if pd.isna(external)
-        else f"; over external images, which nobody was trained on, {external:+.2f}"
+        else f"; over external images, which nobody was trained on, neighbours have "
+        f"{external:+.2f}: that much is the images' own nature"
     )
     return (
         "Layers next to each other rank images alike with Kendall's tau of "

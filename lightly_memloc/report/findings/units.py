@@ -19,10 +19,11 @@ def unit_mem_finding(result: UnitMemResult) -> str:
     layers = result.layers_to_pandas()
     found = layers[(layers["member_share_p"] < LEVEL) & (layers["member_share"] > 0.5)]
     if found.empty:
+        highest = layers["member_share_high"].max()
         return (
             f"In no layer do members win more units than chance gives (p < {LEVEL}, "
-            f"{len(layers)} layers): the units are selective, but not for images that "
-            "the encoder was trained on."
+            f"{len(layers)} layers). That is no proof that nothing is there: the "
+            f"intervals of the member share reach up to {highest:.0%}."
         )
     most = found.sort_values("member_share").iloc[-1]
     return (

@@ -1,4 +1,4 @@
-"""The unit atlas: the most memorising units, and the images that activate them."""
+"""The unit atlas: units of high UnitMem, and the images that activate them most."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

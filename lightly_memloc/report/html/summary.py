@@ -18,6 +18,7 @@ from lightly_memloc.results import (
     SSLMemRunsResult,
     UnitMemResult,
 )
+from lightly_memloc.training import Run
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def _next_steps(saved: Saved) -> list[Step]:
     if saved.runs is not None:
         steps = [
             (SSLMemRunsResult, "How much holds over trainings?", "ssl-mem"),
-            (InterventionResult, "What are memorising units worth?", "prune"),
+            (InterventionResult, "What are units of high UnitMem worth?", "prune"),
             (CurationResult, "Which images are memorised over runs?", "curate"),
         ]
     elif saved.run is not None:
@@ -124,7 +125,7 @@ def _next_steps(saved: Saved) -> list[Step]:
             (ClassMemResult, "Are units tied to classes instead?", "class-mem"),
             (MembershipResult, "Which layers give members away?", "membership"),
             (AnalysisResult, "Do layers, images and units agree?", "analyze"),
-            (InterventionResult, "What are memorising units worth?", "prune"),
+            (InterventionResult, "What are units of high UnitMem worth?", "prune"),
             (CurationResult, "List the most memorised images.", "curate"),
         ]
     else:
@@ -145,11 +146,28 @@ def _next_steps(saved: Saved) -> list[Step]:
             )
         missing.append(
             Step(
-                "Would another training memorise, too?",
-                f"lightly-memloc train {_argument(Path(saved.run.data))} --runs 6 --out RUNS",
+                "Would other trainings memorise, too? Six pairs on random splits of all "
+                "images, trained as this one:",
+                _train_runs(saved.run),
             )
         )
     return missing
+
+
+def _train_runs(run: Run) -> str:
+    """The command that trains several pairs with the settings of a run."""
+    config = run.config
+    options = {
+        "method": config.method,
+        "backbone": config.backbone,
+        "epochs": config.epochs,
+        "batch-size": config.batch_size,
+        "learning-rate": config.learning_rate,
+        "input-size": config.input_size,
+    }
+    settings = " ".join(f"--{name} {value}" for name, value in options.items())
+    data = _argument(Path(run.data))
+    return f"lightly-memloc train {data} {settings} --runs 6 --out RUNS"
 
 
 def _argument(path: Path) -> str:
@@ -174,12 +192,7 @@ def _limits(saved: Saved) -> list[str]:
         )
     layer_mem = saved.first(LayerMemResult)
     if layer_mem is not None:
-        n_layers = len(layer_mem.to_pandas())
-        said.append(
-            f"Each of {n_layers} layers is tested by itself: at p < {LEVEL} about "
-            f"{LEVEL * n_layers:.2g} of them would be significant by chance alone. Where "
-            "nothing is found, the interval tells how much may have been missed."
-        )
+        said.append(_each_layer(len(layer_mem.to_pandas())))
         if layer_mem.to_pandas()["layer_mem"].notna().any():
             said.append(
                 "The published LayerMem holds the offset between two encoders that were "
@@ -192,9 +205,25 @@ def _limits(saved: Saved) -> list[str]:
             "A high UnitMem alone is no memorisation: units are selective for images "
             "that the encoder never saw, too."
         )
+        if unit_mem.has_holdout:
+            said.append(
+                "Members and holdout must come from one distribution: images that were "
+                "collected or compressed in another way are told apart by any encoder."
+            )
+            if layer_mem is None:
+                said.append(_each_layer(len(unit_mem.layers_to_pandas())))
     for result in saved.results.values():
-        said += result.settings.get("notes", [])
+        if not isinstance(result, LayerMemResult) or result.estimate == "alignment_gap":
+            said += result.settings.get("notes", [])
         skipped = result.settings.get("skipped", [])
         if skipped:
             said.append(f"{len(skipped)} images could not be read and are left out.")
     return list(dict.fromkeys(said))
+
+
+def _each_layer(n_layers: int) -> str:
+    return (
+        f"Each of {n_layers} layers is tested by itself: at p < {LEVEL} about "
+        f"{LEVEL * n_layers:.2g} of them would be significant by chance alone. Where "
+        "nothing is found, the interval tells how much may have been missed."
+    )

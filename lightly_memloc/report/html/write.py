@@ -99,10 +99,12 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
 
 
 def _config(saved: Saved) -> Iterator[tuple[str, str]]:
-    """The run's configuration, a line a setting."""
-    if saved.run is not None:
-        path = saved.folder / "config.yaml"
-        yield from _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
+    """What was measured, a line a setting: the run, or the user's own encoder."""
+    if saved.run is None:
+        yield from saved.source.items()
+        return
+    path = saved.folder / "config.yaml"
+    yield from _flat(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ _LAYER = (text("layer"), text("kind"), number("units", str), number("dead", str)
 
 
 def unit_mem_tables(result: UnitMemResult) -> list[Table]:
-    """Make the tables of layers and of the most memorising units."""
+    """Make the tables of layers and of the units of the highest UnitMem."""
     title, fields = "UnitMem", [*_LAYER, number("mean", share)]
     if result.has_holdout:
         title += "; share of units won by members, and gap, against a holdout"
@@ -36,7 +36,7 @@ def unit_mem_tables(result: UnitMemResult) -> list[Table]:
     ]
     return [
         make_table(title, result.layers_to_pandas(), fields, bar="mean", full=1.0),
-        make_table("The most memorising units", live.head(10), top),
+        make_table("The units of the highest UnitMem", live.head(10), top),
     ]
 
 

@@ -11,6 +11,8 @@
     lowest: (a, b) => a[UNIT_MEM] - b[UNIT_MEM],
     order: (a, b) => a[LAYER] - b[LAYER] || a[UNIT] - b[UNIT],
   };
+  const held = new Map();
+  for (const unit of units) held.set(images[unit[OWN]].name, (held.get(images[unit[OWN]].name) ?? 0) + 1);
   let chosen = [];
   let shown = 0;
 
@@ -19,6 +21,13 @@
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
     return made;
+  }
+
+  /** Say on an image's button how many units hold the image. */
+  function label(button) {
+    const number = held.get(button.dataset.image) ?? 0;
+    button.disabled = number === 0;
+    button.textContent = number === 0 ? "no unit" : number === 1 ? "its unit" : `its ${number} units`;
   }
 
   function picture(of, mu, isOwn) {
@@ -31,21 +40,18 @@
     const thumbnail = of.picture
       ? element("img", { src: of.picture, alt: "" })
       : element("span", { className: "no-picture", ariaHidden: "true" }, "?");
-    const holds = element("button", { type: "button" }, "its units");
+    const holds = element("button", { type: "button" });
     holds.dataset.image = of.name;
+    label(holds);
     const figure = element("figure", {}, thumbnail, element("figcaption", {}, ...lines), holds);
     return element("li", { className: isOwn ? "own" : "" }, figure);
   }
 
   function card(unit) {
-    const meter = element("meter", {
-      min: 0, max: Math.max(unit[MU_MAX], Number.EPSILON), value: unit[MU_REST],
-      ariaLabel: "mean activation by the other images as a share of the largest",
-    });
+    const meter = element("meter", { min: 0, max: 1, value: unit[UNIT_MEM], ariaLabel: "UnitMem" });
     const heading = element("h3", {}, `${layers[unit[LAYER]]}, unit ${unit[UNIT]}`);
-    const numbers = element("p", {},
-      `UnitMem ${unit[UNIT_MEM].toFixed(3)}: activation ${unit[MU_MAX]} by its image, ${unit[MU_REST]} by the others `,
-      meter);
+    const numbers = element("p", {}, `UnitMem ${unit[UNIT_MEM].toFixed(3)} `, meter,
+      ` activation ${unit[MU_MAX]} by its image, ${unit[MU_REST]} by the others`);
     const pictures = unit[IMAGES].map((at, rank) =>
       picture(images[at], unit[ACTIVATIONS][rank], at === unit[OWN]));
     return element("article", { className: "unit" }, heading, numbers, element("ol", {}, ...pictures));
@@ -56,10 +62,11 @@
     shown = Math.min(shown + PAGE, chosen.length);
     more.hidden = shown === chosen.length;
     count.textContent = `${chosen.length} of ${units.length} units, ${shown} shown`;
+    if (!chosen.length) count.textContent += ": clear the filters to see more";
   }
 
   function filter() {
-    const wanted = image.value.toLowerCase();
+    const wanted = image.value.trim().toLowerCase();
     const names = images.map((of) => of.name.toLowerCase());
     // A whole name means that image, not another whose name it is part of.
     const matches = names.map(names.includes(wanted) ? (name) => name === wanted : (name) => name.includes(wanted));
@@ -76,6 +83,8 @@
   layer.append(...layers.map((name, at) => element("option", { value: String(at) }, name)));
   document.getElementById("filters").addEventListener("input", filter);
   document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("filters").addEventListener("reset", () => setTimeout(filter));
+  document.querySelectorAll("#images button").forEach(label);
   more.addEventListener("click", showMore);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("button[data-image]");
