@@ -83,10 +83,10 @@ def unit_mem(share, p):
 
 
 def test_units_name_the_layer_whose_members_win_most():
-    text = finding(unit_mem([0.9, 0.7, 0.8, 0.1], [0.02, 0.001, 0.001, 0.001]))
+    text = finding(unit_mem([0.9, 0.8, 0.7, 0.1], [0.02, 0.001, 0.001, 0.001]))
     assert text == (
         "Members win more units than chance gives (p < 0.01) in 2 of 4 layers, most of "
-        "all in layer2.0: 80% (95% interval 70% to 90%; by chance 35% to 65%)."
+        "all in layer1.0: 80% (95% interval 70% to 90%; by chance 35% to 65%)."
     )
     assert finding(unit_mem([0.1] * 4, [0.001] * 4)).startswith(
         "In no layer do members"
@@ -100,10 +100,10 @@ def test_classes_are_in_the_layer_of_the_largest_mean():
 
 
 def test_tuned_units_are_counted():
-    units = {"before": [0.5, 0.5, 0.5], "after": [0.6, 0.5, 0.4], "wins": [1, 0, 1]}
+    units = {"before": [0.5] * 4, "after": [0.6, 0.7, 0.5, 0.4], "wins": [1, 0, 1, 1]}
     text = finding(UnitTuningResult({}, {"units": pd.DataFrame(units)}))
-    assert "rises in 1 of 3 units" in text
-    assert text.endswith("most activating one in 2.")
+    assert "rises in 2 of 4 units" in text
+    assert text.endswith("most activating one in 3.")
 
 
 def test_interventions_tell_what_changes_from_what_differs_from_random():
