@@ -21,6 +21,7 @@ from lightly_memloc.results import (
     load_epochs,
     plot_epochs,
 )
+from lightly_memloc.results.plots.style import short_names
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 WIDTH = 400
@@ -310,3 +311,78 @@ def test_a_layer_of_dead_units_is_shown_empty(unit_results):
     units = result.to_pandas()
     units["dead"] |= units["layer"] == units["layer"].iloc[0]
     drawn(UnitMemResult(result.settings, result.tables | {"units": units}).plot())
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "table", "columns"),
+    [
+        (
+            "curate",
+            "layer_mem",
+            "layers",
+            {
+                "before": "original",
+                "without random images": "without_random",
+                "without the most memorised": "without_memorized",
+            },
+        ),
+        (
+            "analysis of vit",
+            "atypical",
+            "atypical",
+            {"candidates": "difference", "external images": "external_difference"},
+        ),
+        (
+            "runs",
+            "ssl_mem",
+            "layers",
+            {
+                "published": "layer_mem",
+                "with shuffled roles": "shuffled",
+                "without the runs' offsets": "ssl_mem",
+            },
+        ),
+        ("tune-unit", "unit_tuning", "layers", {"before": "before", "after": "after"}),
+    ],
+)
+def test_a_line_shows_what_the_legend_calls_it(results, name, title, table, columns):
+    result = results[name]
+    figure = result.plot(title)
+    for label, column in columns.items():
+        np.testing.assert_array_equal(line(figure, label), result.tables[table][column])
+
+
+def test_membership_shows_each_score_against_chance(results):
+    layers = results["membership of vit"].to_pandas()
+    figure = results["membership of vit"].plot()
+    for label, score in (
+        ("alignment of the encoder alone", "alignment"),
+        ("SSLMem", "ssl_mem"),
+    ):
+        shown = layers.loc[layers["score"] == score, "auc"]
+        np.testing.assert_array_equal(line(figure, label), shown)
+    assert set(line(figure, "chance")) == {0.5}
+
+
+def test_bars_reach_from_the_low_to_the_high_end(results):
+    summary = results["prune-0.5"].to_pandas()
+    (bars,) = results["prune-0.5"].plot().axes[0].collections
+    ends = [path.vertices[:, 1] for path in bars.get_paths()]
+    np.testing.assert_allclose(ends, 100 * summary[["change_low", "change_high"]])
+
+
+def test_a_trial_stands_at_its_strategy(results):
+    result = results["prune-0.5"]
+    axes = result.plot().axes[0]
+    names = [label.get_text() for label in axes.get_xticklabels()]
+    at = axes.lines[0].get_xdata()
+    assert [names[round(x)] for x in at] == result.trials_to_pandas()[
+        "strategy"
+    ].tolist()
+
+
+def test_short_names_keep_what_tells_them_apart():
+    assert short_names(["a.b.0.mlp", "a.b.1.mlp"]) == ["0.mlp", "1.mlp"]
+    assert short_names(["a.b.fc", "a.b.conv"]) == ["b.fc", "b.conv"]
+    assert short_names(["only.one.layer"]) == ["only.one.layer"]
+    assert short_names(["x" * 22, "y" * 23]) == ["x" * 22, "…" + "y" * 21]
