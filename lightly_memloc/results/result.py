@@ -103,7 +103,8 @@ class Result(ABC):
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         for name, table in self.tables.items():
-            table.to_csv(path / f"{name}.csv", index=False)
+            # A file name may hold bytes that are no text.
+            table.to_csv(path / f"{name}.csv", index=False, errors="surrogateescape")
         for stale in self._stale(path):
             stale.unlink(missing_ok=True)
         # The JSON file is what gets loaded: it appears whole or not at all.

@@ -21,7 +21,7 @@ class UnitMemResult(Result):
     @property
     def names_several_images(self) -> bool:
         """Whether it names several images a unit, for ``top_images_to_pandas()``."""
-        return "top_images" in self.tables
+        return len(self.tables.get("top_images", ())) > 0
 
     def to_pandas(self) -> pd.DataFrame:
         """Return a row a unit.
@@ -53,12 +53,12 @@ class UnitMemResult(Result):
 
         Raises:
             MemorizationError: If UnitMem was followed in training, which knows the one
-                image that activates a unit most.
+                image that activates a unit most, or all units are dead.
         """
         if not self.names_several_images:
             raise MemorizationError(
                 "This result names one image a unit, as UnitMem that is followed in "
-                "training does: measure_unit_mem() names several."
+                "training does, or all units are dead: measure_unit_mem() names several."
             )
         images = self.tables["images"]
         top: pd.DataFrame = self.tables["top_images"].merge(images, on="index")

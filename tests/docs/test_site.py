@@ -13,7 +13,9 @@ import nbformat
 import pytest
 
 import lightly_memloc
+from lightly_memloc import load_result
 from lightly_memloc.cli.app import app
+from lightly_memloc.report.save import to_svg
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
@@ -156,10 +158,12 @@ def test_each_tutorial_links_its_notebook(site):
 
 
 def test_figures_and_tables_are_those_of_committed_results(site):
+    page = (site / "results" / "interventions.html").read_text()
+    assert 'src="../figures/interventions/prune-0.5/accuracy.svg"' in page
+    drawn = (site / "figures/interventions/prune-0.5/accuracy.svg").read_text()
+    result = load_result(ROOT / "docs/results/interventions/prune-0.5")
+    assert drawn == to_svg(result.plot())
     html = (site / "index.html").read_text()
-    assert 'src="figures/demo/layer-mem/layer_mem.svg"' in html
-    svg = (site / "figures/demo/layer-mem/layer_mem.svg").read_text()
-    assert "<svg" in svg
     readme = (ROOT / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith("pool "))
     assert row in unescape(re.sub(r"<[^>]+>", "", html))

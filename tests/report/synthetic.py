@@ -14,6 +14,7 @@ class Noise:
 
     def __init__(self, n_images, side=96):
         rng = np.random.default_rng(0)
+        self.filenames = [name(index) for index in range(n_images)]
         self.pixels = rng.integers(0, 256, (n_images, side, side, 3), dtype=np.uint8)
 
     def __len__(self):

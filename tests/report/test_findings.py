@@ -5,7 +5,9 @@ import pytest
 
 from lightly_memloc.report import finding
 from lightly_memloc.results import (
+    AnalysisResult,
     ClassMemResult,
+    CurationResult,
     InterventionResult,
     LayerMemResult,
     MembershipResult,
@@ -88,8 +90,15 @@ def test_units_name_the_layer_whose_members_win_most():
         "Members win more units than chance gives (p < 0.01) in 2 of 4 layers, most of "
         "all in layer1.0: 80% (95% interval 70% to 90%; by chance 35% to 65%)."
     )
-    assert finding(unit_mem([0.1] * 4, [0.001] * 4)).startswith(
-        "In no layer do members"
+    none = finding(unit_mem([0.6, 0.5, 0.4, 0.7], [0.01, 1, 0.5, 0.2]))
+    assert none == (
+        "In no layer do members win more units than chance gives (p < 0.01, 4 layers). "
+        "That is no proof that nothing is there: the intervals of the member share reach "
+        "up to 80%."
+    )
+    holdout = finding(unit_mem([0.1, 0.2, 0.5, 0.6], [0.001, 0.001, 1, 0.5]))
+    assert holdout.startswith(
+        "Images of the holdout win more units than chance gives (p < 0.01) in 2 of 4"
     )
 
 
@@ -134,3 +143,48 @@ def test_probes_name_the_best_of_each_encoder():
         "f reaches 60.0% with knn (95% interval 50.0% to 70.0%). "
         "g reaches 40.0% with knn (95% interval 30.0% to 50.0%)."
     )
+
+
+def analysis(tau, external_tau):
+    pairs = pd.DataFrame(
+        {"distance": [1, 1, 2], "tau": tau, "external_tau": external_tau}
+    )
+    return AnalysisResult({}, {"consistency": pairs})
+
+
+def test_layers_agree_no_more_than_on_external_images():
+    text = finding(analysis([0.6, 0.4, 0.1], [0.5, 0.3, 0.0]))
+    assert text == (
+        "Layers next to each other rank images alike with Kendall's tau of +0.50, those "
+        "farthest apart +0.10; over external images, which nobody was trained on, "
+        "neighbours have +0.40: that much is the images' own nature."
+    )
+    without = finding(analysis([0.6, 0.4, 0.1], [float("nan")] * 3))
+    assert without.endswith("farthest apart +0.10.")
+    same = finding(analysis([float("nan")] * 3, [float("nan")] * 3))
+    assert same.startswith("Layers cannot be compared")
+
+
+def test_units_tied_to_images_stand_beside_what_any_encoder_has():
+    whole = pd.DataFrame({"above": [0.5, 0.75], "units": [10, 40]})
+    text = finding(AnalysisResult({}, {"unit_class": whole}))
+    assert text.startswith("75% of 40 units are tied to an image more than to a class")
+    assert "So are most units of any encoder" in text
+
+
+def test_curated_images_and_what_training_without_them_did():
+    images = pd.DataFrame({"ssl_mem": [0.3, 0.2, 0.1]})
+    listed = "3 images are listed, with SSLMem from +0.300 down to +0.100."
+    assert finding(CurationResult({}, {"samples": images})) == listed
+    layers = pd.DataFrame({"difference_p": [0.5, 0.009, 0.01, 0.001]})
+    accuracy = pd.DataFrame(
+        {
+            "encoder": ["original", "without memorized", "without random"],
+            "accuracy": [0.9, 0.8, 0.7],
+        }
+    )
+    retrained = {"samples": images, "layers": layers, "accuracy": accuracy}
+    text = finding(CurationResult({}, retrained))
+    assert text.startswith(f"{listed} Trained without them, the encoder differs")
+    assert "in 2 of 4 layers" in text
+    assert text.endswith("accuracies are 80.0% and 70.0%.")

@@ -1,6 +1,9 @@
 import json
 import re
+import shlex
 import shutil
+from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,10 @@ from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import write_report
+from lightly_memloc.report import finding, write_report
 from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
-from tests.report.synthetic import N_TOP, Noise, layer_mem, unit_mem
+from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 HOSTILE = "<img src=x onerror=alert(1)>.png"
@@ -124,7 +127,7 @@ def test_charts_are_drawn(opened, run):
     boxes = opened.page.locator(".chart svg").nth(1).bounding_box()
     assert boxes["width"] > 600
     assert boxes["height"] > 200
-    figure = opened.page.locator("#training-online_unit_mem img")
+    figure = opened.page.locator("#result-training-online_unit_mem img")
     assert figure.evaluate("image => image.naturalWidth") > 100
 
 
@@ -228,8 +231,8 @@ def test_the_summary_says_what_was_measured_and_what_not_to_conclude(page_file):
 def test_results_of_one_kind_are_told_apart(tmp_path):
     page = write_report(COMMITTED / "interventions", tmp_path / "report.html")
     text = page.read_text(encoding="utf-8")
-    for name in ("exchange-1", "exchange-3"):
-        assert f"<li>{name}: exchange: no strategy changes accuracy" in text
+    for result in ("exchange-1", "exchange-3"):
+        assert f"<li>{result}: exchange: no strategy changes accuracy" in text
     assert "<li>Tuned to an image, UnitMem rises in 18 of 18 units" in text
 
 
@@ -325,7 +328,105 @@ def test_images_that_cannot_be_read_get_no_thumbnail():
                 raise OSError("truncated")
             return super().__getitem__(index)
 
-    assert list(thumbnails(Broken(3), range(3))) == [0, 2]
+    names = {index: name(index) for index in range(3)}
+    assert list(thumbnails(Broken(3), names)) == [0, 2]
+
+
+def test_images_of_another_data_set_are_not_shown(run, tmp_path):
+    page = write_report(run, tmp_path / "report.html", dataset=Noise(49, side=8))
+    assert {image["picture"] for image in atlas(page)["images"]} == {None}
+    text = page.read_text(encoding="utf-8")
+    assert "the images are others than those measured" in text
+
+
+def test_sixteen_bits_are_scaled():
+    import base64
+    import io
+
+    gradient = np.linspace(1000, 60000, 64 * 64).reshape(64, 64).astype(np.uint16)
+    _, text = thumbnail(Image.fromarray(gradient)).split(";base64,")
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
+    assert pixels[0, 0, 0] < 5
+    assert pixels[-1, -1, 0] > 250
+    assert abs(int(pixels[32, 0, 0]) - 128) < 8
+
+
+def test_a_file_name_that_is_no_text_loses_nothing(tmp_path):
+    measured = unit_mem(6, 12, n_layers=2)
+    for table in ("units", "images"):
+        measured.tables[table].loc[0, "filename"] = "\udcff.png"
+    measured.save(tmp_path / "unit-mem")
+    assert load_result(tmp_path / "unit-mem").to_pandas()["filename"][0] == "\udcff.png"
+    assert atlas(write_report(tmp_path))["images"]
+
+
+def test_the_least_memorised_begin_with_the_last(run, opened):
+    scores = load_result(run / "layer-mem").top_samples(100)
+    shown = opened.page.locator("#images .gallery").nth(1).locator(".name")
+    expected = scores["filename"].tolist()[12:][::-1]
+    assert shown.all_inner_texts() == expected[:12]
+
+
+def test_a_button_says_how_many_units_hold_its_image(run, opened):
+    held = live_units(run)["filename"].value_counts()
+    for button in opened.page.locator("#images button").all():
+        number = held.get(button.get_attribute("data-image"), 0)
+        text = button.inner_text()
+        expected = {0: "no unit", 1: "its unit"}.get(number, f"its {number} units")
+        assert text == expected
+        assert button.is_disabled() == (number == 0)
+
+
+def test_what_is_found_stands_in_its_section(run, opened):
+    for result in ("layer-mem", "unit-mem"):
+        words = finding(load_result(run / result))
+        assert opened.page.locator(f"#result-{result} > p").inner_text() == words
+        assert words in opened.page.inner_text("#summary")
+
+
+def test_hostile_settings_are_text(tmp_path):
+    measured = unit_mem(6, 12, n_layers=2)
+    measured.settings["source"] = {"data": "</td><script>alert(1)</script>"}
+    measured.save(tmp_path / "<i>unit mem%")
+    text = write_report(tmp_path).read_text(encoding="utf-8")
+    assert "<script>alert" not in text
+    assert "<i>unit" not in text
+    assert 'href="#result-%3Ci%3Eunit%20mem%25"' in text
+
+
+def test_the_command_for_more_runs_has_the_settings_of_this_one(page_file):
+    (command,) = re.findall(
+        r"<code>(lightly-memloc train .*)</code>", page_file.read_text(encoding="utf-8")
+    )
+    arguments = shlex.split(unescape(command))
+    asked = dict(zip(arguments[3::2], arguments[4::2], strict=True))
+    assert asked == {
+        "--method": "simclr",
+        "--backbone": "resnet9-slim",
+        "--epochs": "1",
+        "--batch-size": "8",
+        "--learning-rate": "0.001",
+        "--input-size": "16",
+        "--runs": "6",
+        "--out": "RUNS",
+    }
+
+
+def test_an_encoder_of_ones_own_shows_its_images_and_settings(run, tmp_path):
+    unit_mem_of_run = load_result(run / "unit-mem")
+    source = {"data": str(run.parent / "images"), "model": "package:make"}
+    own = replace(
+        unit_mem_of_run, settings={**unit_mem_of_run.settings, "source": source}
+    )
+    own.save(tmp_path / "unit-mem")
+    page = write_report(tmp_path)
+    assert all(image["picture"] for image in atlas(page)["images"])
+    assert "<td>package:make</td>" in page.read_text(encoding="utf-8")
+
+
+def test_the_page_is_a_file(run, tmp_path):
+    with pytest.raises(MemorizationError, match="is a folder"):
+        write_report(run, tmp_path)
 
 
 def test_no_results(tmp_path):

@@ -15,6 +15,7 @@ from lightly_memloc.results import (
     AnalysisResult,
     LayerMemResult,
     MembershipResult,
+    ProbeResult,
     Result,
     SSLMemRunsResult,
     UnitMemResult,
@@ -386,3 +387,38 @@ def test_short_names_keep_what_tells_them_apart():
     assert short_names(["a.b.fc", "a.b.conv"]) == ["b.fc", "b.conv"]
     assert short_names(["only.one.layer"]) == ["only.one.layer"]
     assert short_names(["x" * 22, "y" * 23]) == ["x" * 22, "…" + "y" * 21]
+
+
+def test_intervals_that_are_uneven_keep_their_sides():
+    probes = pd.DataFrame(
+        {
+            "encoder": ["f", "$g$"],
+            "probe": "knn",
+            "accuracy": [0.5, 0.6],
+            "low": [0.4, 0.3],
+            "high": [0.51, 0.62],
+        }
+    )
+    figure = ProbeResult({}, {"probes": probes}).plot()
+    (bars,) = figure.axes[0].collections
+    ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
+    np.testing.assert_allclose(ends, [[0.4, 0.51], [0.3, 0.62]])
+    drawn(figure)
+    labels = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert labels[1] == "\\$g\\$\nknn"
+
+
+def test_a_share_of_all_units_is_shown(unit_results):
+    result = unit_results["unit-mem"]
+    layers = result.layers_to_pandas().assign(
+        member_share=np.nextafter(1, 0), member_share_low=1.0, member_share_high=1.0
+    )
+    drawn(UnitMemResult({}, result.tables | {"layers": layers}).plot("member_share"))
+
+
+def test_intervals_over_runs_stand_around_the_scores(results):
+    result = results["runs"]
+    ranked = result.top_samples(1000)
+    low, high = band(result.plot("images"))[0]
+    assert low == pytest.approx(ranked["ssl_mem_low"].min())
+    assert high == pytest.approx(ranked["ssl_mem_high"].max())

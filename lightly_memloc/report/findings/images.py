@@ -18,7 +18,7 @@ def analysis_finding(result: AnalysisResult) -> str:
     if "unit_class" in tables:
         whole = tables["unit_class"].iloc[-1]
         said.append(
-            f"{whole['above']:.0%} of {whole['units']} units are tied to an image more "
+            f"{whole['above']:.0%} of {int(whole['units'])} units are tied to an image more "
             "than to a class (UnitMem above ClassMem). So are most units of any encoder, "
             "since a class's mean averages over many images: compare encoders."
         )
@@ -57,6 +57,8 @@ def curation_finding(result: CurationResult) -> str:
 def _consistency(pairs: pd.DataFrame) -> str:
     neighbours = pairs[pairs["distance"] == 1]
     farthest = pairs[pairs["distance"] == pairs["distance"].max()]
+    if neighbours["tau"].isna().all():
+        return "Layers cannot be compared: SSLMem is the same for all images."
     external = neighbours["external_tau"].mean()
     control = (
         ""

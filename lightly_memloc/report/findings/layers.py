@@ -23,8 +23,8 @@ def layer_mem_finding(result: LayerMemResult) -> str:
     layers = result.to_pandas()
     if result.estimate is None:
         return (
-            "Without external or independent images, nothing can be concluded. The "
-            "published LayerMem holds the offset between the two encoders, too."
+            "Without external or independent images, nothing can be concluded: the "
+            "published LayerMem holds the offset between two encoders, too."
         )
     return (
         f"{_where(layers, result.estimate)} {_check(layers, result, result.estimate)}"
@@ -110,7 +110,10 @@ def _check(layers: pd.DataFrame, result: LayerMemResult, name: str) -> str:
     control = result.control_to_pandas().iloc[-1]
     control_name = "alignment_gap" if name == "alignment_gap" else "symmetric"
     if pd.isna(control[f"{control_name}_p"]):
-        return "There are no external images to check the offset between encoders on."
+        return (
+            "There are no external images, or too few, to check the offset between "
+            "encoders on."
+        )
     last = layers.iloc[-1]
     verdict = "nothing" if control[f"{control_name}_p"] >= LEVEL else "a difference"
     halves = (

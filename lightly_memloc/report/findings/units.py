@@ -19,6 +19,15 @@ def unit_mem_finding(result: UnitMemResult) -> str:
     layers = result.layers_to_pandas()
     found = layers[(layers["member_share_p"] < LEVEL) & (layers["member_share"] > 0.5)]
     if found.empty:
+        surpassed = layers[
+            (layers["member_share_p"] < LEVEL) & (layers["member_share"] < 0.5)
+        ]
+        if len(surpassed):
+            return (
+                "Images of the holdout win more units than chance gives "
+                f"(p < {LEVEL}) in {len(surpassed)} of {len(layers)} layers: members and "
+                "holdout may be of different kinds, and then nothing can be concluded."
+            )
         highest = layers["member_share_high"].max()
         return (
             f"In no layer do members win more units than chance gives (p < {LEVEL}, "

@@ -64,19 +64,19 @@ class Atlas:
             len(everyone) - len(units),
         )
 
-    def to_picture(self, first: list[int]) -> list[int]:
+    def to_picture(self, first: dict[int, str]) -> dict[int, str]:
         """Return the images that get a thumbnail, as many as a page can hold.
 
         Args:
-            first: Images that get one in any case.
+            first: Images that get one in any case, with their file names.
         """
         rank = self.units.groupby("layer")["unit_mem"].rank(ascending=False)
-        wanted = dict.fromkeys(first)
+        wanted = dict(first)
         for images in self.units["images"].iloc[rank.argsort(kind="stable")]:
-            wanted |= dict.fromkeys(images)
+            wanted |= {index: self.images["filename"][index] for index in images}
             if len(wanted) >= _MAX_THUMBNAILS:
                 break
-        return list(wanted)[:_MAX_THUMBNAILS]
+        return dict(list(wanted.items())[:_MAX_THUMBNAILS])
 
     def to_dict(self, pictures: dict[int, str]) -> dict[str, Any]:
         """Return the atlas as the page's script reads it, in plain JSON types.

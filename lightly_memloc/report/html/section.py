@@ -105,7 +105,7 @@ class Section:
 def _charts(result: Result) -> Iterator[Chart]:
     interactive = _INTERACTIVE.get(result.kind, {})
     for name, figure in result.figures().items():
-        if name in interactive:
+        if name in interactive and result.scalars():
             yield Chart(_title(figure), spec=interactive[name](result))
         else:
             yield _image(figure)

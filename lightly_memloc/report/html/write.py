@@ -44,12 +44,17 @@ def write_report(
     """
     saved = Saved.read(Path(folder))
     target = Path(out) if out is not None else saved.folder / "report.html"
+    if target.is_dir():
+        raise MemorizationError(
+            f"{target} is a folder. Expected a file, such as {target / 'report.html'}."
+        )
     template = _environment().get_template("report.html.jinja")
     page = template.render(_page(saved, dataset))
     target.parent.mkdir(parents=True, exist_ok=True)
     # The page appears whole or not at all.
     partial = target.with_name(f"{target.name}.partial")
-    partial.write_text(page, encoding="utf-8")
+    # A file name may hold bytes that are no text.
+    partial.write_text(page, encoding="utf-8", errors="replace")
     os.replace(partial, target)
     return target
 
@@ -77,10 +82,12 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
     unit_mem = saved.first(UnitMemResult)
     if unit_mem is not None and unit_mem.names_several_images:
         atlas = Atlas.of(unit_mem, saved.first(LayerMemResult))
-    wanted = [image.index for image in (*gallery.most, *gallery.least)]
+    wanted = {image.index: image.name for image in (*gallery.most, *gallery.least)}
     if atlas is not None:
         wanted = atlas.to_picture(wanted)
     pictures = {} if dataset is None else thumbnails(dataset, wanted)
+    if dataset is not None and wanted and not pictures:
+        missing = "There are no thumbnails: the images are others than those measured."
     return {
         "title": saved.folder.resolve().name,
         "chart_script": Markup(chart_script()),

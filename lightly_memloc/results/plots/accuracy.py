@@ -9,6 +9,7 @@ from lightly_memloc.results.plots.style import (
     GREY,
     interval_bars,
     new_figure,
+    plain,
     zero_line,
 )
 
@@ -56,7 +57,7 @@ def plot_probes(probes: pd.DataFrame) -> Figure:
             ``probe`` if there are several.
     """
     figure, axes = new_figure("Accuracy, 95% intervals over test images", "accuracy")
-    labels = probes["encoder"].astype(str)
+    labels = probes["encoder"].astype(str).map(plain)
     if "probe" in probes:
         labels = labels + "\n" + probes["probe"]
     position = np.arange(len(probes))

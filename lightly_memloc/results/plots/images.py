@@ -10,6 +10,7 @@ from lightly_memloc.results.plots.style import (
     ORANGE,
     legend,
     new_figure,
+    plain,
     zero_line,
 )
 
@@ -21,7 +22,7 @@ def plot_sorted_ssl_mem(samples: pd.DataFrame, layer: str) -> Figure:
         samples: A row an image: ``role``, and SSLMem in a column of the layer's name.
         layer: The layer.
     """
-    figure, axes = new_figure("SSLMem of images, sorted", f"SSLMem in {layer}")
+    figure, axes = new_figure("SSLMem of images, sorted", f"SSLMem in {plain(layer)}")
     for role, color, line in (
         ("candidate", BLUE, "-"),
         ("independent", ORANGE, "--"),

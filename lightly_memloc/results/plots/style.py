@@ -70,6 +70,11 @@ def line_with_band(
         axes.fill_between(position, low, high, color=color, alpha=0.18, linewidth=0)
 
 
+def plain(text: str) -> str:
+    """Text as matplotlib shows it as it is: dollar signs begin no formula."""
+    return text.replace("$", r"\$")
+
+
 def layer_ticks(axes: Axes, names: Sequence[str], vertical: bool = False) -> None:
     """Name the layers along an axis; of many, some at even distances."""
     shown = thinned(len(names))
@@ -98,7 +103,7 @@ def short_names(names: Sequence[str]) -> list[str]:
         common += 1
     shortened = [".".join(of[common:]) for of in parts]
     return [
-        name if len(name) <= _MAX_NAME else "…" + name[1 - _MAX_NAME :]
+        plain(name if len(name) <= _MAX_NAME else "…" + name[1 - _MAX_NAME :])
         for name in shortened
     ]
 
@@ -106,4 +111,5 @@ def short_names(names: Sequence[str]) -> list[str]:
 def interval_bars(table: pd.DataFrame, value: str, low: str, high: str) -> Any:
     """Lengths of error bars below and above a value, in shape ``(2, N)``."""
     middle, lowest, highest = (table[c].to_numpy(float) for c in (value, low, high))
-    return np.stack([middle - lowest, highest - middle])
+    # Rounding puts an end of no width on the wrong side, which matplotlib refuses.
+    return np.stack([middle - lowest, highest - middle]).clip(min=0)
