@@ -80,15 +80,33 @@ class TopImages(ImageMetric):
         self.activation, self.image = self._topped(rows, index)
 
     def _topped(self, rows: Tensor, index: Tensor) -> TopImagesValues:
-        activation = torch.cat([self.activation.reshape(-1, self.num_units), rows])
-        image = torch.cat(
-            [
-                self.image.reshape(-1, self.num_units),
-                index.unsqueeze(1).expand(rows.shape),
-            ]
+        new = self._largest_rows(rows, index)
+        return _largest(
+            torch.cat([self.activation.reshape(-1, self.num_units), new.activation]),
+            torch.cat([self.image.reshape(-1, self.num_units), new.image]),
+            self.k,
         )
-        best = []
-        for _ in range(self.k):
-            best.append((activation.amax(dim=0), winning_image(activation, image)))
-            activation.masked_fill_(image == best[-1][1], -torch.inf)
-        return TopImagesValues(*map(torch.stack, zip(*best, strict=True)))
+
+    def _largest_rows(self, rows: Tensor, index: Tensor) -> TopImagesValues:
+        """The k largest rows of each unit, in no order: few are left to be compared."""
+        image = index.unsqueeze(1).expand(rows.shape)
+        if len(rows) <= self.k:
+            return TopImagesValues(rows, image)
+        top = rows.topk(self.k + 1, dim=0, sorted=True)
+        largest = TopImagesValues(top.values[:-1], index[top.indices[:-1]])
+        # Where the first that is left out is as large, chance would choose.
+        tied = top.values[-1] == top.values[-2]
+        for chosen, of in zip(
+            largest, _largest(rows[:, tied], image[:, tied], self.k), strict=True
+        ):
+            chosen[:, tied] = of
+        return largest
+
+
+def _largest(activation: Tensor, image: Tensor, k: int) -> TopImagesValues:
+    """The k largest activations, the largest first; of equal ones the smallest index."""
+    activation, best = activation.clone(), []
+    for _ in range(k):
+        best.append((activation.amax(dim=0), winning_image(activation, image)))
+        activation.masked_fill_(image == best[-1][1], -torch.inf)
+    return TopImagesValues(*map(torch.stack, zip(*best, strict=True)))

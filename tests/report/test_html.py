@@ -415,13 +415,22 @@ def test_the_command_for_more_runs_has_the_settings_of_this_one(page_file):
 def test_an_encoder_of_ones_own_shows_its_images_and_settings(run, tmp_path):
     unit_mem_of_run = load_result(run / "unit-mem")
     source = {"data": str(run.parent / "images"), "model": "package:make"}
+    source["split"] = "my split.json"
     own = replace(
         unit_mem_of_run, settings={**unit_mem_of_run.settings, "source": source}
     )
     own.save(tmp_path / "unit-mem")
     page = write_report(tmp_path)
     assert all(image["picture"] for image in atlas(page)["images"])
-    assert "<td>package:make</td>" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "<td>package:make</td>" in text
+    (command,) = re.findall(r"<code>(.*)</code>", text)
+    assert shlex.split(unescape(command)) == [
+        *("lightly-memloc", "layer-mem", source["data"], "--model", "package:make"),
+        *("--split", "my split.json", "--out", str(tmp_path / "layer-mem")),
+    ]
+    alone = write_report(tmp_path / "unit-mem").read_text(encoding="utf-8")
+    assert f"<code>{command}</code>" in alone
 
 
 def test_the_page_is_a_file(run, tmp_path):

@@ -129,7 +129,7 @@ def _next_steps(saved: Saved) -> list[Step]:
             (CurationResult, "List the most memorised images.", "curate"),
         ]
     else:
-        return []
+        return _next_steps_of_own(saved)
     missing = [
         Step(why, f"lightly-memloc {command} {folder}")
         for result_class, why, command in steps
@@ -152,6 +152,34 @@ def _next_steps(saved: Saved) -> list[Step]:
             )
         )
     return missing
+
+
+def _next_steps_of_own(saved: Saved) -> list[Step]:
+    """What else can be measured of an encoder of the user's own."""
+    if "split" not in saved.source:
+        return []
+    given = dict(saved.source)
+    data = _argument(Path(given.pop("data")))
+    options = " ".join(
+        f"--{name.replace('_', '-')} {shlex.quote(value)}"
+        for name, value in given.items()
+        if name != "reference"
+    )
+    is_single = (saved.folder / "result.json").is_file()
+    results = saved.folder.parent if is_single else saved.folder
+    steps = (
+        (LayerMemResult, "Does it align members better than others?", "layer-mem"),
+        (UnitMemResult, "Which units hold which images?", "unit-mem"),
+    )
+    return [
+        Step(
+            why,
+            f"lightly-memloc {command} {data} {options} "
+            f"--out {_argument(results / command)}",
+        )
+        for result_class, why, command in steps
+        if saved.first(result_class) is None
+    ]
 
 
 def _train_runs(run: Run) -> str:
