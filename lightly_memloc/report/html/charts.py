@@ -171,7 +171,9 @@ def _layers(frame: pd.DataFrame) -> alt.X:
 
 
 def _legend() -> alt.Legend:
-    return alt.Legend(orient="top", columns=2, title=None, labelLimit=0)
+    return alt.Legend(
+        orient="top", columns=2, title=None, labelLimit=0, symbolStrokeWidth=0
+    )
 
 
 def _layered(*charts: alt.Chart) -> alt.LayerChart:
