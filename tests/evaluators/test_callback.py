@@ -683,6 +683,7 @@ def test_tensorboard_gets_scalars_and_figures(tmp_path, make, train_loader):
     for tag in ("memorization/unit_mem", "memorization/member_share"):
         images = events.Images(tag)
         assert [image.step for image in images] == [STEPS_PER_EPOCH, 6]
-        assert min(images[0].width, images[0].height) >= 400
+        # As wide as a page shows it on a phone, or wider.
+        assert images[0].width >= 400
     saved = load_result(f"{logger.log_dir}/memorization/epoch=1/unit_mem")
     assert saved.settings == callback.history[-1].settings

@@ -253,7 +253,7 @@ def test_a_folder_of_runs_is_told_from_a_run(folder, tmp_path):
     assert Runs.is_runs(folder)
     assert not Runs.is_runs(folder / "run-1")
     assert not Runs.is_runs(tmp_path / "nowhere")
-    with pytest.raises(MemorizationError, match="is no folder of runs"):
+    with pytest.raises(MemorizationError, match="is a single run"):
         measured(folder / "run-1")
 
 

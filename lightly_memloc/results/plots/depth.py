@@ -1,6 +1,9 @@
 """Estimates of layers, along depth."""
 
+from collections.abc import Sequence
+
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lightly_memloc.results.plots.style import (
@@ -14,6 +17,9 @@ from lightly_memloc.results.plots.style import (
     new_figure,
     zero_line,
 )
+
+# Column, label, color, marker and line style.
+_Series = tuple[str, str, str, str, str]
 
 
 def plot_layer_mem(layers: pd.DataFrame) -> Figure:
@@ -32,12 +38,7 @@ def plot_layer_mem(layers: pd.DataFrame) -> Figure:
     ]
     if layers["layer_mem"].isna().all():
         series = [("alignment_gap", "alignment gap", GREEN, "D", "-")]
-    for name, label, color, marker, line in series:
-        if layers[name].notna().any():
-            line_with_band(axes, layers, name, label, color, marker, line)
-    zero_line(axes)
-    layer_ticks(axes, layers["layer"].tolist())
-    legend(axes)
+    _along_depth(axes, layers, [of for of in series if layers[of[0]].notna().any()])
     return figure
 
 
@@ -73,15 +74,12 @@ def plot_ssl_mem_runs(layers: pd.DataFrame) -> Figure:
     runs = int(layers["runs"].iloc[0])
     intervals = ", 95% intervals over runs" if runs > 2 else ""
     figure, axes = new_figure(f"Mean of {runs} runs{intervals}", "memorisation")
-    for name, label, color, marker, line in (
+    series = [
         ("layer_mem", "published", GREY, "o", "--"),
         ("shuffled", "with shuffled roles", GREY, "x", ":"),
         ("ssl_mem", "without the runs' offsets", BLUE, "D", "-"),
-    ):
-        line_with_band(axes, layers, name, label, color, marker, line)
-    zero_line(axes)
-    layer_ticks(axes, layers["layer"].tolist())
-    legend(axes)
+    ]
+    _along_depth(axes, layers, series)
     return figure
 
 
@@ -114,15 +112,12 @@ def plot_retrained(layers: pd.DataFrame) -> Figure:
         layers: A row a layer.
     """
     figure, axes = new_figure("After training without images", "calibrated LayerMem")
-    for name, label, color, marker, line in (
+    series = [
         ("original", "before", GREY, "o", "--"),
         ("without_random", "without random images", ORANGE, "s", "-"),
         ("without_memorized", "without the most memorised", BLUE, "D", "-"),
-    ):
-        line_with_band(axes, layers, name, label, color, marker, line)
-    zero_line(axes)
-    layer_ticks(axes, layers["layer"].tolist())
-    legend(axes)
+    ]
+    _along_depth(axes, layers, series)
     return figure
 
 
@@ -135,13 +130,18 @@ def plot_atypical(layers: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         "The most against the least memorised images", "difference in SSLMem"
     )
-    for name, label, color, marker, line in (
+    series = [
         ("external_difference", "external images", GREY, "x", ":"),
         ("difference", "candidates", BLUE, "D", "-"),
-    ):
-        if name in layers:
-            line_with_band(axes, layers, name, label, color, marker, line)
+    ]
+    _along_depth(axes, layers, [of for of in series if of[0] in layers])
+    return figure
+
+
+def _along_depth(axes: Axes, layers: pd.DataFrame, series: Sequence[_Series]) -> None:
+    """Draw estimates of layers, with what each is called and drawn with."""
+    for name, label, color, marker, line in series:
+        line_with_band(axes, layers, name, label, color, marker, line)
     zero_line(axes)
     layer_ticks(axes, layers["layer"].tolist())
     legend(axes)
-    return figure
