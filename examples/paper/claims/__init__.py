@@ -1,0 +1,20 @@
+"""The paper's findings, claim by claim."""
+
+from claims import (
+    acting,
+    atypical,
+    consistency,
+    depth,
+    generality,
+    labels,
+    sublayers,
+)
+from claims.claim import Claim
+
+CLAIMS = [
+    claim
+    for finding in (depth, labels, atypical, sublayers, acting, consistency, generality)
+    for claim in finding.CLAIMS
+]
+
+__all__ = ["CLAIMS", "Claim"]

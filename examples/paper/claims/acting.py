@@ -1,0 +1,53 @@
+"""Finding 5: fine-tuning and pruning by what is memorised."""
+
+from claims.claim import Claim
+
+
+def _changes(measured, intervention):
+    trials = measured("simclr", intervention).trials_to_pandas()
+    return trials.set_index("strategy")["accuracy"]
+
+
+def _tuned(other):
+    def measure(measured):
+        accuracy = _changes(measured, "finetune")
+        return {(f"most over {other}", "accuracy"): accuracy["most"] - accuracy[other]}
+
+    return measure
+
+
+def _pruned(kept, pruned):
+    def measure(measured):
+        accuracy = _changes(measured, "prune")
+        effect = f"without {kept} over without {pruned}"
+        return {(effect, "accuracy"): accuracy[kept] - accuracy[pruned]}
+
+    return measure
+
+
+CLAIMS = [
+    Claim(
+        "5a",
+        "Fine-tuning the most memorising layer beats fine-tuning the last one.",
+        _tuned("last"),
+        ("accuracy",),
+    ),
+    Claim(
+        "5b",
+        "Fine-tuning the most memorising layer beats fine-tuning a random one.",
+        _tuned("random"),
+        ("accuracy",),
+    ),
+    Claim(
+        "5c",
+        "Pruning the units of highest UnitMem costs more than pruning random ones.",
+        _pruned("random", "highest"),
+        ("accuracy",),
+    ),
+    Claim(
+        "5d",
+        "Pruning the units of lowest UnitMem costs less than pruning random ones.",
+        _pruned("lowest", "random"),
+        ("accuracy",),
+    ),
+]

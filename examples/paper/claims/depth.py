@@ -1,0 +1,58 @@
+"""Finding 1: memorisation rises with depth, and stands in every layer."""
+
+from claims.claim import Claim
+
+ESTIMATORS = {
+    "published": "layer_mem",
+    "calibrated": "calibrated",
+    "symmetric": "symmetric",
+}
+
+
+def rise(layers, column):
+    """Mean of the last third of the layers minus that of the first third."""
+    third = len(layers) // 3
+    return layers[column].iloc[-third:].mean() - layers[column].iloc[:third].mean()
+
+
+def _rises(measured):
+    layers = measured("simclr", "layer-mem").to_pandas()
+    return {
+        ("last third of layers over first", estimator): rise(layers, column)
+        for estimator, column in ESTIMATORS.items()
+    }
+
+
+def _in_every_layer(measured):
+    layers = measured("simclr", "unit-mem").layers_to_pandas()
+    units = measured("simclr", "unit-mem").to_pandas()
+    top = units[~units["dead"]].groupby("layer", sort=False)["unit_mem"].quantile(0.9)
+    return {
+        (layer, estimator): value
+        for layer, share, gap in zip(
+            layers["layer"], layers["member_share"], layers["gap"], strict=True
+        )
+        for estimator, value in (
+            ("published", top[layer]),
+            ("gap", gap),
+            ("member share", share - 0.5),
+        )
+    }
+
+
+CLAIMS = [
+    Claim(
+        "1a",
+        "LayerMem rises with depth.",
+        _rises,
+        ("symmetric",),
+        ("untrained", "shuffled", "external"),
+    ),
+    Claim(
+        "1b",
+        "Highly memorising units stand in every layer.",
+        _in_every_layer,
+        ("member share",),
+        ("untrained", "shuffled", "external"),
+    ),
+]

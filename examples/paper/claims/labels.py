@@ -1,0 +1,70 @@
+"""Finding 2: SSL ties units to images, supervision ties them to classes."""
+
+from claims.claim import Claim
+
+_WHOLE = "all layers"
+
+
+def _above(measured, training):
+    """Share of units with UnitMem above ClassMem: of each layer, and of all."""
+    units = measured(training, "analysis").to_pandas()["unit_class"]
+    return units.set_index("layer")["above"]
+
+
+def _ssl(measured):
+    above = _above(measured, "simclr")[_WHOLE]
+    return {("units above the diagonal, over half", "published"): above - 0.5}
+
+
+def _supervised(measured):
+    above = _above(measured, "supervised")[_WHOLE]
+    return {("units below the diagonal, over half", "published"): 0.5 - above}
+
+
+def _late(measured):
+    difference = _above(measured, "simclr") - _above(measured, "supervised")
+    by_layer = difference.drop(_WHOLE)
+    third = len(by_layer) // 3
+    effect = by_layer.iloc[-third:].mean() - by_layer.iloc[:third].mean()
+    return {("SSL over supervised, last third over first", "published"): effect}
+
+
+def _members(measured):
+    ssl, supervised = (
+        measured(training, "unit-mem").layers_to_pandas()
+        for training in ("simclr", "supervised")
+    )
+    columns = {"published": "mean", "gap": "gap", "member share": "member_share"}
+    return {
+        ("SSL over supervised", estimator): (ssl[column] - supervised[column]).mean()
+        for estimator, column in columns.items()
+    }
+
+
+CLAIMS = [
+    Claim(
+        "2a",
+        "In an SSL encoder most units are tied to an image more than to a class.",
+        _ssl,
+        ("published",),
+        ("untrained", "shuffled", "external"),
+    ),
+    Claim(
+        "2b",
+        "In a supervised one most units are tied to a class more than to an image.",
+        _supervised,
+        ("published",),
+    ),
+    Claim(
+        "2c",
+        "The two differ most in late layers.",
+        _late,
+        ("published",),
+    ),
+    Claim(
+        "2d",
+        "Units of an SSL encoder memorise more than those of a supervised one.",
+        _members,
+        ("member share",),
+    ),
+]

@@ -1,0 +1,84 @@
+"""The page of the results, from nothing but the tables."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+from claims import CLAIMS
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from power import power_table
+from tables import CONTROLS
+
+from lightly_memloc.report import p_value
+
+_TEMPLATE = "page.md.jinja"
+_SUBJECTS = {
+    "untrained": "untrained encoders",
+    "shuffled": "shuffled roles",
+    "external": "external images alone",
+}
+
+
+def render(folder):
+    """Render the page.
+
+    Args:
+        folder: The folder of the tables, with the pilot's effects in ``pilot``.
+
+    Returns:
+        The page in Markdown.
+    """
+    folder = Path(folder)
+    estimates = pd.read_csv(folder / "estimates.csv")
+    verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    pilot = pd.read_csv(folder / "pilot" / "effects.csv")
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"signed": _signed, "p": p_value}
+    return environment.get_template(_TEMPLATE).render(
+        claims={claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS},
+        subjects=_SUBJECTS,
+        run=run,
+        power=power_table(pilot, [run["pairs"]]).to_dict("records"),
+    )
+
+
+def _of_claim(claim, estimates, verdicts):
+    """What the page says of a claim."""
+    verdict = verdicts.loc[claim.name]
+    of = estimates[estimates["claim"] == claim.name]
+    rows = []
+    for (effect, estimator), same in of.groupby(["effect", "estimator"], sort=False):
+        subjects = same.set_index("subject").to_dict("index")
+        rows.append(
+            {
+                "effect": effect,
+                "estimator": estimator,
+                "decides": estimator in claim.decides,
+                "subjects": subjects,
+                **subjects["trained"],
+            }
+        )
+    return {
+        "text": claim.text,
+        "pairs": verdict["pairs"],
+        "verdict": verdict["verdict"],
+        "published": verdict["published"] if pd.notna(verdict["published"]) else "",
+        "called_out": [
+            _SUBJECTS[control]
+            for control in CONTROLS
+            if verdict[f"published_{control}"] == "confirmed"
+        ],
+        "controls": claim.controls,
+        "rows": rows,
+    }
+
+
+def _signed(value, digits=3):
+    return f"{value:+.{digits}f}"

@@ -1,0 +1,140 @@
+"""One pair of encoders, f and g: trained, measured and intervened in."""
+
+from pathlib import Path
+
+import numpy as np
+import private_mae  # noqa: F401
+import torch
+
+import lightly_memloc as memloc
+from lightly_memloc.interventions import measure_fine_tuning, measure_pruning
+from lightly_memloc.probes import ProbeTask, measure_probes
+from lightly_memloc.results import AnalysisResult, load_result
+from lightly_memloc.training import (
+    Run,
+    TrainingConfig,
+    make_backbone,
+    make_plain_transform,
+)
+
+
+def study_pair(folder, training, data, draw, number, scale, device):
+    """Train a pair in a run folder, and measure it there.
+
+    What is there already is neither trained nor measured again.
+
+    Args:
+        folder: The run folder.
+        training: What is trained, and what is done with it.
+        data: The folder of images.
+        draw: The roles of the images.
+        number: Number of the pair.
+        scale: How much is measured.
+        device: The device.
+    """
+    # Other seeds for other pairs, the same ones for a pair's other trainings.
+    config = TrainingConfig.for_data(str(data), seed=number, **training.settings)
+    split = draw.split(number)
+    run = Run.train(folder, str(data), split, config, device, training.callbacks)
+    dataset, transform = run.dataset(), run.transform()
+    encoders = run.encoder("f"), run.encoder("g")
+    options = {"n_views": scale.n_views, "seed": number, "device": device}
+    layer_mem = _measure(run.folder, encoders, dataset, split, transform, options)
+    plain = make_plain_transform(config)
+    task = ProbeTask(dataset, draw.probe_train, draw.probe_test, plain)
+    _keep(
+        run.folder / "probe",
+        lambda: measure_probes({"f": encoders[0]}, task, ["logistic"], device=device),
+    )
+    if training.controls:
+        fresh = _untrained(config, number)
+        controls = {
+            "untrained": (fresh, split),
+            "shuffled": (encoders, _shuffled(split, number)),
+            "external": (encoders, _of_external(split, number)),
+        }
+        for name, (of, roles) in controls.items():
+            into = run.folder / "controls" / name
+            _measure(into, of, dataset, roles, transform, options)
+    if training.interventions:
+        trial = {"seeds": [number], "device": device}
+        _keep(
+            run.folder / "prune",
+            lambda: measure_pruning(
+                encoders[0],
+                dataset,
+                transform,
+                task,
+                split.candidate,
+                amount=scale.pruned,
+                n_views=scale.n_views,
+                **trial,
+            ),
+        )
+        _keep(
+            run.folder / "finetune",
+            lambda: measure_fine_tuning(
+                encoders[0], layer_mem, task, epochs=scale.tuning_epochs, **trial
+            ),
+        )
+
+
+def _measure(folder, encoders, dataset, split, transform, options):
+    """LayerMem, which is returned, UnitMem and ClassMem, and what they say together."""
+    f, g = encoders
+    candidate, external = split.candidate, split.external
+    layer_mem = _keep(
+        folder / "layer-mem",
+        lambda: memloc.measure_layer_mem(f, g, dataset, split, transform, **options),
+    )
+    unit_mem = _keep(
+        folder / "unit-mem",
+        lambda: memloc.measure_unit_mem(
+            f, dataset, transform, candidate, holdout=external, **options
+        ),
+    )
+    class_mem = _keep(
+        folder / "class-mem",
+        lambda: memloc.measure_class_mem(f, dataset, transform, candidate, **options),
+    )
+    _keep(
+        folder / "analysis",
+        lambda: AnalysisResult.from_results(layer_mem, unit_mem, class_mem),
+    )
+    return layer_mem
+
+
+def _keep(folder, measure):
+    """The result that a folder holds, or one that is measured now."""
+    if not (Path(folder) / "result.json").is_file():
+        measure().save(folder)
+    return load_result(folder)
+
+
+def _untrained(config, seed):
+    """Two encoders as they are before training."""
+    encoders = []
+    for number in range(2):
+        torch.manual_seed(2 * seed + number)
+        encoders.append(make_backbone(config.backbone, config.input_size).eval())
+    return encoders
+
+
+def _shuffled(split, seed):
+    """A split in which the measured images' roles are drawn at random."""
+    sets = split.candidate, split.independent, split.external
+    return _drawn(split.n, np.concatenate(sets), [len(of) for of in sets], seed)
+
+
+def _of_external(split, seed):
+    """A split in which images that no encoder saw have all the roles."""
+    third = len(split.external) // 3
+    return _drawn(split.n, split.external, [third] * 3, seed)
+
+
+def _drawn(n, images, sizes, seed):
+    drawn = np.random.default_rng(seed).permutation(images)
+    ends = np.cumsum(sizes)
+    sets = [drawn[end - size : end] for size, end in zip(sizes, ends, strict=True)]
+    names = ("candidate", "independent", "external")
+    return memloc.MemorizationSplit(n, **dict(zip(names, sets, strict=True)))

@@ -1,0 +1,51 @@
+"""How small an effect several pairs can find, from what a pilot's pairs spread."""
+
+import math
+
+import pandas as pd
+from claims import CLAIMS
+from scipy import optimize, stats
+
+POWER = 0.8
+
+
+def smallest_effect(deviation, pairs, power=POWER):
+    """The effect whose 95% interval over pairs lies above zero with a given power.
+
+    Student's t-test of one mean: power by the noncentral t distribution.
+
+    Args:
+        deviation: Standard deviation of the effect from pair to pair.
+        pairs: Number of pairs.
+        power: The power.
+    """
+    freedom = pairs - 1
+    least = stats.t.ppf(0.975, freedom)
+
+    def lacks(shift):
+        return stats.nct.sf(least, freedom, shift) - power
+
+    return optimize.brentq(lacks, 0, 100) * deviation / math.sqrt(pairs)
+
+
+def power_table(effects, numbers_of_pairs):
+    """A row an effect that a verdict rests on: what pairs of several numbers can find.
+
+    Args:
+        effects: The pilot's effects, a row a pair.
+        numbers_of_pairs: The numbers of pairs.
+    """
+    decides = {claim.name: claim.decides for claim in CLAIMS}
+    rows = []
+    keys = ["claim", "effect", "estimator"]
+    trained = effects[effects["subject"] == "trained"]
+    for (claim, effect, estimator), of in trained.groupby(keys, sort=False):
+        if estimator not in decides[claim]:
+            continue
+        mean, deviation = of["value"].mean(), of["value"].std()
+        row = {"claim": claim, "effect": effect, "estimator": estimator}
+        row |= {"pairs": len(of), "mean": mean, "deviation": deviation}
+        for pairs in numbers_of_pairs:
+            row[f"smallest_{pairs}"] = smallest_effect(deviation, pairs)
+        rows.append(row)
+    return pd.DataFrame(rows)

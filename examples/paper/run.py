@@ -1,0 +1,144 @@
+"""The paper's findings on CIFAR-10, each with a verdict.
+
+    python examples/paper/run.py --data cifar10.zip --out runs/paper [--scale cpu|full]
+
+Trains pairs of encoders, measures them, and writes tables, figures and a page with the
+verdicts to ``OUT/results``. What is trained and measured already is taken from OUT:
+interrupted, the same command goes on.
+"""
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from images import Draw, unpack
+from lightly_memloc.data import open_dataset
+from lightly_memloc.errors import MemorizationError
+from pair import study_pair
+from results import write_results
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+from scale import SCALES, smoke
+
+_SCALE, _TIME = "scale.json", "seconds.json"
+
+
+def reproduce(data, out, scale, command, device="auto", workers=1):
+    """Train, measure and write what the findings need.
+
+    Args:
+        data: A ZIP file of images called ``train/<class>/<name>``, ``test/...``.
+        out: The folder of everything that is made.
+        scale: How much of it.
+        command: The command, as the results tell it.
+        device: The device.
+        workers: Trainings at a time, each on a core of its own.
+
+    Raises:
+        MemorizationError: If the data does not suffice, or the folder holds what was
+            made at another scale.
+    """
+    _refuse_other(out, scale)
+    images = unpack(data, out)
+    pairs = {number: out / f"pair-{number}" for number in scale.numbers}
+    tasks = [
+        (folder / name, training, images, number, scale, device)
+        for number, folder in pairs.items()
+        for name, training in scale.trainings.items()
+    ]
+    context = multiprocessing.get_context("spawn")
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with (
+        Progress(*columns, TimeElapsedColumn()) as progress,
+        ProcessPoolExecutor(workers, context, _log_to, (out / "log.txt",)) as pool,
+    ):
+        bar = progress.add_task("Trainings", total=len(tasks))
+        try:
+            for done in as_completed([pool.submit(_study, *task) for task in tasks]):
+                done.result()
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    write_results(pairs, scale, command, images, out / "results")
+
+
+def _log_to(path):
+    """Begin a process that trains: what it prints goes to a file."""
+    sys.stdout = sys.stderr = path.open("a", buffering=1)
+
+
+def _study(folder, training, images, number, scale, device):
+    """Study a pair, and keep how long that took."""
+    # Sums of floats depend on how many threads they are divided among.
+    torch.set_num_threads(1)
+    start = time.monotonic()
+    draw = Draw(open_dataset(images), scale.roles, scale.probes)
+    study_pair(folder, training, images, draw, number, scale, device)
+    if not (folder / _TIME).is_file():
+        (folder / _TIME).write_text(json.dumps(time.monotonic() - start) + "\n")
+
+
+def _refuse_other(out, scale):
+    """Refuse a folder of another scale."""
+    asked = json.loads(json.dumps(asdict(scale)))
+    known = out / _SCALE
+    if not known.is_file():
+        out.mkdir(parents=True, exist_ok=True)
+        known.write_text(json.dumps(asked, indent=1) + "\n")
+    there = json.loads(known.read_text())
+    differences = [name for name in asked if asked[name] != there.get(name)]
+    if differences:
+        raise MemorizationError(
+            f"{out} holds what was made with other settings ({', '.join(differences)}). "
+            "Choose another folder, or remove it."
+        )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="ZIP file of images.")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="Folder of all results."
+    )
+    parser.add_argument(
+        "--scale",
+        choices=SCALES,
+        default="cpu",
+        help="cpu: two cores, two hours; full: the paper's; pilot: see power.py.",
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, gpu, ...")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="Trainings at a time, a core each."
+    )
+    parser.add_argument(
+        "--smoke", action="store_true", help="The same with tiny numbers."
+    )
+    arguments = parser.parse_args()
+    scale = SCALES[arguments.scale]
+    command = (
+        f"python examples/paper/run.py --data {arguments.data.name} --out OUT "
+        f"--scale {arguments.scale} --workers {arguments.workers}"
+    )
+    try:
+        reproduce(
+            arguments.data,
+            arguments.out,
+            smoke(scale) if arguments.smoke else scale,
+            command,
+            arguments.device,
+            arguments.workers,
+        )
+    except MemorizationError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Tables of what several pairs say: of each effect, of each claim, and of each layer."""
+
+import pandas as pd
+from claims import CLAIMS
+from measured import Measured
+from verdict import together
+
+CONTROLS = ("untrained", "shuffled", "external")
+_LAYER_MEM = ["layer", "kind", "layer_mem", "external", "calibrated", "symmetric"]
+_UNIT_MEM = ["layer", "units", "dead", "mean", "member_share", "gap"]
+_SHOWN = 16
+
+
+def effects(pairs):
+    """A row a claim, effect, estimator, subject and pair: the effect's ``value``.
+
+    Args:
+        pairs: Folders of the pairs by number.
+    """
+    rows = [
+        (claim.name, effect, estimator, subject, number, float(value))
+        for claim in CLAIMS
+        for subject in ("trained", *claim.controls)
+        for number, folder in pairs.items()
+        for (effect, estimator), value in claim.measure(
+            Measured(folder, subject)
+        ).items()
+    ]
+    columns = ["claim", "effect", "estimator", "subject", "pair", "value"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def verdicts(estimates):
+    """A row a claim: its verdict, and where the published metric shows it on controls."""
+    rows = []
+    for claim in CLAIMS:
+        of = estimates[estimates["claim"] == claim.name]
+        decides = of["estimator"].isin(claim.decides) & (of["subject"] == "trained")
+        published = of[of["estimator"] == "published"]
+        rows.append(
+            {
+                "claim": claim.name,
+                "pairs": of["pairs"].min(),
+                "verdict": together(of.loc[decides, "verdict"]),
+                "published": _of(published, "trained"),
+                **{
+                    f"published_{control}": _of(published, control)
+                    for control in CONTROLS
+                },
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _of(estimates, subject):
+    """The verdict that estimates of a subject would give; empty without any."""
+    of = estimates.loc[estimates["subject"] == subject, "verdict"]
+    return together(of) if len(of) else ""
+
+
+def by_layer(pairs, trainings):
+    """LayerMem and UnitMem: a row a training, subject, pair and layer each."""
+    tables = {"layer_mem": [], "unit_mem": []}
+    for number, folder in pairs.items():
+        for name, training in trainings.items():
+            for subject in ("trained", *(CONTROLS if training.controls else ())):
+                measured = Measured(folder, subject)
+                of = {"training": name, "subject": subject, "pair": number}
+                layer_mem = measured(name, "layer-mem").to_pandas()[_LAYER_MEM]
+                tables["layer_mem"].append(layer_mem.assign(**of))
+                unit_mem = measured(name, "unit-mem").layers_to_pandas()[_UNIT_MEM]
+                above = measured(name, "analysis").to_pandas()["unit_class"]
+                unit_mem = unit_mem.merge(above[["layer", "above"]], on="layer")
+                tables["unit_mem"].append(unit_mem.assign(**of))
+    return {name: pd.concat(of, ignore_index=True) for name, of in tables.items()}
+
+
+def by_epoch(pairs):
+    """A row a pair and epoch: mean UnitMem over layers, followed in training."""
+    return pd.DataFrame(
+        (number, epoch, value)
+        for number, folder in pairs.items()
+        for epoch, value in enumerate(
+            Measured(folder).mean_unit_mem_by_epoch("simclr"), start=1
+        )
+    ).set_axis(["pair", "epoch", "unit_mem"], axis=1)
+
+
+def images(pairs):
+    """The most and the least memorised candidates of the first pair."""
+    first = next(iter(pairs.values()))
+    layer_mem = Measured(first)("simclr", "layer-mem")
+    ranked = layer_mem.top_samples(len(layer_mem.samples_to_pandas()))
+    ends = {"most": ranked.head(_SHOWN), "least": ranked.tail(_SHOWN).iloc[::-1]}
+    return pd.concat(of.assign(set=name) for name, of in ends.items())
