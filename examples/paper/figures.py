@@ -3,6 +3,8 @@
 import math
 
 import pandas as pd
+from matplotlib.figure import Figure
+
 from lightly_memloc.data import open_dataset
 from lightly_memloc.functional import student_mean
 from lightly_memloc.results.plots.style import (
@@ -16,7 +18,6 @@ from lightly_memloc.results.plots.style import (
     new_figure,
     zero_line,
 )
-from matplotlib.figure import Figure
 
 _ESTIMATORS = [
     ("layer_mem", "published", GREY, "o", "--"),

@@ -1,10 +1,11 @@
 """MAE with differential privacy: DP-SGD by Opacus."""
 
 import torch
-from lightly_memloc.training.methods.mae import MAE
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from torch import nn
+
+from lightly_memloc.training.methods.mae import MAE
 
 
 class PrivateMAE(MAE):

@@ -18,12 +18,13 @@ from pathlib import Path
 
 import torch
 from images import Draw, unpack
-from lightly_memloc.data import open_dataset
-from lightly_memloc.errors import MemorizationError
 from pair import study_pair
 from results import write_results
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from scale import SCALES, smoke
+
+from lightly_memloc.data import open_dataset
+from lightly_memloc.errors import MemorizationError
 
 _SCALE, _TIME = "scale.json", "seconds.json"
 

@@ -1,6 +1,6 @@
 """What is trained and measured: on two cores, and in the paper's setting."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 
