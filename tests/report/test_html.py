@@ -15,7 +15,7 @@ from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import finding, write_report
+from lightly_memloc.report import Saved, finding, write_report
 from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
 from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
@@ -218,6 +218,13 @@ def test_the_page_is_readable_and_accessible(browser, page_file, width):
 def test_the_same_results_give_the_same_page(run, page_file, tmp_path):
     again = write_report(run, tmp_path / "sub" / "again.html")
     assert again.read_bytes() == page_file.read_bytes()
+
+
+def test_what_was_read_is_not_read_again(run, page_file, tmp_path, monkeypatch):
+    saved = Saved.read(run)
+    monkeypatch.setattr(Saved, "read", None)
+    page = write_report(saved, tmp_path / "report.html")
+    assert page.read_bytes() == page_file.read_bytes()
 
 
 def test_the_summary_says_what_was_measured_and_what_not_to_conclude(page_file):
