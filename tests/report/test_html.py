@@ -131,6 +131,32 @@ def test_charts_are_drawn(opened, run):
     assert figure.evaluate("image => image.naturalWidth") > 100
 
 
+def test_a_chart_has_the_title_of_its_figure(page_file, run):
+    text = page_file.read_text(encoding="utf-8")
+    titles = re.findall(r'<h3>(.*)</h3>\n<div class="chart">', text)
+    units = load_result(run / "unit-mem")
+    figures = [
+        load_result(run / "layer-mem").plot("layer_mem"),
+        units.plot("unit_mem"),
+        units.plot("member_share"),
+    ]
+    assert titles == [figure.axes[0].get_title() for figure in figures]
+
+
+def test_the_figures_of_charts_are_not_drawn(page_file, run, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("drawn")
+
+    for drawing in (
+        "layer_mem.plot_layer_mem",
+        "unit_mem.plot_selectivity",
+        "unit_mem.plot_member_share",
+    ):
+        monkeypatch.setattr(f"lightly_memloc.results.{drawing}", refuse)
+    page = write_report(run, tmp_path / "report.html")
+    assert page.read_bytes() == page_file.read_bytes()
+
+
 def test_a_hostile_file_name_is_text(opened, run):
     shown = opened.page.locator("#images .name").all_inner_texts()
     assert f"{CLASS}/{HOSTILE}" in shown
