@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.report.findings.level import LEVEL, found_above, largest
 from lightly_memloc.results import (
     LayerMemResult,
     MembershipResult,
@@ -69,14 +69,14 @@ def membership_finding(result: MembershipResult) -> str:
         ("alignment", "the alignment of the encoder alone"),
         ("ssl_mem", "SSLMem, which needs the reference encoder,"),
     ):
-        of = layers[(layers["score"] == score)]
-        found = of[(of["auc_p"] < LEVEL) & (of["auc"] > 0.5)]
+        of = layers[layers["score"] == score]
         if of.empty:
             continue
+        found = found_above(of, "auc", chance=0.5)
         if found.empty:
             said.append(f"By {label} no layer tells members from others (p < {LEVEL}).")
             continue
-        best = found.sort_values("auc").iloc[-1]
+        best = largest(found, "auc")
         said.append(
             f"By {label} {best['layer']} tells members from others best: AUC "
             f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
@@ -89,13 +89,13 @@ def membership_finding(result: MembershipResult) -> str:
 
 def _where(layers: pd.DataFrame, name: str) -> str:
     label = _LABELS[name]
-    found = layers[(layers[f"{name}_p"] < LEVEL) & (layers[name] > 0)]
+    found = found_above(layers, name)
     if found.empty:
         return (
             f"No layer shows memorisation: {label} is nowhere above zero with "
             f"p < {LEVEL} ({len(layers)} layers)."
         )
-    top = found.sort_values(name).iloc[-1]
+    top = largest(found, name)
     first = found.iloc[0]["layer"]
     start = f", the first of them {first}" if len(found) > 1 else ""
     return (
