@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from lightly_memloc.report.findings.finding import finding
 from lightly_memloc.report.findings.level import LEVEL, found_above, largest
 from lightly_memloc.results import (
     LayerMemResult,
@@ -10,6 +11,7 @@ from lightly_memloc.results import (
 )
 
 
+@finding.register
 def layer_mem_finding(result: LayerMemResult) -> str:
     """Say in two sentences what a LayerMem measurement found.
 
@@ -31,6 +33,7 @@ def layer_mem_finding(result: LayerMemResult) -> str:
     )
 
 
+@finding.register
 def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
     """Say what a measurement over several runs found, in the last layer.
 
@@ -57,6 +60,7 @@ def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
     )
 
 
+@finding.register
 def membership_finding(result: MembershipResult) -> str:
     """Say which layer gives members away, and to whom who sees the encoder alone.
 

@@ -1,9 +1,11 @@
 """What was found in units, in plain words."""
 
+from lightly_memloc.report.findings.finding import finding
 from lightly_memloc.report.findings.level import LEVEL, found_above, largest
 from lightly_memloc.results import ClassMemResult, UnitMemResult, UnitTuningResult
 
 
+@finding.register
 def unit_mem_finding(result: UnitMemResult) -> str:
     """Say whether units prefer images that the encoder was trained on.
 
@@ -44,6 +46,7 @@ def unit_mem_finding(result: UnitMemResult) -> str:
     )
 
 
+@finding.register
 def class_mem_finding(result: ClassMemResult) -> str:
     """Say where units are tied to classes.
 
@@ -60,6 +63,7 @@ def class_mem_finding(result: ClassMemResult) -> str:
     )
 
 
+@finding.register
 def unit_tuning_finding(result: UnitTuningResult) -> str:
     """Say how often tuning a unit to an image made it the unit's own.
 

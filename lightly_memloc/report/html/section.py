@@ -15,23 +15,9 @@ from lightly_memloc.report.html.charts import (
 )
 from lightly_memloc.report.save import to_svg
 from lightly_memloc.report.tables import Table, result_tables
+from lightly_memloc.report.titles import TITLES
 from lightly_memloc.results import Result, UnitMemResult, plot_epochs
 
-_TITLES = {
-    "layer-mem": "Layers",
-    "ssl-mem": "Several runs",
-    "unit-mem": "Units",
-    "class-mem": "Units and classes",
-    "membership": "Membership inference",
-    "analysis": "Layers, images and units compared",
-    "probe": "Accuracy",
-    "prune": "Pruned units",
-    "finetune": "Fine-tuned layers",
-    "exchange": "Exchanged layers",
-    "tune-unit": "Tuned units",
-    "curate": "Curated images",
-    "retrain": "Trained without images",
-}
 # Figures of a kind of result that are interactive on the page: title and specification.
 _INTERACTIVE: dict[str, dict[str, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
     "layer-mem": {
@@ -90,7 +76,7 @@ class Section:
         """
         return cls(
             name,
-            _TITLES.get(name, name),
+            TITLES.get(name, name),
             finding(result),
             list(_charts(result)),
             result_tables(result),
