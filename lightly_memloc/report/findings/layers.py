@@ -10,6 +10,12 @@ from lightly_memloc.results import (
     SSLMemRunsResult,
 )
 
+_LABELS = {
+    "symmetric": "symmetric LayerMem",
+    "calibrated": "calibrated LayerMem",
+    "alignment_gap": "the alignment gap",
+}
+
 
 @finding.register
 def layer_mem_finding(result: LayerMemResult) -> str:
@@ -22,15 +28,12 @@ def layer_mem_finding(result: LayerMemResult) -> str:
     Args:
         result: The measurement.
     """
-    layers = result.to_pandas()
     if result.estimate is None:
         return (
             "Without external or independent images, nothing can be concluded: the "
             "published LayerMem holds the offset between two encoders, too."
         )
-    return (
-        f"{_where(layers, result.estimate)} {_check(layers, result, result.estimate)}"
-    )
+    return f"{_where(result, result.estimate)} {_check(result, result.estimate)}"
 
 
 @finding.register
@@ -91,8 +94,8 @@ def membership_finding(result: MembershipResult) -> str:
     return " ".join(said)
 
 
-def _where(layers: pd.DataFrame, name: str) -> str:
-    label = _LABELS[name]
+def _where(result: LayerMemResult, name: str) -> str:
+    layers, label = result.to_pandas(), _LABELS[name]
     found = found_above(layers, name)
     if found.empty:
         return (
@@ -110,34 +113,27 @@ def _where(layers: pd.DataFrame, name: str) -> str:
     )
 
 
-def _check(layers: pd.DataFrame, result: LayerMemResult, name: str) -> str:
-    control = result.control_to_pandas().iloc[-1]
-    control_name = "alignment_gap" if name == "alignment_gap" else "symmetric"
-    if pd.isna(control[f"{control_name}_p"]):
+def _check(result: LayerMemResult, name: str) -> str:
+    control = "alignment_gap" if name == "alignment_gap" else "symmetric"
+    p = result.control_to_pandas()[f"{control}_p"].iloc[-1]
+    if pd.isna(p):
         return (
             "There are no external images, or too few, to check the offset between "
             "encoders on."
         )
-    last = layers.iloc[-1]
-    verdict = "nothing" if control[f"{control_name}_p"] >= LEVEL else "a difference"
+    verdict = "nothing" if p >= LEVEL else "a difference"
     halves = (
         f"between two halves of the external images the same measure finds {verdict} "
-        f"(p = {control[f'{control_name}_p']:.2f})"
+        f"(p = {p:.2f})"
     )
     if name == "alignment_gap":
         return (
             "This holds only if members and external images are a random split of one "
             f"set; {halves}."
         )
+    last = result.to_pandas().iloc[-1]
     return (
         f"The published LayerMem of the last layer, {last['layer_mem']:+.3f}, holds an "
         f"offset of {last['external']:+.3f} that images outside both trainings show, "
         f"too; {halves}."
     )
-
-
-_LABELS = {
-    "symmetric": "symmetric LayerMem",
-    "calibrated": "calibrated LayerMem",
-    "alignment_gap": "the alignment gap",
-}
