@@ -1,5 +1,6 @@
 """Interactive charts of layers and units, as Vega-Lite specifications."""
 
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -14,6 +15,7 @@ _HEIGHT = 320
 _DIGITS = 5
 
 
+@cache
 def chart_script() -> str:
     """The script that draws the charts, complete: it loads nothing."""
     version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
