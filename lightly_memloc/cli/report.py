@@ -40,12 +40,12 @@ def report(
     from lightly_memloc.data import open_dataset
     from lightly_memloc.report import Saved, write_report
 
-    page = write_report(folder, out, None if data is None else open_dataset(data))
-    results = Saved.read(folder).results
+    saved = Saved.read(folder)
+    page = write_report(saved, out, None if data is None else open_dataset(data))
     if as_json:
-        print_json({name: result.to_dict() for name, result in results.items()})
+        print_json({name: of.to_dict() for name, of in saved.results.items()})
         return
-    for result in results.values():
+    for result in saved.results.values():
         print_tables(result)
         print_finding(result)
         say("")

@@ -102,7 +102,13 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         return super().settings() | distance
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Make the metrics that accumulate: one for each encoder and layer."""
+        """Make the metrics that accumulate: one for each encoder and layer.
+
+        Raises:
+            MemorizationError: If a layer is called as a column of the images' table,
+                where each layer has a column.
+        """
+        _refuse_names_of_columns(self.layers)
         return {
             name: nn.ModuleList(
                 AlignmentDistance(self.normalize, self.pairs) for _ in self.layers
@@ -224,8 +230,9 @@ def measure_layer_mem(
 
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
-            fit, a layer is not found or does not run, activations are not finite, or
-            the state file is that of another measurement.
+            fit, a layer is not found, does not run or is called ``index``, ``filename``
+            or ``role``, activations are not finite, or the state file is that of
+            another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     return measure(
@@ -251,6 +258,16 @@ def measure_layer_mem(
         ),
         device,
     )
+
+
+def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
+    for layer in layers:
+        if layer.name in ("index", "filename", "role"):
+            raise MemorizationError(
+                f"A layer is called {layer.name!r}, and so is a column of the images' "
+                "table, where each layer has one: rename the module, or leave it out "
+                "with layers=..."
+            )
 
 
 def _measured_roles(

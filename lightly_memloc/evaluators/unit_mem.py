@@ -17,7 +17,7 @@ from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import top_images_tables, unit_mem_tables
+from lightly_memloc.evaluators.unit_tables import top_images_table, unit_mem_tables
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
@@ -160,9 +160,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             self.rectification.rectified(self.layers),
             against_holdout,
         )
-        tables |= top_images_tables(
-            tables["units"], self.metrics["top_images"].compute(), self._images()
-        )
+        top = top_images_table(tables["units"], self.metrics["top_images"].compute())
+        tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
         n_mix = len(self.mix[0])
         return UnitMemResult(
             {
@@ -177,12 +176,11 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             tables,
         )
 
-    def _images(self) -> pd.DataFrame:
-        """A row a measured image: index, file name, and whether it is a member."""
-        images = np.sort(np.concatenate([self.members, self.mix[1]]))
-        roles = np.where(self._is_member.numpy()[images], "member", "holdout")
-        names = self.filenames(images.tolist())
-        return pd.DataFrame({"index": images, "filename": names, "role": roles})
+    def _images(self, index: NDArray[np.int64]) -> pd.DataFrame:
+        """A row an image: index, file name, and whether it is a member."""
+        roles = np.where(self._is_member.numpy()[index], "member", "holdout")
+        names = self.filenames(index.tolist())
+        return pd.DataFrame({"index": index, "filename": names, "role": roles})
 
 
 def measure_unit_mem(

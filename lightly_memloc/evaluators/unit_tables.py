@@ -95,27 +95,18 @@ def unit_mem_tables(
     return {"layers": by_layer, "units": units}
 
 
-def top_images_tables(
-    units: pd.DataFrame, top: TopImagesValues, images: pd.DataFrame
-) -> dict[str, pd.DataFrame]:
-    """The tables of the images that activate each live unit most.
+def top_images_table(units: pd.DataFrame, top: TopImagesValues) -> pd.DataFrame:
+    """A row a live unit and image that activates it most.
 
     Args:
         units: The units, as :func:`unit_mem_tables` gives them.
         top: The images, the units of all layers side by side.
-        images: A row a measured image, with its ``index``.
-
-    Returns:
-        ``top_images``, a row a unit and image, and ``images``, those among the images
-        that activate any.
     """
     live = units[~units["dead"]]
     k, positions = len(top.image), live.index.to_numpy()
     rows = live.loc[live.index.repeat(k), ["layer", "unit"]].reset_index(drop=True)
-    chosen = rows.assign(
+    return rows.assign(
         rank=np.tile(np.arange(1, k + 1), len(live)),
         index=top.image.cpu().numpy()[:, positions].T.ravel(),
         mu=top.activation.cpu().numpy()[:, positions].T.ravel(),
     )
-    among = images[images["index"].isin(chosen["index"])].reset_index(drop=True)
-    return {"top_images": chosen, "images": among}

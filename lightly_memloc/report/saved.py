@@ -7,26 +7,11 @@ from typing import TypeVar
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS
+from lightly_memloc.report.titles import TITLES
 from lightly_memloc.results import Result, load_epochs, load_result
 from lightly_memloc.training import Run, Runs
 
 R = TypeVar("R", bound=Result)
-
-_ORDER = (
-    "layer-mem",
-    "ssl-mem",
-    "unit-mem",
-    "class-mem",
-    "membership",
-    "analysis",
-    "probe",
-    "prune",
-    "finetune",
-    "exchange",
-    "tune-unit",
-    "curate",
-    "retrain",
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +49,7 @@ class Saved:
             folders = [folder]
         for path in folders:
             _import_evaluator(path.name)
-        ranks = {name: rank for rank, name in enumerate(_ORDER)}
+        ranks = {name: rank for rank, name in enumerate(TITLES)}
         folders.sort(key=lambda path: (ranks.get(path.name, len(ranks)), path.name))
         followed = {
             path.name: load_epochs(path)

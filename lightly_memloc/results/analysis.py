@@ -1,10 +1,10 @@
 """What results say together: layers, images and units compared."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
@@ -18,6 +18,7 @@ from lightly_memloc.functional import (
 )
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.columns import estimate_columns
+from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.plots import (
     plot_atypical,
@@ -136,15 +137,20 @@ class AnalysisResult(Result):
             for layer, tau in zip(next_to["layer"], next_to["tau"], strict=True)
         }
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Figures:
         """Return ``consistency`` and ``atypical``, and ``unit_class``, as measured."""
-        figures = {}
-        if "consistency" in self.tables:
-            figures["consistency"] = plot_consistency(self.tables["consistency"])
-            figures["atypical"] = plot_atypical(self.tables["atypical"])
-        if "units" in self.tables:
-            figures["unit_class"] = plot_unit_class(self.tables["units"])
-        return figures
+        drawings = {
+            "consistency": ("consistency", plot_consistency),
+            "atypical": ("atypical", plot_atypical),
+            "unit_class": ("units", plot_unit_class),
+        }
+        return Figures(
+            {
+                name: partial(plot, self.tables[table])
+                for name, (table, plot) in drawings.items()
+                if table in self.tables
+            }
+        )
 
 
 class _Scores:

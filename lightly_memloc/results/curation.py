@@ -1,8 +1,10 @@
 """The result of curating: the most memorised images, and training without them."""
 
-import pandas as pd
-from matplotlib.figure import Figure
+from functools import partial
 
+import pandas as pd
+
+from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.plots import (
     plot_probes,
     plot_retrained,
@@ -59,10 +61,10 @@ class CurationResult(Result):
         }
         return accuracies | self._by_layer("difference", "difference")
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Figures:
         """Return ``images``, sorted; after training ``layer_mem`` and ``accuracy``."""
-        figures = {"images": plot_sorted_scores(self.tables["samples"])}
+        drawings = {"images": partial(plot_sorted_scores, self.tables["samples"])}
         if self.is_retrained:
-            figures["layer_mem"] = plot_retrained(self.tables["layers"])
-            figures["accuracy"] = plot_probes(self.tables["accuracy"])
-        return figures
+            drawings["layer_mem"] = partial(plot_retrained, self.tables["layers"])
+            drawings["accuracy"] = partial(plot_probes, self.tables["accuracy"])
+        return Figures(drawings)

@@ -1,12 +1,12 @@
 """The result of measuring LayerMem."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.functional import (
@@ -19,6 +19,7 @@ from lightly_memloc.functional import (
     symmetric_layer_mem,
 )
 from lightly_memloc.results.columns import estimate_columns
+from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.plots import (
     plot_layer_mem,
     plot_sorted_ssl_mem,
@@ -156,24 +157,23 @@ class LayerMemResult(Result):
             for name, value in self._by_layer(metric, metric).items()
         }
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Figures:
         """Return ``layer_mem``: the estimates along depth.
 
         With a reference encoder also ``ssl_mem``, the images sorted, and for a vision
         transformer ``sublayers``, attention against MLP.
         """
-        layers = self.tables["layers"]
-        figures = {"layer_mem": plot_layer_mem(layers)}
+        layers, samples = self.tables["layers"], self.tables["samples"]
+        drawings = {"layer_mem": partial(plot_layer_mem, layers)}
         if layers["layer_mem"].isna().all():
-            return figures
+            return Figures(drawings)
         last = str(layers["layer"].iloc[-1])
-        figures["ssl_mem"] = plot_sorted_ssl_mem(self.tables["samples"], last)
+        drawings["ssl_mem"] = partial(plot_sorted_ssl_mem, samples, last)
         if {"attention", "mlp"} <= set(layers["kind"]):
             free_of_offset = self.estimate in ("symmetric", "calibrated")
-            figures["sublayers"] = plot_sublayers(
-                layers, str(self.estimate) if free_of_offset else "layer_mem"
-            )
-        return figures
+            estimate = str(self.estimate) if free_of_offset else "layer_mem"
+            drawings["sublayers"] = partial(plot_sublayers, layers, estimate)
+        return Figures(drawings)
 
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k candidates with the highest SSLMem in the last layer.

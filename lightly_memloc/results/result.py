@@ -3,6 +3,7 @@
 import json
 import os
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -47,7 +48,7 @@ class Result(ABC):
     def scalars(self) -> dict[str, float]:
         """Return numbers to log, named ``metric/layer``; NaN ones are left out."""
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Mapping[str, Figure]:
         """Return the result's figures by name, the most telling first."""
         return {}
 
@@ -61,7 +62,7 @@ class Result(ABC):
             MemorizationError: If there is no such figure.
         """
         figures = self.figures()
-        chosen = name or next(iter(figures), None)
+        chosen = name or next(iter(figures), "")
         if chosen not in figures:
             raise MemorizationError(
                 f"There is no such figure of {self.kind}: expected one of "

@@ -1,16 +1,17 @@
 """The result of measuring SSLMem over several runs."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import StudentMean, run_scores, student_mean
 from lightly_memloc.results.columns import estimate_columns
+from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.layer_mem import LayerMemResult
 from lightly_memloc.results.plots import plot_sorted_scores, plot_ssl_mem_runs
 from lightly_memloc.results.result import Result
@@ -165,12 +166,15 @@ class SSLMemRunsResult(Result):
         """Return the mean score of each layer."""
         return self._by_layer("ssl_mem", "ssl_mem")
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Figures:
         """Return ``ssl_mem`` along depth, and ``images``, sorted; intervals over runs."""
-        return {
-            "ssl_mem": plot_ssl_mem_runs(self.tables["layers"]),
-            "images": plot_sorted_scores(self.top_samples(len(self.tables["samples"]))),
-        }
+        every = self.top_samples(len(self.tables["samples"]))
+        return Figures(
+            {
+                "ssl_mem": partial(plot_ssl_mem_runs, self.tables["layers"]),
+                "images": partial(plot_sorted_scores, every),
+            }
+        )
 
 
 def _stacked(

@@ -1,9 +1,11 @@
 """The result of measuring UnitMem."""
 
+from functools import partial
+
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.plots import plot_member_share, plot_selectivity
 from lightly_memloc.results.result import Result
 
@@ -73,11 +75,13 @@ class UnitMemResult(Result):
             | self._by_layer("gap", "gap")
         )
 
-    def figures(self) -> dict[str, Figure]:
+    def figures(self) -> Figures:
         """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
+        units, layers = self.tables["units"], self.tables["layers"]
         title = "Selectivity of units for single images"
-        units = plot_selectivity(self.tables["units"], "unit_mem", "UnitMem", title)
-        figures = {"unit_mem": units}
+        drawings = {
+            "unit_mem": partial(plot_selectivity, units, "unit_mem", "UnitMem", title)
+        }
         if self.has_holdout:
-            figures["member_share"] = plot_member_share(self.tables["layers"])
-        return figures
+            drawings["member_share"] = partial(plot_member_share, layers)
+        return Figures(drawings)

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 from torchvision.models import resnet18
 
 from lightly_memloc import (
@@ -30,6 +31,30 @@ def test_unknown_layer_names_pattern_and_neighbours(encoders, digits, transform)
             encoders[0], digits, transform, np.arange(4), layers="layer9.*"
         )
     assert "lightly-memloc layers" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["index", "filename", "role"])
+def test_a_layer_called_as_a_column_is_refused_before_it_is_measured(
+    name, digits, small_split, transform
+):
+    read = []
+
+    def counted(image):
+        read.append(image)
+        return transform(image)
+
+    encoder = nn.Sequential()
+    encoder.add_module(name, nn.Conv2d(3, 4, 3))
+    encoder.add_module("last", nn.Conv2d(4, 4, 3))
+    measured = (encoder, None, digits, small_split, counted)
+    with pytest.raises(MemorizationError, match=f"A layer is called '{name}'.*rename"):
+        measure_layer_mem(*measured, n_views=2, batch_size=2)
+    assert len(read) == 2 * 2
+    result = measure_layer_mem(*measured, n_views=2, layers="last")
+    assert "last" in result.samples_to_pandas()
+    nested = nn.Sequential(encoder)
+    named = measure_layer_mem(nested, *measured[1:], n_views=2)
+    assert f"0.{name}" in named.samples_to_pandas()
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])

@@ -76,6 +76,7 @@ def test_top_images_are_those_of_a_brute_force(
         encoders[0], digits, transform, members, holdout, n_views=3
     )
     top = result.top_images_to_pandas()
+    assert result.tables["images"]["index"].tolist() == sorted(set(top["index"]))
     for layer, mu in activations.items():
         of_layer = top[top["layer"] == layer]
         alive = np.flatnonzero(mu[members].max(axis=0) > 0)

@@ -15,7 +15,7 @@ from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import finding, write_report
+from lightly_memloc.report import Saved, finding, write_report
 from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
 from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
@@ -131,6 +131,32 @@ def test_charts_are_drawn(opened, run):
     assert figure.evaluate("image => image.naturalWidth") > 100
 
 
+def test_a_chart_has_the_title_of_its_figure(page_file, run):
+    text = page_file.read_text(encoding="utf-8")
+    titles = re.findall(r'<h3>(.*)</h3>\n<div class="chart">', text)
+    units = load_result(run / "unit-mem")
+    figures = [
+        load_result(run / "layer-mem").plot("layer_mem"),
+        units.plot("unit_mem"),
+        units.plot("member_share"),
+    ]
+    assert titles == [figure.axes[0].get_title() for figure in figures]
+
+
+def test_the_figures_of_charts_are_not_drawn(page_file, run, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("drawn")
+
+    for drawing in (
+        "layer_mem.plot_layer_mem",
+        "unit_mem.plot_selectivity",
+        "unit_mem.plot_member_share",
+    ):
+        monkeypatch.setattr(f"lightly_memloc.results.{drawing}", refuse)
+    page = write_report(run, tmp_path / "report.html")
+    assert page.read_bytes() == page_file.read_bytes()
+
+
 def test_a_hostile_file_name_is_text(opened, run):
     shown = opened.page.locator("#images .name").all_inner_texts()
     assert f"{CLASS}/{HOSTILE}" in shown
@@ -218,6 +244,13 @@ def test_the_page_is_readable_and_accessible(browser, page_file, width):
 def test_the_same_results_give_the_same_page(run, page_file, tmp_path):
     again = write_report(run, tmp_path / "sub" / "again.html")
     assert again.read_bytes() == page_file.read_bytes()
+
+
+def test_what_was_read_is_not_read_again(run, page_file, tmp_path, monkeypatch):
+    saved = Saved.read(run)
+    monkeypatch.setattr(Saved, "read", None)
+    page = write_report(saved, tmp_path / "report.html")
+    assert page.read_bytes() == page_file.read_bytes()
 
 
 def test_the_summary_says_what_was_measured_and_what_not_to_conclude(page_file):

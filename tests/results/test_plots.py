@@ -302,6 +302,19 @@ def test_nothing_over_epochs(results, tmp_path):
         plot_epochs([results["vit"]])
 
 
+def test_a_figure_is_drawn_once_and_those_not_asked_for_never(results, monkeypatch):
+    def refuse(*_):
+        raise AssertionError("drawn")
+
+    monkeypatch.setattr("lightly_memloc.results.layer_mem.plot_layer_mem", refuse)
+    figures = results["vit"].figures()
+    assert len(figures) == len(list(figures)) == 3
+    assert "layer_mem" in figures
+    assert figures["ssl_mem"] is figures["ssl_mem"]
+    with pytest.raises(AssertionError, match="drawn"):
+        figures["layer_mem"]
+
+
 def test_an_unknown_figure_is_refused_with_those_there_are(results):
     with pytest.raises(MemorizationError, match=r"'layer_mem', 'ssl_mem'.*got 'depth'"):
         results["resnet"].plot("depth")

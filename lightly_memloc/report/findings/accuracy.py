@@ -2,12 +2,14 @@
 
 import pandas as pd
 
+from lightly_memloc.report.findings.finding import finding
 from lightly_memloc.results import InterventionResult, ProbeResult
 
 # Few strategies are tested, not every layer.
 _LEVEL = 0.05
 
 
+@finding.register
 def intervention_finding(result: InterventionResult) -> str:
     """Say what each strategy changes, and whether any differs from chance.
 
@@ -38,6 +40,7 @@ def intervention_finding(result: InterventionResult) -> str:
     )
 
 
+@finding.register
 def probe_finding(result: ProbeResult) -> str:
     """Say how accurate each encoder is at best.
 

@@ -2,10 +2,12 @@
 
 import pandas as pd
 
+from lightly_memloc.report.findings.finding import finding
 from lightly_memloc.report.findings.level import LEVEL
 from lightly_memloc.results import AnalysisResult, CurationResult
 
 
+@finding.register
 def analysis_finding(result: AnalysisResult) -> str:
     """Say whether layers agree, and whether units are tied to images or to classes.
 
@@ -25,6 +27,7 @@ def analysis_finding(result: AnalysisResult) -> str:
     return " ".join(said)
 
 
+@finding.register
 def curation_finding(result: CurationResult) -> str:
     """Say what training without the most memorised images did.
 

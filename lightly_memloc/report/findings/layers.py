@@ -2,14 +2,22 @@
 
 import pandas as pd
 
-from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.report.findings.finding import finding
+from lightly_memloc.report.findings.level import LEVEL, found_above, largest
 from lightly_memloc.results import (
     LayerMemResult,
     MembershipResult,
     SSLMemRunsResult,
 )
 
+_LABELS = {
+    "symmetric": "symmetric LayerMem",
+    "calibrated": "calibrated LayerMem",
+    "alignment_gap": "the alignment gap",
+}
 
+
+@finding.register
 def layer_mem_finding(result: LayerMemResult) -> str:
     """Say in two sentences what a LayerMem measurement found.
 
@@ -20,17 +28,15 @@ def layer_mem_finding(result: LayerMemResult) -> str:
     Args:
         result: The measurement.
     """
-    layers = result.to_pandas()
     if result.estimate is None:
         return (
             "Without external or independent images, nothing can be concluded: the "
             "published LayerMem holds the offset between two encoders, too."
         )
-    return (
-        f"{_where(layers, result.estimate)} {_check(layers, result, result.estimate)}"
-    )
+    return f"{_where(result, result.estimate)} {_check(result, result.estimate)}"
 
 
+@finding.register
 def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
     """Say what a measurement over several runs found, in the last layer.
 
@@ -57,6 +63,7 @@ def ssl_mem_runs_finding(result: SSLMemRunsResult) -> str:
     )
 
 
+@finding.register
 def membership_finding(result: MembershipResult) -> str:
     """Say which layer gives members away, and to whom who sees the encoder alone.
 
@@ -69,14 +76,14 @@ def membership_finding(result: MembershipResult) -> str:
         ("alignment", "the alignment of the encoder alone"),
         ("ssl_mem", "SSLMem, which needs the reference encoder,"),
     ):
-        of = layers[(layers["score"] == score)]
-        found = of[(of["auc_p"] < LEVEL) & (of["auc"] > 0.5)]
+        of = layers[layers["score"] == score]
         if of.empty:
             continue
+        found = found_above(of, "auc", chance=0.5)
         if found.empty:
             said.append(f"By {label} no layer tells members from others (p < {LEVEL}).")
             continue
-        best = found.sort_values("auc").iloc[-1]
+        best = largest(found, "auc")
         said.append(
             f"By {label} {best['layer']} tells members from others best: AUC "
             f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
@@ -87,15 +94,15 @@ def membership_finding(result: MembershipResult) -> str:
     return " ".join(said)
 
 
-def _where(layers: pd.DataFrame, name: str) -> str:
-    label = _LABELS[name]
-    found = layers[(layers[f"{name}_p"] < LEVEL) & (layers[name] > 0)]
+def _where(result: LayerMemResult, name: str) -> str:
+    layers, label = result.to_pandas(), _LABELS[name]
+    found = found_above(layers, name)
     if found.empty:
         return (
             f"No layer shows memorisation: {label} is nowhere above zero with "
             f"p < {LEVEL} ({len(layers)} layers)."
         )
-    top = found.sort_values(name).iloc[-1]
+    top = largest(found, name)
     first = found.iloc[0]["layer"]
     start = f", the first of them {first}" if len(found) > 1 else ""
     return (
@@ -106,34 +113,27 @@ def _where(layers: pd.DataFrame, name: str) -> str:
     )
 
 
-def _check(layers: pd.DataFrame, result: LayerMemResult, name: str) -> str:
-    control = result.control_to_pandas().iloc[-1]
-    control_name = "alignment_gap" if name == "alignment_gap" else "symmetric"
-    if pd.isna(control[f"{control_name}_p"]):
+def _check(result: LayerMemResult, name: str) -> str:
+    control = "alignment_gap" if name == "alignment_gap" else "symmetric"
+    p = result.control_to_pandas()[f"{control}_p"].iloc[-1]
+    if pd.isna(p):
         return (
             "There are no external images, or too few, to check the offset between "
             "encoders on."
         )
-    last = layers.iloc[-1]
-    verdict = "nothing" if control[f"{control_name}_p"] >= LEVEL else "a difference"
+    verdict = "nothing" if p >= LEVEL else "a difference"
     halves = (
         f"between two halves of the external images the same measure finds {verdict} "
-        f"(p = {control[f'{control_name}_p']:.2f})"
+        f"(p = {p:.2f})"
     )
     if name == "alignment_gap":
         return (
             "This holds only if members and external images are a random split of one "
             f"set; {halves}."
         )
+    last = result.to_pandas().iloc[-1]
     return (
         f"The published LayerMem of the last layer, {last['layer_mem']:+.3f}, holds an "
         f"offset of {last['external']:+.3f} that images outside both trainings show, "
         f"too; {halves}."
     )
-
-
-_LABELS = {
-    "symmetric": "symmetric LayerMem",
-    "calibrated": "calibrated LayerMem",
-    "alignment_gap": "the alignment gap",
-}

@@ -1,9 +1,11 @@
 """What was found in units, in plain words."""
 
-from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.report.findings.finding import finding
+from lightly_memloc.report.findings.level import LEVEL, found_above, largest
 from lightly_memloc.results import ClassMemResult, UnitMemResult, UnitTuningResult
 
 
+@finding.register
 def unit_mem_finding(result: UnitMemResult) -> str:
     """Say whether units prefer images that the encoder was trained on.
 
@@ -17,7 +19,7 @@ def unit_mem_finding(result: UnitMemResult) -> str:
             "about memorisation."
         )
     layers = result.layers_to_pandas()
-    found = layers[(layers["member_share_p"] < LEVEL) & (layers["member_share"] > 0.5)]
+    found = found_above(layers, "member_share", chance=0.5)
     if found.empty:
         surpassed = layers[
             (layers["member_share_p"] < LEVEL) & (layers["member_share"] < 0.5)
@@ -34,7 +36,7 @@ def unit_mem_finding(result: UnitMemResult) -> str:
             f"{len(layers)} layers). That is no proof that nothing is there: the "
             f"intervals of the member share reach up to {highest:.0%}."
         )
-    most = found.sort_values("member_share").iloc[-1]
+    most = largest(found, "member_share")
     return (
         f"Members win more units than chance gives (p < {LEVEL}) in {len(found)} of "
         f"{len(layers)} layers, most of all in {most['layer']}: "
@@ -44,6 +46,7 @@ def unit_mem_finding(result: UnitMemResult) -> str:
     )
 
 
+@finding.register
 def class_mem_finding(result: ClassMemResult) -> str:
     """Say where units are tied to classes.
 
@@ -53,13 +56,14 @@ def class_mem_finding(result: ClassMemResult) -> str:
     layers = result.layers_to_pandas().dropna(subset=["mean"])
     if layers.empty:
         return "All units are dead."
-    most = layers.sort_values("mean").iloc[-1]
+    most = largest(layers, "mean")
     return (
         f"Units are most selective for classes in {most['layer']} (mean ClassMem "
         f"{most['mean']:.3f}, {result.settings['classes']} classes)."
     )
 
 
+@finding.register
 def unit_tuning_finding(result: UnitTuningResult) -> str:
     """Say how often tuning a unit to an image made it the unit's own.
 

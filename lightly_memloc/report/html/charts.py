@@ -1,5 +1,6 @@
 """Interactive charts of layers and units, as Vega-Lite specifications."""
 
+from functools import cache
 from typing import Any
 
 import altair as alt
@@ -7,13 +8,14 @@ import pandas as pd
 from vl_convert import javascript_bundle
 
 from lightly_memloc.results import LayerMemResult, UnitMemResult
+from lightly_memloc.results.plots.style import BLUE, GREEN, GREY, ORANGE
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 _HEIGHT = 320
 # Enough to draw; each digit more weighs in a page of 10,000 units.
 _DIGITS = 5
 
 
+@cache
 def chart_script() -> str:
     """The script that draws the charts, complete: it loads nothing."""
     version = "_".join(alt.SCHEMA_VERSION.split(".")[:2])
@@ -29,13 +31,13 @@ def layer_mem_chart(result: LayerMemResult) -> dict[str, Any]:
     """
     layers = result.to_pandas()
     series = [
-        ("layer_mem", "published", _GREY, "circle", [6, 4]),
-        ("external", "published, on external images", _GREY, "cross", [2, 3]),
-        ("calibrated", "calibrated", _ORANGE, "square", [1, 0]),
-        ("symmetric", "symmetric", _BLUE, "diamond", [1, 0]),
+        ("layer_mem", "published", GREY, "circle", [6, 4]),
+        ("external", "published, on external images", GREY, "cross", [2, 3]),
+        ("calibrated", "calibrated", ORANGE, "square", [1, 0]),
+        ("symmetric", "symmetric", BLUE, "diamond", [1, 0]),
     ]
     if layers["layer_mem"].isna().all():
-        series = [("alignment_gap", "alignment gap", _GREEN, "diamond", [1, 0])]
+        series = [("alignment_gap", "alignment gap", GREEN, "diamond", [1, 0])]
     series = [of for of in series if layers[of[0]].notna().any()]
     frame = pd.concat(
         [
@@ -109,7 +111,7 @@ def unit_mem_chart(result: UnitMemResult) -> dict[str, Any]:
     units = units.loc[~units["dead"], ["layer", "unit_mem"]]
     return _finished(
         _chart(units)
-        .mark_boxplot(color=_BLUE, size=14, outliers={"size": 8})
+        .mark_boxplot(color=BLUE, size=14, outliers={"size": 8})
         .encode(x=_layers(units), y=alt.Y("unit_mem:Q", title="UnitMem")),
         "UnitMem of the units of each layer",
     )
@@ -138,13 +140,13 @@ def member_share_chart(result: UnitMemResult) -> dict[str, Any]:
 
     return _finished(
         _layered(
-            base.mark_bar(color=_GREY, opacity=0.25, size=18).encode(
+            base.mark_bar(color=GREY, opacity=0.25, size=18).encode(
                 y=column("null_low"), y2="member_share_null_high:Q"
             ),
-            base.mark_rule(color=_BLUE).encode(
+            base.mark_rule(color=BLUE).encode(
                 y=column("low"), y2="member_share_high:Q"
             ),
-            base.mark_point(filled=True, size=70, shape="diamond", color=_BLUE).encode(
+            base.mark_point(filled=True, size=70, shape="diamond", color=BLUE).encode(
                 y=share,
                 tooltip=[
                     "layer:N",

@@ -15,27 +15,21 @@ from lightly_memloc.report.html.charts import (
 )
 from lightly_memloc.report.save import to_svg
 from lightly_memloc.report.tables import Table, result_tables
+from lightly_memloc.report.titles import TITLES
 from lightly_memloc.results import Result, UnitMemResult, plot_epochs
 
-_TITLES = {
-    "layer-mem": "Layers",
-    "ssl-mem": "Several runs",
-    "unit-mem": "Units",
-    "class-mem": "Units and classes",
-    "membership": "Membership inference",
-    "analysis": "Layers, images and units compared",
-    "probe": "Accuracy",
-    "prune": "Pruned units",
-    "finetune": "Fine-tuned layers",
-    "exchange": "Exchanged layers",
-    "tune-unit": "Tuned units",
-    "curate": "Curated images",
-    "retrain": "Trained without images",
-}
-# Figures of a kind of result that are interactive on the page.
-_INTERACTIVE: dict[str, dict[str, Callable[[Any], dict[str, Any]]]] = {
-    "layer-mem": {"layer_mem": layer_mem_chart},
-    "unit-mem": {"unit_mem": unit_mem_chart, "member_share": member_share_chart},
+# Figures of a kind of result that are interactive on the page: title and specification.
+_INTERACTIVE: dict[str, dict[str, tuple[str, Callable[[Any], dict[str, Any]]]]] = {
+    "layer-mem": {
+        "layer_mem": ("Memorisation along depth, 95% intervals", layer_mem_chart),
+    },
+    "unit-mem": {
+        "unit_mem": ("Selectivity of units for single images", unit_mem_chart),
+        "member_share": (
+            "Do units prefer training images? 95% intervals",
+            member_share_chart,
+        ),
+    },
 }
 
 
@@ -82,7 +76,7 @@ class Section:
         """
         return cls(
             name,
-            _TITLES.get(name, name),
+            TITLES.get(name, name),
             finding(result),
             list(_charts(result)),
             result_tables(result),
@@ -103,17 +97,16 @@ class Section:
 
 
 def _charts(result: Result) -> Iterator[Chart]:
-    interactive = _INTERACTIVE.get(result.kind, {})
-    for name, figure in result.figures().items():
-        if name in interactive and result.scalars():
-            yield Chart(_title(figure), spec=interactive[name](result))
+    interactive = _INTERACTIVE.get(result.kind, {}) if result.scalars() else {}
+    figures = result.figures()
+    for name in figures:
+        if name in interactive:
+            title, specification = interactive[name]
+            yield Chart(title, spec=specification(result))
         else:
-            yield _image(figure)
+            yield _image(figures[name])
 
 
 def _image(figure: Figure) -> Chart:
-    return Chart(_title(figure), image=f"data:image/svg+xml,{quote(to_svg(figure))}")
-
-
-def _title(figure: Figure) -> str:
-    return figure.axes[0].get_title()
+    title = figure.axes[0].get_title()
+    return Chart(title, image=f"data:image/svg+xml,{quote(to_svg(figure))}")

@@ -1,37 +1,18 @@
 """What a page says first: measured, found, to do next, and not to be concluded."""
 
-import shlex
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 from lightly_memloc.report.findings import finding
 from lightly_memloc.report.findings.level import LEVEL
+from lightly_memloc.report.html.next_steps import Step, next_steps
 from lightly_memloc.report.saved import Saved
 from lightly_memloc.results import (
-    AnalysisResult,
     ClassMemResult,
-    CurationResult,
-    InterventionResult,
     LayerMemResult,
-    MembershipResult,
     SSLMemRunsResult,
     UnitMemResult,
 )
-from lightly_memloc.training import Run
-
-
-@dataclass(frozen=True)
-class Step:
-    """Something to do next.
-
-    Attributes:
-        why: What it tells.
-        command: The command that does it.
-    """
-
-    why: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -60,7 +41,7 @@ class Summary:
         return cls(
             _measured(saved),
             _found(saved),
-            _next_steps(saved),
+            next_steps(saved),
             _limits(saved),
         )
 
@@ -108,102 +89,6 @@ def _found(saved: Saved) -> list[str]:
         for name, words in said.items()
         if words
     ]
-
-
-def _next_steps(saved: Saved) -> list[Step]:
-    folder = _argument(saved.folder)
-    if saved.runs is not None:
-        steps = [
-            (SSLMemRunsResult, "How much holds over trainings?", "ssl-mem"),
-            (InterventionResult, "What are units of high UnitMem worth?", "prune"),
-            (CurationResult, "Which images are memorised over runs?", "curate"),
-        ]
-    elif saved.run is not None:
-        steps = [
-            (LayerMemResult, "In which layers, and which images?", "layer-mem"),
-            (UnitMemResult, "Which units hold which images?", "unit-mem"),
-            (ClassMemResult, "Are units tied to classes instead?", "class-mem"),
-            (MembershipResult, "Which layers give members away?", "membership"),
-            (AnalysisResult, "Do layers, images and units agree?", "analyze"),
-            (InterventionResult, "What are units of high UnitMem worth?", "prune"),
-            (CurationResult, "List the most memorised images.", "curate"),
-        ]
-    else:
-        return _next_steps_of_own(saved)
-    missing = [
-        Step(why, f"lightly-memloc {command} {folder}")
-        for result_class, why, command in steps
-        if not any(isinstance(r, result_class) for r in saved.results.values())
-    ]
-    if saved.run is not None:
-        curated = saved.first(CurationResult)
-        if curated is not None and not curated.is_retrained:
-            missing.append(
-                Step(
-                    "Does training without the most memorised images help?",
-                    f"lightly-memloc curate {folder} --retrain",
-                )
-            )
-        missing.append(
-            Step(
-                "Would other trainings memorise, too? Six pairs on random splits of all "
-                "images, trained as this one:",
-                _train_runs(saved.run),
-            )
-        )
-    return missing
-
-
-def _next_steps_of_own(saved: Saved) -> list[Step]:
-    """What else can be measured of an encoder of the user's own."""
-    if "split" not in saved.source:
-        return []
-    given = dict(saved.source)
-    data = _argument(Path(given.pop("data")))
-    options = " ".join(
-        f"--{name.replace('_', '-')} {shlex.quote(value)}"
-        for name, value in given.items()
-        if name != "reference"
-    )
-    is_single = (saved.folder / "result.json").is_file()
-    results = saved.folder.parent if is_single else saved.folder
-    steps = (
-        (LayerMemResult, "Does it align members better than others?", "layer-mem"),
-        (UnitMemResult, "Which units hold which images?", "unit-mem"),
-    )
-    return [
-        Step(
-            why,
-            f"lightly-memloc {command} {data} {options} "
-            f"--out {_argument(results / command)}",
-        )
-        for result_class, why, command in steps
-        if saved.first(result_class) is None
-    ]
-
-
-def _train_runs(run: Run) -> str:
-    """The command that trains several pairs with the settings of a run."""
-    config = run.config
-    options = {
-        "method": config.method,
-        "backbone": config.backbone,
-        "epochs": config.epochs,
-        "batch-size": config.batch_size,
-        "learning-rate": config.learning_rate,
-        "input-size": config.input_size,
-    }
-    settings = " ".join(f"--{name} {value}" for name, value in options.items())
-    data = _argument(Path(run.data))
-    return f"lightly-memloc train {data} {settings} --runs 6 --out RUNS"
-
-
-def _argument(path: Path) -> str:
-    """A path as a command takes it, from the working directory if it is below."""
-    below = path.resolve()
-    if below.is_relative_to(Path.cwd()):
-        path = below.relative_to(Path.cwd())
-    return shlex.quote(str(path))
 
 
 def _limits(saved: Saved) -> list[str]:

@@ -21,7 +21,7 @@ from lightly_memloc.results import LayerMemResult, UnitMemResult
 
 
 def write_report(
-    folder: str | os.PathLike[str],
+    study: str | os.PathLike[str] | Saved,
     out: str | os.PathLike[str] | None = None,
     dataset: Any = None,
 ) -> Path:
@@ -32,7 +32,8 @@ def write_report(
     with the images that activate them most. It opens offline.
 
     Args:
-        folder: A run folder, a folder of runs, or the folder of a single result.
+        study: A run folder, a folder of runs, or the folder of a single result; or
+            what was read of one.
         out: The file to write; by default ``report.html`` in the folder.
         dataset: The measured images, for thumbnails; by default the run's.
 
@@ -42,7 +43,7 @@ def write_report(
     Raises:
         MemorizationError: If the folder holds no results.
     """
-    saved = Saved.read(Path(folder))
+    saved = study if isinstance(study, Saved) else Saved.read(Path(study))
     target = Path(out) if out is not None else saved.folder / "report.html"
     if target.is_dir():
         raise MemorizationError(

@@ -1,5 +1,13 @@
 """Results as tables, for the terminal and for pages."""
 
+# Each registers its tables of the results that it knows.
+from lightly_memloc.report.tables import (  # noqa: F401
+    accuracy,
+    analysis,
+    images,
+    layers,
+    units,
+)
 from lightly_memloc.report.tables.build import (
     Field,
     interval,

@@ -14,6 +14,7 @@ from lightly_memloc.report.tables.formats import (
     points,
     tenths_of_percent,
 )
+from lightly_memloc.report.tables.result_tables import result_tables
 from lightly_memloc.report.tables.table import Table
 from lightly_memloc.results import InterventionResult, ProbeResult
 
@@ -23,6 +24,7 @@ ACCURACY = (
 )
 
 
+@result_tables.register
 def probe_tables(result: ProbeResult) -> list[Table]:
     """Make the table of encoders and probes."""
     counts = result.settings
@@ -34,6 +36,7 @@ def probe_tables(result: ProbeResult) -> list[Table]:
     return [make_table(title, result.to_pandas(), fields, bar="accuracy", full=1.0)]
 
 
+@result_tables.register
 def intervention_tables(result: InterventionResult) -> list[Table]:
     """Make the table of strategies."""
     strategies, runs = result.to_pandas(), result.settings.get("runs")

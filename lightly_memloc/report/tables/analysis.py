@@ -5,10 +5,12 @@ import pandas as pd
 
 from lightly_memloc.report.tables.build import interval, make_table, number, p_of, text
 from lightly_memloc.report.tables.formats import percent, share, signed
+from lightly_memloc.report.tables.result_tables import result_tables
 from lightly_memloc.report.tables.table import Table
 from lightly_memloc.results import AnalysisResult
 
 
+@result_tables.register
 def analysis_tables(result: AnalysisResult) -> list[Table]:
     """Make a table for each comparison that was made."""
     tables = result.to_pandas()

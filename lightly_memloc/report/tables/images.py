@@ -10,10 +10,12 @@ from lightly_memloc.report.tables.build import (
     text,
 )
 from lightly_memloc.report.tables.formats import p_value, signed
+from lightly_memloc.report.tables.result_tables import result_tables
 from lightly_memloc.report.tables.table import Table
 from lightly_memloc.results import CurationResult
 
 
+@result_tables.register
 def curation_tables(result: CurationResult) -> list[Table]:
     """Make the table of images, and those of the encoders trained without them."""
     settings = result.settings

@@ -11,6 +11,7 @@ from lightly_memloc.report.tables.build import (
     text,
 )
 from lightly_memloc.report.tables.formats import formatted, signed, tenths_of_percent
+from lightly_memloc.report.tables.result_tables import result_tables
 from lightly_memloc.report.tables.table import Table
 from lightly_memloc.results import LayerMemResult, MembershipResult, SSLMemRunsResult
 
@@ -25,6 +26,7 @@ _ESTIMATES = {
 _SCORES = {"alignment": "alignment of f alone", "ssl_mem": "SSLMem"}
 
 
+@result_tables.register
 def layer_mem_tables(result: LayerMemResult) -> list[Table]:
     """Make the tables of layers, and of the most memorised images if they are scored."""
     layers, top = result.to_pandas(), result.top_samples(10)
@@ -43,6 +45,7 @@ def layer_mem_tables(result: LayerMemResult) -> list[Table]:
     return tables
 
 
+@result_tables.register
 def ssl_mem_runs_tables(result: SSLMemRunsResult) -> list[Table]:
     """Make the tables of layers and of the most memorised images, over runs."""
     score = number("ssl_mem", signed, "SSLMem")
@@ -63,6 +66,7 @@ def ssl_mem_runs_tables(result: SSLMemRunsResult) -> list[Table]:
     ]
 
 
+@result_tables.register
 def membership_tables(result: MembershipResult) -> list[Table]:
     """Make a table of layers for each score; a bar begins at chance."""
     layers = result.to_pandas()

@@ -9,12 +9,14 @@ from lightly_memloc.report.tables.build import (
     text,
 )
 from lightly_memloc.report.tables.formats import percent, share, signed
+from lightly_memloc.report.tables.result_tables import result_tables
 from lightly_memloc.report.tables.table import Table
 from lightly_memloc.results import ClassMemResult, UnitMemResult, UnitTuningResult
 
 _LAYER = (text("layer"), text("kind"), number("units", str), number("dead", str))
 
 
+@result_tables.register
 def unit_mem_tables(result: UnitMemResult) -> list[Table]:
     """Make the tables of layers and of the units of the highest UnitMem."""
     title, fields = "UnitMem", [*_LAYER, number("mean", share)]
@@ -40,6 +42,7 @@ def unit_mem_tables(result: UnitMemResult) -> list[Table]:
     ]
 
 
+@result_tables.register
 def class_mem_tables(result: ClassMemResult) -> list[Table]:
     """Make the table of layers."""
     title = f"ClassMem ({result.settings['classes']} classes)"
@@ -48,6 +51,7 @@ def class_mem_tables(result: ClassMemResult) -> list[Table]:
     return [make_table(title, layers, fields, bar="mean", full=1.0)]
 
 
+@result_tables.register
 def unit_tuning_tables(result: UnitTuningResult) -> list[Table]:
     """Make the table of layers."""
     fields = [

@@ -1,15 +1,13 @@
 """Accuracies: of encoders, and what interventions change."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.results.plots.style import (
-    BLUE,
     GREY,
-    interval_bars,
     new_figure,
     plain,
+    points_with_bars,
     zero_line,
 )
 
@@ -28,23 +26,14 @@ def plot_intervention(
         f"{intervention}: mean over trials, 95% interval",
         "change in accuracy, in points",
     )
-    position = np.arange(len(summary))
     places = trials["strategy"].map(
         {name: i for i, name in enumerate(summary["strategy"])}
     )
     changes = 100 * (trials["accuracy"] - trials["baseline"])
     axes.plot(places + 0.18, changes, "o", color=GREY, ms=4, mfc="none")
-    points = summary.filter(like="change") * 100
-    axes.errorbar(
-        position,
-        points["change"],
-        yerr=interval_bars(points, "change", "change_low", "change_high"),
-        fmt="D",
-        color=BLUE,
-        capsize=4,
-    )
+    points_with_bars(axes, summary.filter(like="change") * 100, "change", capsize=4)
     zero_line(axes)
-    axes.set_xticks(position, summary["strategy"])
+    axes.set_xticks(range(len(summary)), summary["strategy"])
     axes.set_xlim(-0.5, len(summary) - 0.5)
     return figure
 
@@ -60,15 +49,8 @@ def plot_probes(probes: pd.DataFrame) -> Figure:
     labels = probes["encoder"].astype(str).map(plain)
     if "probe" in probes:
         labels = labels + "\n" + probes["probe"]
-    position = np.arange(len(probes))
-    axes.errorbar(
-        position,
-        probes["accuracy"],
-        yerr=interval_bars(probes, "accuracy", "low", "high"),
-        fmt="D",
-        color=BLUE,
-        capsize=4,
-    )
-    axes.set_xticks(position, labels.tolist(), fontsize=9)
+    ends = {"low": "accuracy_low", "high": "accuracy_high"}
+    points_with_bars(axes, probes.rename(columns=ends), "accuracy", capsize=4)
+    axes.set_xticks(range(len(probes)), labels.tolist(), fontsize=9)
     axes.set_xlim(-0.5, len(probes) - 0.5)
     return figure

@@ -8,6 +8,7 @@ from lightly_memloc.results.plots.style import (
     BLUE,
     GREY,
     ORANGE,
+    band,
     legend,
     new_figure,
     plain,
@@ -49,15 +50,8 @@ def plot_sorted_scores(images: pd.DataFrame) -> Figure:
     figure, axes = new_figure("SSLMem of images, sorted", "SSLMem in the last layer")
     rank = np.arange(1, len(images) + 1)
     if "ssl_mem_low" in images:
-        axes.fill_between(
-            rank,
-            images["ssl_mem_low"].to_numpy(float),
-            images["ssl_mem_high"].to_numpy(float),
-            color=BLUE,
-            alpha=0.2,
-            linewidth=0,
-            label="95% intervals over runs",
-        )
+        label = "95% intervals over runs"
+        band(axes, rank, images, "ssl_mem", BLUE, alpha=0.2, label=label)
         legend(axes)
     axes.plot(rank, images["ssl_mem"], color=BLUE, marker=".", lw=1)
     zero_line(axes)

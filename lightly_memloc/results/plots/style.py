@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
@@ -66,8 +67,46 @@ def line_with_band(
         position, values, color=color, marker=marker, linestyle=line, label=label, ms=5
     )
     if f"{name}_low" in table:
-        low, high = (table[f"{name}_{end}"].to_numpy(float) for end in ("low", "high"))
-        axes.fill_between(position, low, high, color=color, alpha=0.18, linewidth=0)
+        band(axes, position, table, name, color, alpha=0.18)
+
+
+def band(
+    axes: Axes,
+    position: NDArray[np.int64],
+    table: pd.DataFrame,
+    name: str,
+    color: str,
+    **style: Any,
+) -> None:
+    """Shade what lies between the ends of intervals.
+
+    Args:
+        axes: Where to draw.
+        position: Where the rows of the table are.
+        table: A row a position.
+        name: What has its interval in columns ``_low`` and ``_high``.
+        color: Its colour.
+        style: More for matplotlib's ``fill_between``.
+    """
+    low, high = _interval(table, name)
+    axes.fill_between(position, low, high, color=color, linewidth=0, **style)
+
+
+def points_with_bars(axes: Axes, table: pd.DataFrame, name: str, **style: Any) -> None:
+    """Draw an estimate of each row of a table as a point, with its interval as a bar.
+
+    Args:
+        axes: Where to draw.
+        table: A row a position.
+        name: The estimate's column, with its interval in ``_low`` and ``_high``.
+        style: More for matplotlib's ``errorbar``.
+    """
+    values = table[name].to_numpy(float)
+    low, high = _interval(table, name)
+    # Rounding puts an end of no width on the wrong side, which matplotlib refuses.
+    lengths = np.stack([values - low, high - values]).clip(min=0)
+    position = np.arange(len(table))
+    axes.errorbar(position, values, yerr=lengths, fmt="D", color=BLUE, **style)
 
 
 def plain(text: str) -> str:
@@ -108,8 +147,7 @@ def short_names(names: Sequence[str]) -> list[str]:
     ]
 
 
-def interval_bars(table: pd.DataFrame, value: str, low: str, high: str) -> Any:
-    """Lengths of error bars below and above a value, in shape ``(2, N)``."""
-    middle, lowest, highest = (table[c].to_numpy(float) for c in (value, low, high))
-    # Rounding puts an end of no width on the wrong side, which matplotlib refuses.
-    return np.stack([middle - lowest, highest - middle]).clip(min=0)
+def _interval(
+    table: pd.DataFrame, name: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return table[f"{name}_low"].to_numpy(float), table[f"{name}_high"].to_numpy(float)

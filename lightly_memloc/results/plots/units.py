@@ -10,10 +10,11 @@ from lightly_memloc.results.plots.style import (
     BLUE,
     GREY,
     SEQUENTIAL,
-    interval_bars,
+    band,
     layer_ticks,
     legend,
     new_figure,
+    points_with_bars,
     short_names,
     thinned,
 )
@@ -62,29 +63,18 @@ def plot_member_share(layers: pd.DataFrame) -> Figure:
     figure, axes = new_figure(
         "Do units prefer training images? 95% intervals", "units won by members"
     )
-    position = np.arange(len(layers))
-    axes.fill_between(
-        position,
-        layers["member_share_null_low"].to_numpy(float),
-        layers["member_share_null_high"].to_numpy(float),
-        color=GREY,
+    band(
+        axes,
+        np.arange(len(layers)),
+        layers,
+        "member_share_null",
+        GREY,
         alpha=0.25,
-        linewidth=0,
         step="mid",
         label="95% of shares by chance",
     )
     axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--")
-    axes.errorbar(
-        position,
-        layers["member_share"].to_numpy(float),
-        yerr=interval_bars(
-            layers, "member_share", "member_share_low", "member_share_high"
-        ),
-        fmt="D",
-        color=BLUE,
-        capsize=3,
-        label="member share",
-    )
+    points_with_bars(axes, layers, "member_share", capsize=3, label="member share")
     layer_ticks(axes, layers["layer"].tolist())
     axes.set_ylim(0, 1.04)
     legend(axes)
