@@ -2,11 +2,10 @@
 
 import math
 
-import pandas as pd
 from matplotlib.figure import Figure
+from over_pairs import over_pairs
 
 from lightly_memloc.data import open_dataset
-from lightly_memloc.functional import student_mean
 from lightly_memloc.results.plots.style import (
     BLUE,
     GREEN,
@@ -32,22 +31,6 @@ _SUBJECTS = [
 ]
 
 
-def over_pairs(table, columns, by=("layer",)):
-    """Means over pairs with their intervals in ``_low`` and ``_high``, in given order."""
-    rows = []
-    for key, of in table.groupby(list(by), sort=False):
-        row = dict(zip(by, key, strict=True))
-        for column in columns:
-            mean = student_mean(of[column])
-            row |= {
-                column: float(mean.value),
-                f"{column}_low": float(mean.low),
-                f"{column}_high": float(mean.high),
-            }
-        rows.append(row)
-    return pd.DataFrame(rows)
-
-
 def _where(table, **of):
     for column, value in of.items():
         table = table[table[column] == value]
@@ -59,7 +42,7 @@ def estimators(layer_mem, training, subject="trained"):
     title = f"LayerMem, {training}" + ("" if subject == "trained" else f", {subject}")
     figure, axes = new_figure(title, "memorisation")
     of = _where(layer_mem, training=training, subject=subject)
-    means = over_pairs(of, [name for name, *_ in _ESTIMATORS])
+    means = over_pairs(of, [name for name, *_ in _ESTIMATORS], ["layer"])
     for series in _ESTIMATORS:
         line_with_band(axes, means, *series)
     _along(axes, means)
@@ -71,7 +54,7 @@ def subjects(table, training, column, title, ylabel, chance=0.0):
     figure, axes = new_figure(title, ylabel)
     for subject, label, color, marker, line in _SUBJECTS:
         of = _where(table, training=training, subject=subject)
-        means = over_pairs(of, [column])
+        means = over_pairs(of, [column], ["layer"])
         line_with_band(axes, means, column, label, color, marker, line)
     axes.axhline(chance, color="black", linewidth=0.8)
     layer_ticks(axes, means["layer"].tolist())
@@ -84,9 +67,8 @@ def trainings(table, column, chosen, title, ylabel, chance=0.0):
     figure, axes = new_figure(title, ylabel)
     styles = [(BLUE, "D"), (ORANGE, "s"), (GREEN, "^"), (GREY, "o")]
     for (training, label), (color, marker) in zip(chosen.items(), styles, strict=False):
-        means = over_pairs(
-            _where(table, training=training, subject="trained"), [column]
-        )
+        of = _where(table, training=training, subject="trained")
+        means = over_pairs(of, [column], ["layer"])
         line_with_band(axes, means, column, label, color, marker)
     axes.axhline(chance, color="black", linewidth=0.8)
     layer_ticks(axes, means["layer"].tolist())
@@ -98,7 +80,7 @@ def sublayers(layer_mem, training):
     """What attention and what the MLP of each block adds, without the offset."""
     of = _where(layer_mem, training=training, subject="trained")
     step = of.groupby("pair")["symmetric"].diff()
-    steps = over_pairs(of.assign(step=step), ["step"], ("layer", "kind"))
+    steps = over_pairs(of.assign(step=step), ["step"], ["layer", "kind"])
     figure, axes = new_figure(
         f"What attention and MLP add, {training}", "step of symmetric LayerMem"
     )
@@ -116,7 +98,7 @@ def sublayers(layer_mem, training):
 
 def epochs(unit_mem_epochs):
     """Mean UnitMem over the epochs of training."""
-    means = over_pairs(unit_mem_epochs, ["unit_mem"], ("epoch",))
+    means = over_pairs(unit_mem_epochs, ["unit_mem"], ["epoch"])
     figure, axes = new_figure("UnitMem in training, mean of all layers", "UnitMem")
     axes.plot(means["epoch"], means["unit_mem"], color=BLUE)
     band = means["epoch"], means["unit_mem_low"], means["unit_mem_high"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 from claims import CLAIMS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from over_pairs import over_pairs
 from power import power_table
 from tables import CONTROLS
 
@@ -33,6 +34,7 @@ def render(folder):
     verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     pilot = pd.read_csv(folder / "pilot" / "effects.csv")
+    accuracy = pd.read_csv(folder / "accuracy.csv")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -45,6 +47,7 @@ def render(folder):
         claims={claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS},
         subjects=_SUBJECTS,
         run=run,
+        accuracy=over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
         power=power_table(pilot, [run["pairs"]]).to_dict("records"),
     )
 

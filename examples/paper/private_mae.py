@@ -1,11 +1,27 @@
 """MAE with differential privacy: DP-SGD by Opacus."""
 
 import torch
+from opacus.accountants import RDPAccountant
 from opacus.grad_sample import GradSampleModule
 from opacus.optimizers import DPOptimizer
 from torch import nn
 
 from lightly_memloc.training.methods.mae import MAE
+
+NOISE_MULTIPLIER, MAX_GRAD_NORM = 5.06, 1.0
+DELTA = 1e-3
+
+
+def privacy_spent(sample_rate, steps):
+    """Epsilon and delta of a training, by Renyi differential privacy.
+
+    Args:
+        sample_rate: Chance of an image to be in a batch.
+        steps: Number of batches.
+    """
+    accountant = RDPAccountant()
+    accountant.history = [(NOISE_MULTIPLIER, sample_rate, steps)]
+    return {"epsilon": round(accountant.get_epsilon(DELTA), 2), "delta": DELTA}
 
 
 class PrivateMAE(MAE):
@@ -17,9 +33,6 @@ class PrivateMAE(MAE):
     """
 
     name = "private_mae"
-    noise_multiplier = 5.06
-    max_grad_norm = 1.0
-    batch_size = 64
 
     def make_heads(self):
         super().make_heads()
@@ -30,13 +43,14 @@ class PrivateMAE(MAE):
 
     def configure_optimizers(self):
         configured = super().configure_optimizers()
+        loader = self.trainer.datamodule.train_dataloader()
         layers = nn.ModuleList(self.children())
         GradSampleModule(layers, strict=False, loss_reduction="mean")
         private = DPOptimizer(
             configured["optimizer"],
-            noise_multiplier=self.noise_multiplier,
-            max_grad_norm=self.max_grad_norm,
-            expected_batch_size=self.batch_size,
+            noise_multiplier=NOISE_MULTIPLIER,
+            max_grad_norm=MAX_GRAD_NORM,
+            expected_batch_size=loader.batch_size,
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(private, self.epochs)
         return {"optimizer": private, "lr_scheduler": schedule}

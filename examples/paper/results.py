@@ -8,7 +8,7 @@ from pathlib import Path
 import figures
 import tables
 import torch
-from verdict import estimate
+from private_mae import privacy_spent
 
 from lightly_memloc.report.save import to_svg
 
@@ -27,12 +27,13 @@ def write_results(pairs, scale, command, images, folder):
     """
     folder.mkdir(exist_ok=True)
     effects = tables.effects(pairs)
-    estimates = estimate(effects)
+    estimates = tables.estimates(effects)
     layers = tables.by_layer(pairs, scale.trainings)
     written = layers | {
         "effects": effects,
         "estimates": estimates,
         "verdicts": tables.verdicts(estimates),
+        "accuracy": tables.accuracy(pairs, scale.trainings),
         "unit_mem_epochs": tables.by_epoch(pairs),
         "images": tables.images(pairs),
     }
@@ -98,13 +99,24 @@ def _made_with(pairs, scale, command):
         "command": command,
         "pairs": scale.pairs,
         "trainings": len(seconds),
-        "images_by_role": list(scale.roles),
-        "hours_of_a_core": round(sum(seconds) / 3600, 1),
+        "roles": list(scale.roles),
+        "probes": list(scale.probes),
+        "pruned": scale.pruned,
+        "privacy": _privacy(scale),
+        "core_hours": round(sum(seconds) / 3600, 1),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
+
+
+def _privacy(scale):
+    """Epsilon and delta of the private training, as if batches were Poisson samples."""
+    settings = scale.trainings["private_mae"].settings
+    n_images, batch = sum(scale.roles[:2]), settings["batch_size"]
+    steps = settings["epochs"] * (n_images // batch)
+    return privacy_spent(batch / n_images, steps)
 
 
 def _processor():

@@ -3,7 +3,8 @@
 import pandas as pd
 from claims import CLAIMS
 from measured import Measured
-from verdict import together
+from over_pairs import over_pairs
+from verdict import together, verdict
 
 CONTROLS = ("untrained", "shuffled", "external")
 _LAYER_MEM = ["layer", "kind", "layer_mem", "external", "calibrated", "symmetric"]
@@ -28,6 +29,14 @@ def effects(pairs):
     ]
     columns = ["claim", "effect", "estimator", "subject", "pair", "value"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def estimates(effects):
+    """A row a claim, effect, estimator and subject: mean over pairs, and a verdict."""
+    by = ["claim", "effect", "estimator", "subject"]
+    table = over_pairs(effects, ["value"], by)
+    ends = zip(table["value_low"], table["value_high"], strict=True)
+    return table.assign(verdict=[verdict(low, high) for low, high in ends])
 
 
 def verdicts(estimates):
@@ -84,6 +93,16 @@ def by_epoch(pairs):
             Measured(folder).mean_unit_mem_by_epoch("simclr"), start=1
         )
     ).set_axis(["pair", "epoch", "unit_mem"], axis=1)
+
+
+def accuracy(pairs, trainings):
+    """A row a training and pair: the probes' accuracy."""
+    rows = [
+        (name, number, *Measured(folder)(name, "probe").to_pandas()["accuracy"])
+        for name in trainings
+        for number, folder in pairs.items()
+    ]
+    return pd.DataFrame(rows, columns=["training", "pair", "accuracy"])
 
 
 def images(pairs):

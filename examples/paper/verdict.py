@@ -1,43 +1,20 @@
-"""What several pairs say of an effect: its interval, and a verdict."""
-
-import pandas as pd
-
-from lightly_memloc.functional import student_mean
+"""What an effect means for the claim: a verdict."""
 
 CONFIRMED = "confirmed"
 NOT_CONFIRMED = "not confirmed at this scale"
 CONTRADICTED = "contradicted"
 
 
-def estimate(effects):
-    """Mean effect over pairs with Student's t interval, and what it means.
-
-    An effect is written so that the paper's finding is a positive one. It is confirmed
-    if the whole 95% interval is above zero, contradicted if it is below.
+def verdict(low, high):
+    """The verdict on an effect that is positive where the claim is right.
 
     Args:
-        effects: A row a claim, effect, estimator, subject and pair: its ``value``.
-
-    Returns:
-        A row a claim, effect, estimator and subject.
+        low: Lower end of its 95% interval.
+        high: Upper end.
     """
-    keys = ["claim", "effect", "estimator", "subject"]
-    rows = []
-    for key, of in effects.groupby(keys, sort=False):
-        mean = student_mean(of["value"])
-        rows.append(
-            dict(zip(keys, key, strict=True))
-            | {
-                "pairs": int(mean.n),
-                "value": float(mean.value),
-                "error": float(mean.error),
-                "low": float(mean.low),
-                "high": float(mean.high),
-                "p": float(mean.p),
-                "verdict": _verdict(mean.low, mean.high),
-            }
-        )
-    return pd.DataFrame(rows)
+    if low > 0:
+        return CONFIRMED
+    return CONTRADICTED if high < 0 else NOT_CONFIRMED
 
 
 def together(verdicts):
@@ -49,9 +26,3 @@ def together(verdicts):
     if found == {CONFIRMED}:
         return CONFIRMED
     return CONTRADICTED if CONTRADICTED in found else NOT_CONFIRMED
-
-
-def _verdict(low, high):
-    if low > 0:
-        return CONFIRMED
-    return CONTRADICTED if high < 0 else NOT_CONFIRMED

@@ -5,20 +5,28 @@ from claims.claim import Claim
 _WHOLE = "all layers"
 
 
-def _above(measured, training):
+def _above(measured, training, subject=None):
     """Share of units with UnitMem above ClassMem: of each layer, and of all."""
-    units = measured(training, "analysis").to_pandas()["unit_class"]
+    units = measured(training, "analysis", subject).to_pandas()["unit_class"]
     return units.set_index("layer")["above"]
 
 
 def _ssl(measured):
     above = _above(measured, "simclr")[_WHOLE]
-    return {("units above the diagonal, over half", "published"): above - 0.5}
+    untrained = _above(measured, "simclr", "untrained")[_WHOLE]
+    return {
+        ("units tied to an image, over half", "published"): above - 0.5,
+        ("units tied to an image", "over untrained"): above - untrained,
+    }
 
 
 def _supervised(measured):
     above = _above(measured, "supervised")[_WHOLE]
-    return {("units below the diagonal, over half", "published"): 0.5 - above}
+    untrained = _above(measured, "simclr", "untrained")[_WHOLE]
+    return {
+        ("units tied to a class, over half", "published"): 0.5 - above,
+        ("units tied to a class", "over untrained"): untrained - above,
+    }
 
 
 def _late(measured):
@@ -46,14 +54,14 @@ CLAIMS = [
         "2a",
         "In an SSL encoder most units are tied to an image more than to a class.",
         _ssl,
-        ("published",),
+        ("published", "over untrained"),
         ("untrained", "shuffled", "external"),
     ),
     Claim(
         "2b",
         "In a supervised one most units are tied to a class more than to an image.",
         _supervised,
-        ("published",),
+        ("published", "over untrained"),
     ),
     Claim(
         "2c",

@@ -1,0 +1,206 @@
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from claims import CLAIMS
+from run import reproduce
+from scale import FULL, SCALES, smoke
+
+from lightly_memloc.errors import MemorizationError
+
+RUN = Path(__file__).parents[2] / "examples" / "paper" / "run.py"
+
+
+def again(archive, out, tiny):
+    reproduce(archive, out, tiny, "the command", "cpu", workers=2)
+
+
+def contents(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+@pytest.fixture(scope="module")
+def effects(out):
+    table = pd.read_csv(out / "results" / "effects.csv")
+    return table.set_index(["claim", "effect", "estimator", "subject", "pair"])["value"]
+
+
+def saved(out, pair, training, *names):
+    return pd.read_csv(out.joinpath(f"pair-{pair}", training, *names))
+
+
+def test_each_claim_is_measured_in_each_pair_and_control(effects, tiny):
+    assert np.isfinite(effects).all()
+    for claim in CLAIMS:
+        of = effects[claim.name]
+        subjects = ("trained", *claim.controls)
+        assert set(of.index.get_level_values("subject")) == set(subjects)
+        assert set(claim.decides) <= set(of.index.get_level_values("estimator"))
+        effects_of_subject = of.groupby("subject").size()
+        assert (effects_of_subject % tiny.pairs == 0).all()
+        assert effects_of_subject.nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("estimator", "column"),
+    [("published", "layer_mem"), ("calibrated", "calibrated"), ("symmetric",) * 2],
+)
+def test_depth_is_the_last_layers_over_the_first(out, effects, estimator, column):
+    values = saved(out, 2, "simclr", "layer-mem", "layers.csv")[column]
+    assert len(values) == 9
+    expected = values[6:].sum() / 3 - values[:3].sum() / 3
+    found = effects["1a", "last third of layers over first", estimator, "trained", 2]
+    assert found == pytest.approx(expected, abs=1e-12)
+
+
+def test_the_member_share_is_that_of_the_units_counted(out, effects):
+    units = saved(out, 1, "simclr", "unit-mem", "top_images.csv")
+    images = saved(out, 1, "simclr", "unit-mem", "images.csv").set_index("index")
+    first = units[(units["rank"] == 1) & (units["layer"] == "layer2.conv")]
+    members = images.loc[first["index"], "role"] == "member"
+    found = effects["1b", "layer2.conv", "member share", "trained", 1]
+    assert found == pytest.approx(members.mean() - 0.5)
+
+
+def test_units_are_tied_to_images_where_unit_mem_is_larger(out, effects):
+    def share(*folders):
+        units = [
+            saved(out, 3, *folders, name, "units.csv")
+            for name in ("unit-mem", "class-mem")
+        ]
+        live = ~(units[0]["dead"] | units[1]["dead"])
+        return (units[0]["unit_mem"] > units[1]["class_mem"])[live].mean()
+
+    trained, untrained = share("simclr"), share("simclr", "controls", "untrained")
+    over = "units tied to an image, over half", "published"
+    assert effects[("2a", *over, "trained", 3)] == pytest.approx(trained - 0.5)
+    assert effects[("2a", *over, "untrained", 3)] == pytest.approx(untrained - 0.5)
+    effect = effects["2a", "units tied to an image", "over untrained", "trained", 3]
+    assert effect == pytest.approx(trained - untrained)
+
+
+def test_atypical_images_are_those_that_g_aligns_worst(out, effects):
+    scores = saved(out, 1, "simclr", "layer-mem", "samples.csv")
+    distances = saved(out, 1, "simclr", "layer-mem", "distances.csv")
+    differences = []
+    for role in ("candidate", "external"):
+        of = scores.index[scores["role"] == role]
+        ranked = distances.loc[of, "g:pool"].sort_values().index
+        half = len(ranked) // 2
+        score = scores["pool"]
+        differences.append(score[ranked[half:]].mean() - score[ranked[:half]].mean())
+    effect = "3b", "atypical over ordinary"
+    assert effects[(*effect, "published", "trained", 1)] == pytest.approx(
+        differences[0]
+    )
+    assert effects[(*effect, "over external", "trained", 1)] == pytest.approx(
+        differences[0] - differences[1]
+    )
+
+
+@pytest.mark.parametrize("training", ["simclr_vit", "mae"])
+def test_sublayers_are_compared_by_their_steps(out, effects, training):
+    layers = saved(out, 2, training, "layer-mem", "layers.csv")
+    step = {"attention": [], "mlp": []}
+    for before, after in zip(layers.index[:-1], layers.index[1:], strict=True):
+        if layers.loc[after, "kind"] in step:
+            value = layers.loc[after, "symmetric"] - layers.loc[before, "symmetric"]
+            step[layers.loc[after, "kind"]].append(value)
+    assert [len(of) for of in step.values()] == [4, 4]
+    claim = {"simclr_vit": "4a", "mae": "4b"}[training]
+    found = effects[claim, "MLP over attention, step of a block", "symmetric"]
+    assert found["trained", 2] == pytest.approx(
+        np.mean(step["mlp"]) - np.mean(step["attention"]), abs=1e-9
+    )
+
+
+def test_accuracies_are_compared_within_a_pair(out, effects):
+    pruned = saved(out, 3, "simclr", "prune", "trials.csv").set_index("strategy")
+    tuned = saved(out, 3, "simclr", "finetune", "trials.csv").set_index("strategy")
+    accuracy = pruned["accuracy"], tuned["accuracy"]
+    for claim, expected in {
+        "5a": accuracy[1]["most"] - accuracy[1]["last"],
+        "5b": accuracy[1]["most"] - accuracy[1]["random"],
+        "5c": accuracy[0]["random"] - accuracy[0]["highest"],
+        "5d": accuracy[0]["lowest"] - accuracy[0]["random"],
+    }.items():
+        of = effects[claim]
+        (found,) = of[of.index.get_level_values("pair") == 3]
+        assert found == pytest.approx(expected)
+
+
+def test_controls_have_other_roles_or_other_encoders(out):
+    def images(*folders):
+        table = saved(out, 1, "simclr", *folders, "layer-mem", "samples.csv")
+        return table.set_index("index")["role"]
+
+    trained = images()
+    shuffled, external = (images("controls", of) for of in ("shuffled", "external"))
+    assert set(shuffled.index) == set(trained.index)
+    assert shuffled.value_counts().to_dict() == trained.value_counts().to_dict()
+    assert (shuffled != trained.reindex(shuffled.index)).mean() > 0.4
+    assert (trained[external.index] == "external").all()
+    assert set(external) == {"candidate", "independent", "external"}
+
+
+def test_running_again_makes_the_same_without_training(out, archive, tiny):
+    before = contents(out / "results")
+    encoders = {path: path.stat().st_mtime_ns for path in out.rglob("*.ckpt")}
+    again(archive, out, tiny)
+    assert contents(out / "results") == before
+    assert {path: path.stat().st_mtime_ns for path in encoders} == encoders
+
+
+def test_a_lost_pair_is_made_again_as_it_was(out, archive, tiny):
+    before = contents(out / "results")
+    # How long it took is no result.
+    times = {path: path.read_text() for path in out.glob("pair-2/*/seconds.json")}
+    shutil.rmtree(out / "pair-2")
+    reproduce(archive, out, tiny, "the command", "cpu", workers=1)
+    after = contents(out / "results")
+    tables = [name for name in before if name.endswith((".csv", ".svg"))]
+    assert len(tables) > 15
+    for name in tables:
+        assert after[name] == before[name], name
+    assert times.keys() == set(out.glob("pair-2/*/seconds.json"))
+
+
+def test_a_folder_of_another_scale_is_refused(out, archive, tiny):
+    with pytest.raises(MemorizationError, match=r"other settings \(n_views\)"):
+        again(archive, out, replace(tiny, n_views=3))
+
+
+def test_the_full_scale_runs_with_tiny_numbers(archive, tmp_path):
+    scale = replace(smoke(FULL), pairs=1)
+    reproduce(archive, tmp_path / "out", scale, "the command", "cpu", workers=2)
+    verdicts = pd.read_csv(tmp_path / "out" / "results" / "verdicts.csv")
+    assert verdicts["claim"].tolist() == [claim.name for claim in CLAIMS]
+    # One pair has no interval.
+    assert set(verdicts["verdict"]) == {"not confirmed at this scale"}
+
+
+def test_smoke_changes_numbers_alone():
+    for scale in SCALES.values():
+        tiny = smoke(scale)
+        assert tiny.trainings.keys() == scale.trainings.keys()
+        for name, training in scale.trainings.items():
+            settings = training.settings | {"epochs": 1, "batch_size": 8}
+            assert tiny.trainings[name] == replace(training, settings=settings)
+
+
+def test_the_paper_s_roles_fit_the_data():
+    assert sum(FULL.roles) + sum(FULL.probes) == 60_000
+    assert FULL.roles == (40_000, 5_000, 5_000, 5_000)
+
+
+def test_an_error_of_the_user_shows_no_traceback(tmp_path):
+    command = [sys.executable, RUN, "--data", tmp_path / "none.zip", "--out", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert run.returncode == 1
+    assert run.stderr.startswith("Error: ")
+    assert "none.zip cannot be unpacked" in run.stderr
