@@ -23,6 +23,21 @@ class Measured:
             of = of / "controls" / subject
         return load_result(of / name)
 
+    def units(self, training, subject=None):
+        """UnitMem of each layer, averaged over f and g.
+
+        f was trained on the candidates and g on the independent images, and the units
+        of each are shown both. An image that wins the units of any encoder counts for
+        members in one of them and against members in the other: what is left of member
+        share and gap is memorisation.
+        """
+        f, g = (
+            self(training, name, subject).layers_to_pandas()
+            for name in ("unit-mem", "unit-mem-g")
+        )
+        columns = ["mean", "member_share", "gap"]
+        return f.assign(**{name: (f[name] + g[name]) / 2 for name in columns})
+
     def mean_unit_mem_by_epoch(self, training):
         """Mean UnitMem over layers in each epoch of the training of f."""
         epochs = load_epochs(self._folder / training / "training/f/online_unit_mem")

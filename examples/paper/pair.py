@@ -80,9 +80,13 @@ def study_pair(folder, training, data, draw, number, scale, device):
 
 
 def _measure(folder, encoders, dataset, split, transform, options):
-    """LayerMem, which is returned, UnitMem and ClassMem, and what they say together."""
+    """LayerMem, which is returned, UnitMem and ClassMem, and what they say together.
+
+    UnitMem of f is measured on candidates against independent images, and that of g on
+    independent images against candidates.
+    """
     f, g = encoders
-    candidate, external = split.candidate, split.external
+    candidate, independent = split.candidate, split.independent
     layer_mem = _keep(
         folder / "layer-mem",
         lambda: memloc.measure_layer_mem(f, g, dataset, split, transform, **options),
@@ -90,7 +94,13 @@ def _measure(folder, encoders, dataset, split, transform, options):
     unit_mem = _keep(
         folder / "unit-mem",
         lambda: memloc.measure_unit_mem(
-            f, dataset, transform, candidate, holdout=external, **options
+            f, dataset, transform, candidate, holdout=independent, **options
+        ),
+    )
+    _keep(
+        folder / "unit-mem-g",
+        lambda: memloc.measure_unit_mem(
+            g, dataset, transform, independent, holdout=candidate, **options
         ),
     )
     class_mem = _keep(

@@ -77,7 +77,7 @@ def by_layer(pairs, trainings):
                 of = {"training": name, "subject": subject, "pair": number}
                 layer_mem = measured(name, "layer-mem").to_pandas()[_LAYER_MEM]
                 tables["layer_mem"].append(layer_mem.assign(**of))
-                unit_mem = measured(name, "unit-mem").layers_to_pandas()[_UNIT_MEM]
+                unit_mem = measured.units(name)[_UNIT_MEM]
                 above = measured(name, "analysis").to_pandas()["unit_class"]
                 unit_mem = unit_mem.merge(above[["layer", "above"]], on="layer")
                 tables["unit_mem"].append(unit_mem.assign(**of))

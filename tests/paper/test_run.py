@@ -59,12 +59,26 @@ def test_depth_is_the_last_layers_over_the_first(out, effects, estimator, column
 
 
 def test_the_member_share_is_that_of_the_units_counted(out, effects):
-    units = saved(out, 1, "simclr", "unit-mem", "top_images.csv")
-    images = saved(out, 1, "simclr", "unit-mem", "images.csv").set_index("index")
-    first = units[(units["rank"] == 1) & (units["layer"] == "layer2.conv")]
-    members = images.loc[first["index"], "role"] == "member"
+    shares = []
+    for name in ("unit-mem", "unit-mem-g"):
+        units = saved(out, 1, "simclr", name, "top_images.csv")
+        images = saved(out, 1, "simclr", name, "images.csv").set_index("index")
+        first = units[(units["rank"] == 1) & (units["layer"] == "layer2.conv")]
+        shares.append((images.loc[first["index"], "role"] == "member").mean())
     found = effects["1b", "layer2.conv", "member share", "trained", 1]
-    assert found == pytest.approx(members.mean() - 0.5)
+    assert found == pytest.approx(sum(shares) / 2 - 0.5)
+
+
+def test_f_and_g_are_shown_the_same_images_with_roles_exchanged(out):
+    roles = {}
+    for name in ("unit-mem", "unit-mem-g"):
+        images = saved(out, 2, "mae", name, "images.csv")
+        roles[name] = images.set_index("index")["role"]
+    split = saved(out, 2, "mae", "layer-mem", "samples.csv").set_index("index")["role"]
+    for name, members in (("unit-mem", "candidate"), ("unit-mem-g", "independent")):
+        of = split[roles[name].index]
+        assert set(of) == {"candidate", "independent"}
+        assert ((of == members) == (roles[name] == "member")).all()
 
 
 def test_units_are_tied_to_images_where_unit_mem_is_larger(out, effects):

@@ -8,6 +8,8 @@ ESTIMATORS = {
     "symmetric": "symmetric",
 }
 
+UNITS = {"published": "mean", "gap": "gap", "member share": "member_share"}
+
 
 def rise(layers, column):
     """Mean of the last third of the layers minus that of the first third."""
@@ -24,20 +26,14 @@ def _rises(measured):
 
 
 def _in_every_layer(measured):
-    layers = measured("simclr", "unit-mem").layers_to_pandas()
+    layers = measured.units("simclr")
     units = measured("simclr", "unit-mem").to_pandas()
     top = units[~units["dead"]].groupby("layer", sort=False)["unit_mem"].quantile(0.9)
-    return {
-        (layer, estimator): value
-        for layer, share, gap in zip(
-            layers["layer"], layers["member_share"], layers["gap"], strict=True
-        )
-        for estimator, value in (
-            ("published", top[layer]),
-            ("gap", gap),
-            ("member share", share - 0.5),
-        )
-    }
+    effects = {}
+    for layer, share in zip(layers["layer"], layers["member_share"], strict=True):
+        effects[layer, "published"] = top[layer]
+        effects[layer, "member share"] = share - 0.5
+    return effects
 
 
 CLAIMS = [

@@ -3,7 +3,7 @@
 from statistics import mean
 
 from claims.claim import Claim
-from claims.depth import ESTIMATORS, rise
+from claims.depth import ESTIMATORS, UNITS, rise
 
 _TRAININGS = ("simclr", "byol", "simclr_vit", "mae")
 
@@ -20,20 +20,12 @@ def _every_method(measured):
 def _grows(measured):
     by_epoch = measured.mean_unit_mem_by_epoch("simclr")
     tenth = max(1, len(by_epoch) // 10)
-    trained, untrained = (
-        measured("simclr", "unit-mem", subject).layers_to_pandas()
-        for subject in ("trained", "untrained")
-    )
+    grown = _units(measured, "simclr", "simclr", "untrained")
     return {
         ("last tenth of the epochs over the first", "published"): (
             mean(by_epoch[-tenth:]) - mean(by_epoch[:tenth])
         ),
-        ("trained over untrained", "published"): (
-            trained["mean"] - untrained["mean"]
-        ).mean(),
-        ("trained over untrained", "member share"): (
-            trained["member_share"] - untrained["member_share"]
-        ).mean(),
+        **{("trained over untrained", name): value for name, value in grown.items()},
     }
 
 
@@ -41,27 +33,27 @@ def _lowered(less, more):
     """How much more is memorised in one training than in another."""
 
     def measure(measured):
-        layers, units = [], []
-        for training in (more, less):
-            layers.append(measured(training, "layer-mem").to_pandas().iloc[-1])
-            units.append(
-                measured(training, "unit-mem")
-                .layers_to_pandas()
-                .mean(numeric_only=True)
-            )
+        layers = [
+            measured(training, "layer-mem").to_pandas().iloc[-1]
+            for training in (more, less)
+        ]
         effects = {
             ("LayerMem, last layer", estimator): layers[0][column] - layers[1][column]
             for estimator, column in ESTIMATORS.items()
         }
-        return effects | {
-            ("UnitMem", estimator): units[0][column] - units[1][column]
-            for estimator, column in (
-                ("published", "mean"),
-                ("member share", "member_share"),
-            )
-        }
+        units = _units(measured, more, less)
+        return effects | {("UnitMem", name): value for name, value in units.items()}
 
     return measure
+
+
+def _units(measured, more, less, subject=None):
+    """How much more units memorise in one training than in another, mean of layers."""
+    trained, other = measured.units(more), measured.units(less, subject)
+    return {
+        estimator: (trained[column] - other[column]).mean()
+        for estimator, column in UNITS.items()
+    }
 
 
 CLAIMS = [

@@ -1,6 +1,7 @@
 """Finding 2: SSL ties units to images, supervision ties them to classes."""
 
 from claims.claim import Claim
+from claims.depth import UNITS
 
 _WHOLE = "all layers"
 
@@ -38,14 +39,10 @@ def _late(measured):
 
 
 def _members(measured):
-    ssl, supervised = (
-        measured(training, "unit-mem").layers_to_pandas()
-        for training in ("simclr", "supervised")
-    )
-    columns = {"published": "mean", "gap": "gap", "member share": "member_share"}
+    ssl, supervised = measured.units("simclr"), measured.units("supervised")
     return {
         ("SSL over supervised", estimator): (ssl[column] - supervised[column]).mean()
-        for estimator, column in columns.items()
+        for estimator, column in UNITS.items()
     }
 
 
