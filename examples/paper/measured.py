@@ -1,6 +1,10 @@
 """What was measured of a pair's encoders, by training, result and subject."""
 
+import json
+
 from lightly_memloc.results import load_epochs, load_result
+
+SECONDS = "seconds.json"
 
 
 class Measured:
@@ -14,14 +18,23 @@ class Measured:
     def __init__(self, folder, subject="trained"):
         self._folder = folder
         self._subject = subject
+        self._loaded = {}
+
+    def of(self, subject):
+        """The same, of another subject."""
+        other = Measured(self._folder, subject)
+        other._loaded = self._loaded
+        return other
 
     def __call__(self, training, name, subject=None):
         """A result by its name; of the trained encoders, or of a control."""
-        of = self._folder / training
+        folder = self._folder / training
         subject = subject or self._subject
         if subject != "trained":
-            of = of / "controls" / subject
-        return load_result(of / name)
+            folder = folder / "controls" / subject
+        if folder / name not in self._loaded:
+            self._loaded[folder / name] = load_result(folder / name)
+        return self._loaded[folder / name]
 
     def units(self, training, subject=None):
         """UnitMem of each layer, averaged over f and g.
@@ -42,3 +55,7 @@ class Measured:
         """Mean UnitMem over layers in each epoch of the training of f."""
         epochs = load_epochs(self._folder / training / "training/f/online_unit_mem")
         return [of.layers_to_pandas()["mean"].mean() for of in epochs]
+
+    def seconds(self, training):
+        """How long training and measuring took."""
+        return json.loads((self._folder / training / SECONDS).read_text())

@@ -1,6 +1,12 @@
-"""The page of the results, from nothing but the tables."""
+"""The page of the results, from nothing but the tables.
+
+    python examples/paper/page.py docs/results/paper
+
+writes ``docs/results/paper.md``.
+"""
 
 import json
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +30,8 @@ def render(folder):
     """Render the page.
 
     Args:
-        folder: The folder of the tables, with the pilot's effects in ``pilot``.
+        folder: The folder of the tables; with the pilot's effects in ``pilot``, if the
+            page is to tell how the scale was chosen.
 
     Returns:
         The page in Markdown.
@@ -33,7 +40,10 @@ def render(folder):
     estimates = pd.read_csv(folder / "estimates.csv")
     verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
     run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    pilot = pd.read_csv(folder / "pilot" / "effects.csv")
+    pilot = folder / "pilot" / "effects.csv"
+    power = pd.DataFrame()
+    if pilot.is_file():
+        power = power_table(pd.read_csv(pilot), run["pairs"])
     accuracy = pd.read_csv(folder / "accuracy.csv")
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -48,7 +58,8 @@ def render(folder):
         subjects=_SUBJECTS,
         run=run,
         accuracy=over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
-        power=power_table(pilot, [run["pairs"]]).to_dict("records"),
+        power=power.to_dict("records"),
+        figures=folder.name,
     )
 
 
@@ -85,3 +96,8 @@ def _of_claim(claim, estimates, verdicts):
 
 def _signed(value, digits=3):
     return f"{value:+.{digits}f}"
+
+
+if __name__ == "__main__":
+    tables = Path(sys.argv[1])
+    tables.with_suffix(".md").write_text(render(tables), encoding="utf-8")

@@ -28,12 +28,12 @@ def smallest_effect(deviation, pairs, power=POWER):
     return optimize.brentq(lacks, 0, 100) * deviation / math.sqrt(pairs)
 
 
-def power_table(effects, numbers_of_pairs):
-    """A row an effect that a verdict rests on: what pairs of several numbers can find.
+def power_table(effects, pairs):
+    """A row an effect that a verdict rests on: its spread, and what pairs can find.
 
     Args:
         effects: The pilot's effects, a row a pair.
-        numbers_of_pairs: The numbers of pairs.
+        pairs: The number of pairs.
     """
     decides = {claim.name: claim.decides for claim in CLAIMS}
     rows = []
@@ -45,7 +45,6 @@ def power_table(effects, numbers_of_pairs):
         mean, deviation = of["value"].mean(), of["value"].std()
         row = {"claim": claim, "effect": effect, "estimator": estimator}
         row |= {"pairs": len(of), "mean": mean, "deviation": deviation}
-        for pairs in numbers_of_pairs:
-            row[f"smallest_{pairs}"] = smallest_effect(deviation, pairs)
+        row["smallest"] = smallest_effect(deviation, pairs)
         rows.append(row)
     return pd.DataFrame(rows)

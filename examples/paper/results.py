@@ -8,6 +8,7 @@ from pathlib import Path
 import figures
 import tables
 import torch
+from page import render
 from private_mae import privacy_spent
 
 from lightly_memloc.report.save import to_svg
@@ -19,7 +20,7 @@ def write_results(pairs, scale, command, images, folder):
     """Write the tables, the figures, and what they were made with.
 
     Args:
-        pairs: Folders of the pairs by number.
+        pairs: What was measured of the pairs, by number.
         scale: What was trained and measured.
         command: The command that did.
         images: The folder of images.
@@ -86,15 +87,12 @@ def write_results(pairs, scale, command, images, folder):
     }
     for name, figure in drawn.items():
         (folder / f"{name}.svg").write_text(to_svg(figure), encoding="utf-8")
+    folder.with_suffix(".md").write_text(render(folder), encoding="utf-8")
 
 
 def _made_with(pairs, scale, command):
     """The command, the machine, and how long it took."""
-    seconds = [
-        json.loads((folder / name / "seconds.json").read_text())
-        for folder in pairs.values()
-        for name in scale.trainings
-    ]
+    seconds = [of.seconds(name) for of in pairs.values() for name in scale.trainings]
     return {
         "command": command,
         "pairs": scale.pairs,

@@ -2,8 +2,8 @@
 
     python examples/paper/run.py --data cifar10.zip --out runs/paper [--scale cpu|full]
 
-Trains pairs of encoders, measures them, and writes tables, figures and a page with the
-verdicts to ``OUT/results``. What is trained and measured already is taken from OUT:
+Trains pairs of encoders, measures them, and writes tables and figures to
+``OUT/results``, and a page with the verdicts to ``OUT/results.md``. What is trained and measured already is taken from OUT:
 interrupted, the same command goes on.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from images import Draw, unpack
+from measured import SECONDS, Measured
 from pair import study_pair
 from results import write_results
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -26,7 +27,7 @@ from scale import SCALES, smoke
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 
-_SCALE, _TIME = "scale.json", "seconds.json"
+_SCALE = "scale.json"
 
 
 def reproduce(data, out, scale, command, device="auto", workers=1):
@@ -46,10 +47,10 @@ def reproduce(data, out, scale, command, device="auto", workers=1):
     """
     _refuse_other(out, scale)
     images = unpack(data, out)
-    pairs = {number: out / f"pair-{number}" for number in scale.numbers}
+    folders = {number: out / f"pair-{number}" for number in scale.numbers}
     tasks = [
         (folder / name, training, images, number, scale, device)
-        for number, folder in pairs.items()
+        for number, folder in folders.items()
         for name, training in scale.trainings.items()
     ]
     context = multiprocessing.get_context("spawn")
@@ -66,6 +67,7 @@ def reproduce(data, out, scale, command, device="auto", workers=1):
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    pairs = {number: Measured(folder) for number, folder in folders.items()}
     write_results(pairs, scale, command, images, out / "results")
 
 
@@ -81,8 +83,8 @@ def _study(folder, training, images, number, scale, device):
     start = time.monotonic()
     draw = Draw(open_dataset(images), scale.roles, scale.probes)
     study_pair(folder, training, images, draw, number, scale, device)
-    if not (folder / _TIME).is_file():
-        (folder / _TIME).write_text(json.dumps(time.monotonic() - start) + "\n")
+    if not (folder / SECONDS).is_file():
+        (folder / SECONDS).write_text(json.dumps(time.monotonic() - start) + "\n")
 
 
 def _refuse_other(out, scale):

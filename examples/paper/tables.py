@@ -2,7 +2,6 @@
 
 import pandas as pd
 from claims import CLAIMS
-from measured import Measured
 from over_pairs import over_pairs
 from verdict import together, verdict
 
@@ -16,16 +15,14 @@ def effects(pairs):
     """A row a claim, effect, estimator, subject and pair: the effect's ``value``.
 
     Args:
-        pairs: Folders of the pairs by number.
+        pairs: What was measured of the pairs, by number.
     """
     rows = [
         (claim.name, effect, estimator, subject, number, float(value))
         for claim in CLAIMS
         for subject in ("trained", *claim.controls)
-        for number, folder in pairs.items()
-        for (effect, estimator), value in claim.measure(
-            Measured(folder, subject)
-        ).items()
+        for number, measured in pairs.items()
+        for (effect, estimator), value in claim.measure(measured.of(subject)).items()
     ]
     columns = ["claim", "effect", "estimator", "subject", "pair", "value"]
     return pd.DataFrame(rows, columns=columns)
@@ -70,10 +67,10 @@ def _of(estimates, subject):
 def by_layer(pairs, trainings):
     """LayerMem and UnitMem: a row a training, subject, pair and layer each."""
     tables = {"layer_mem": [], "unit_mem": []}
-    for number, folder in pairs.items():
+    for number, of_number in pairs.items():
         for name, training in trainings.items():
             for subject in ("trained", *(CONTROLS if training.controls else ())):
-                measured = Measured(folder, subject)
+                measured = of_number.of(subject)
                 of = {"training": name, "subject": subject, "pair": number}
                 layer_mem = measured(name, "layer-mem").to_pandas()[_LAYER_MEM]
                 tables["layer_mem"].append(layer_mem.assign(**of))
@@ -88,9 +85,9 @@ def by_epoch(pairs):
     """A row a pair and epoch: mean UnitMem over layers, followed in training."""
     return pd.DataFrame(
         (number, epoch, value)
-        for number, folder in pairs.items()
+        for number, measured in pairs.items()
         for epoch, value in enumerate(
-            Measured(folder).mean_unit_mem_by_epoch("simclr"), start=1
+            measured.mean_unit_mem_by_epoch("simclr"), start=1
         )
     ).set_axis(["pair", "epoch", "unit_mem"], axis=1)
 
@@ -98,9 +95,9 @@ def by_epoch(pairs):
 def accuracy(pairs, trainings):
     """A row a training and pair: the probes' accuracy."""
     rows = [
-        (name, number, *Measured(folder)(name, "probe").to_pandas()["accuracy"])
+        (name, number, *measured(name, "probe").to_pandas()["accuracy"])
         for name in trainings
-        for number, folder in pairs.items()
+        for number, measured in pairs.items()
     ]
     return pd.DataFrame(rows, columns=["training", "pair", "accuracy"])
 
@@ -108,7 +105,7 @@ def accuracy(pairs, trainings):
 def images(pairs):
     """The most and the least memorised candidates of the first pair."""
     first = next(iter(pairs.values()))
-    layer_mem = Measured(first)("simclr", "layer-mem")
+    layer_mem = first("simclr", "layer-mem")
     ranked = layer_mem.top_samples(len(layer_mem.samples_to_pandas()))
     ends = {"most": ranked.head(_SHOWN), "least": ranked.tail(_SHOWN).iloc[::-1]}
     return pd.concat(of.assign(set=name) for name, of in ends.items())
