@@ -3,16 +3,14 @@
     python examples/paper/run.py --data cifar10.zip --out runs/paper [--scale cpu|full]
 
 Trains pairs of encoders, measures them, and writes tables and figures to
-``OUT/results``, and a page with the verdicts to ``OUT/results.md``. What is trained and measured already is taken from OUT:
-interrupted, the same command goes on.
+``OUT/results``, and a page with the verdicts to ``OUT/results.md``. What is trained and
+measured already is taken from OUT: interrupted, the same command goes on.
 """
 
 import argparse
 import json
-import multiprocessing
 import sys
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,9 +18,10 @@ import torch
 from images import Draw, unpack
 from measured import SECONDS, Measured
 from pair import study_pair
+from pool import call_all
 from results import write_results
-from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from scale import SCALES, smoke
+from terminal import show_verdicts
 
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
@@ -47,33 +46,15 @@ def reproduce(data, out, scale, command, device="auto", workers=1):
     """
     _refuse_other(out, scale)
     images = unpack(data, out)
-    folders = {number: out / f"pair-{number}" for number in scale.numbers}
-    tasks = [
+    pairs = {number: out / f"pair-{number}" for number in scale.numbers}
+    calls = [
         (folder / name, training, images, number, scale, device)
-        for number, folder in folders.items()
+        for number, folder in pairs.items()
         for name, training in scale.trainings.items()
     ]
-    context = multiprocessing.get_context("spawn")
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    with (
-        Progress(*columns, TimeElapsedColumn()) as progress,
-        ProcessPoolExecutor(workers, context, _log_to, (out / "log.txt",)) as pool,
-    ):
-        bar = progress.add_task("Trainings", total=len(tasks))
-        try:
-            for done in as_completed([pool.submit(_study, *task) for task in tasks]):
-                done.result()
-                progress.advance(bar)
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-    pairs = {number: Measured(folder) for number, folder in folders.items()}
-    write_results(pairs, scale, command, images, out / "results")
-
-
-def _log_to(path):
-    """Begin a process that trains: what it prints goes to a file."""
-    sys.stdout = sys.stderr = path.open("a", buffering=1)
+    call_all(_study, calls, workers, "Trainings", out / "log.txt")
+    measured = {number: Measured(folder) for number, folder in pairs.items()}
+    write_results(measured, scale, command, images, out / "results")
 
 
 def _study(folder, training, images, number, scale, device):
@@ -88,22 +69,24 @@ def _study(folder, training, images, number, scale, device):
 
 
 def _refuse_other(out, scale):
-    """Refuse a folder of another scale."""
+    """Refuse a folder of other settings; more pairs may be added to one."""
     asked = json.loads(json.dumps(asdict(scale)))
     known = out / _SCALE
-    if not known.is_file():
-        out.mkdir(parents=True, exist_ok=True)
-        known.write_text(json.dumps(asked, indent=1) + "\n")
-    there = json.loads(known.read_text())
-    differences = [name for name in asked if asked[name] != there.get(name)]
+    there = json.loads(known.read_text()) if known.is_file() else asked
+    differences = [
+        name for name in asked if name != "pairs" and asked[name] != there.get(name)
+    ]
     if differences:
         raise MemorizationError(
             f"{out} holds what was made with other settings ({', '.join(differences)}). "
             "Choose another folder, or remove it."
         )
+    out.mkdir(parents=True, exist_ok=True)
+    known.write_text(json.dumps(asked, indent=1) + "\n")
 
 
 def main():
+    """Do what the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,7 +98,8 @@ def main():
         "--scale",
         choices=SCALES,
         default="cpu",
-        help="cpu: two cores, two hours; full: the paper's; pilot: see power.py.",
+        help="cpu: two cores, about two hours; full: the paper's setting, for GPUs; "
+        "pilot: what cpu's number of pairs is chosen by.",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu, ...")
     parser.add_argument(
@@ -124,23 +108,26 @@ def main():
     parser.add_argument(
         "--smoke", action="store_true", help="The same with tiny numbers."
     )
-    arguments = parser.parse_args()
-    scale = SCALES[arguments.scale]
+    asked = parser.parse_args()
+    scale = SCALES[asked.scale]
     command = (
-        f"python examples/paper/run.py --data {arguments.data.name} --out OUT "
-        f"--scale {arguments.scale} --workers {arguments.workers}"
+        f"python examples/paper/run.py --data {asked.data.name} --out OUT "
+        f"--scale {asked.scale} --workers {asked.workers}"
     )
     try:
         reproduce(
-            arguments.data,
-            arguments.out,
-            smoke(scale) if arguments.smoke else scale,
+            asked.data,
+            asked.out,
+            smoke(scale) if asked.smoke else scale,
             command,
-            arguments.device,
-            arguments.workers,
+            asked.device,
+            asked.workers,
         )
     except MemorizationError as error:
         sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: the same command goes on with what is there.")
+    show_verdicts(asked.out / "results")
 
 
 if __name__ == "__main__":

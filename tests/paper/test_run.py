@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import run
 from claims import CLAIMS
 from run import reproduce
 from scale import FULL, SCALES, smoke
@@ -207,7 +208,17 @@ def test_the_paper_s_roles_fit_the_data():
 
 def test_an_error_of_the_user_shows_no_traceback(tmp_path):
     command = [sys.executable, RUN, "--data", tmp_path / "none.zip", "--out", tmp_path]
-    run = subprocess.run(command, capture_output=True, text=True)
-    assert run.returncode == 1
-    assert run.stderr.startswith("Error: ")
-    assert "none.zip cannot be unpacked" in run.stderr
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: ")
+    assert "none.zip cannot be unpacked" in done.stderr
+
+
+def test_an_interrupted_command_says_how_to_go_on(monkeypatch, tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "reproduce", interrupted)
+    monkeypatch.setattr(sys, "argv", ["run.py", "--data", "a.zip", "--out", "b"])
+    with pytest.raises(SystemExit, match="the same command goes on"):
+        run.main()
