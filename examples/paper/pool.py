@@ -36,6 +36,7 @@ def call_all(function, calls, workers, title, log):
             pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.kill()
+                process.join()
             raise
 
 
