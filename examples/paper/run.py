@@ -17,14 +17,20 @@ from pathlib import Path
 import torch
 from images import Draw, unpack
 from measured import SECONDS, Measured
-from pair import study_pair
 from pool import call_all
-from results import write_results
 from scale import SCALES, smoke
 from terminal import show_verdicts
 
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
+
+try:
+    from pair import study_pair
+    from results import write_results
+except ImportError as error:
+    sys.exit(
+        f'Error: {error}. Install what is missing: pip install "lightly-memloc[paper]"'
+    )
 
 _SCALE = "scale.json"
 
