@@ -1,0 +1,132 @@
+"""Figures of the tables: intervals are over pairs."""
+
+import math
+
+from matplotlib.figure import Figure
+from over_pairs import over_pairs
+
+from lightly_memloc.data import open_dataset
+from lightly_memloc.results.plots.style import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    layer_ticks,
+    legend,
+    line_with_band,
+    new_figure,
+    zero_line,
+)
+
+_ESTIMATORS = [
+    ("layer_mem", "published", GREY, "o", "--"),
+    ("calibrated", "calibrated", ORANGE, "s", "-"),
+    ("symmetric", "symmetric", BLUE, "D", "-"),
+]
+_SUBJECTS = [
+    ("trained", "trained", BLUE, "D", "-"),
+    ("untrained", "untrained", GREY, "o", "--"),
+    ("shuffled", "shuffled roles", ORANGE, "s", ":"),
+    ("external", "external images alone", GREEN, "^", ":"),
+]
+
+
+def _where(table, **of):
+    for column, value in of.items():
+        table = table[table[column] == value]
+    return table
+
+
+def estimators(layer_mem, training, subject, title):
+    """LayerMem along depth by its three estimators."""
+    figure, axes = new_figure(title, "memorisation")
+    of = _where(layer_mem, training=training, subject=subject)
+    means = over_pairs(of, [name for name, *_ in _ESTIMATORS], ["layer"])
+    for series in _ESTIMATORS:
+        line_with_band(axes, means, *series)
+    _along(axes, means)
+    return figure
+
+
+def subjects(table, training, column, title, ylabel, chance=0.0):
+    """A column along depth: of the trained encoders, and the means of the controls."""
+    figure, axes = new_figure(title, ylabel)
+    for subject, label, color, marker, line in _SUBJECTS:
+        of = _where(table, training=training, subject=subject)
+        means = over_pairs(of, [column], ["layer"])
+        if subject != "trained":
+            means = means[["layer", column]]
+        line_with_band(axes, means, column, label, color, marker, line)
+    axes.axhline(chance, color="black", linewidth=0.8)
+    layer_ticks(axes, means["layer"].tolist())
+    legend(axes)
+    return figure
+
+
+def trainings(table, column, chosen, title, ylabel, chance=0.0):
+    """A column along depth, of several trainings of one architecture."""
+    figure, axes = new_figure(title, ylabel)
+    styles = [(BLUE, "D"), (ORANGE, "s"), (GREEN, "^"), (GREY, "o")]
+    for (training, label), (color, marker) in zip(chosen.items(), styles, strict=False):
+        of = _where(table, training=training, subject="trained")
+        means = over_pairs(of, [column], ["layer"])
+        line_with_band(axes, means, column, label, color, marker)
+    axes.axhline(chance, color="black", linewidth=0.8)
+    layer_ticks(axes, means["layer"].tolist())
+    legend(axes)
+    return figure
+
+
+def sublayers(layer_mem, training, title):
+    """What attention and what the MLP of each block adds, without the offset."""
+    of = _where(layer_mem, training=training, subject="trained")
+    step = of.groupby("pair")["symmetric"].diff()
+    steps = over_pairs(of.assign(step=step), ["step"], ["layer", "kind"])
+    figure, axes = new_figure(title, "step of symmetric LayerMem")
+    for kind, label, color, marker in (
+        ("attention", "attention", ORANGE, "s"),
+        ("mlp", "MLP", BLUE, "D"),
+    ):
+        of_kind = steps[steps["kind"] == kind].reset_index(drop=True)
+        line_with_band(axes, of_kind, "step", label, color, marker)
+    zero_line(axes)
+    layer_ticks(axes, of_kind["layer"].str.removesuffix(".mlp").tolist())
+    legend(axes)
+    return figure
+
+
+def epochs(unit_mem_epochs):
+    """Mean UnitMem over the epochs of training."""
+    means = over_pairs(unit_mem_epochs, ["unit_mem"], ["epoch"])
+    figure, axes = new_figure("UnitMem in training, mean of all layers", "UnitMem")
+    axes.plot(means["epoch"], means["unit_mem"], color=BLUE)
+    band = means["epoch"], means["unit_mem_low"], means["unit_mem_high"]
+    axes.fill_between(*band, color=BLUE, alpha=0.18, linewidth=0)
+    axes.set_xlabel("epoch")
+    return figure
+
+
+def gallery(images, folder):
+    """The most and the least memorised images."""
+    dataset = open_dataset(folder)
+    per_row = 8
+    sets = {
+        name: of["index"].tolist() for name, of in images.groupby("set", sort=False)
+    }
+    figure = Figure(figsize=(5.4, 4.2), layout="constrained")
+    for part, (name, indices) in zip(
+        figure.subfigures(len(sets)), sets.items(), strict=True
+    ):
+        part.suptitle(f"the {name} memorised", fontsize=11)
+        grid = part.subplots(math.ceil(len(indices) / per_row), per_row, squeeze=False)
+        for axes in grid.flat:
+            axes.axis("off")
+        for axes, index in zip(grid.flat, indices, strict=False):
+            axes.imshow(dataset[index][0])
+    return figure
+
+
+def _along(axes, means):
+    zero_line(axes)
+    layer_ticks(axes, means["layer"].tolist())
+    legend(axes)

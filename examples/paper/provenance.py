@@ -1,0 +1,54 @@
+"""What the results were made with: command, settings, machine and time."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+from private_mae import privacy_spent
+
+
+def made_with(pairs, scale, command):
+    """Collect what the results were made with.
+
+    Args:
+        pairs: What was measured of the pairs, by number.
+        scale: What was trained and measured.
+        command: The command that did.
+
+    Returns:
+        A document of plain types.
+    """
+    seconds = [of.seconds(name) for of in pairs.values() for name in scale.trainings]
+    return {
+        "command": command,
+        "pairs": scale.pairs,
+        "trainings": len(seconds),
+        "roles": list(scale.roles),
+        "probes": list(scale.probes),
+        "pruned": scale.pruned,
+        "privacy": _privacy(scale),
+        "core_hours": round(sum(seconds) / 3600, 1),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def _privacy(scale):
+    """Epsilon and delta of the private training, as if batches were Poisson samples."""
+    settings = scale.trainings["private_mae"].settings
+    n_images, batch = sum(scale.roles[:2]), settings["batch_size"]
+    steps = settings["epochs"] * (n_images // batch)
+    return privacy_spent(batch / n_images, steps)
+
+
+def _processor():
+    """The processor's name."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.is_file() else []
+    names = [
+        of.partition(":")[2].strip() for of in lines if of.startswith("model name")
+    ]
+    return names[0] if names else platform.processor()
