@@ -57,7 +57,8 @@ def study_pair(folder, training, data, draw, number, scale, device):
             into = run.folder / "controls" / name
             _measure(into, of, dataset, roles, transform, options)
     if training.interventions:
-        trial = {"seeds": [number], "device": device}
+        seeds = range(number * scale.trials, (number + 1) * scale.trials)
+        trials = {"seeds": seeds, "device": device}
         _keep(
             run.folder / "prune",
             lambda: measure_pruning(
@@ -68,13 +69,13 @@ def study_pair(folder, training, data, draw, number, scale, device):
                 split.candidate,
                 amount=scale.pruned,
                 n_views=scale.n_views,
-                **trial,
+                **trials,
             ),
         )
         _keep(
             run.folder / "finetune",
             lambda: measure_fine_tuning(
-                encoders[0], layer_mem, task, epochs=scale.tuning_epochs, **trial
+                encoders[0], layer_mem, task, epochs=scale.tuning_epochs, **trials
             ),
         )
 

@@ -27,6 +27,7 @@ def made_with(pairs, scale, command):
         "roles": list(scale.roles),
         "probes": list(scale.probes),
         "pruned": scale.pruned,
+        "trials": scale.trials,
         "privacy": _privacy(scale),
         "core_hours": round(sum(seconds) / 3600, 1),
         "processor": _processor(),

@@ -34,6 +34,7 @@ class Scale:
         n_views: Views per image.
         pruned: Fraction of each layer's live units that is pruned.
         tuning_epochs: Epochs of fine-tuning.
+        trials: Times that each pair is pruned and fine-tuned, with other seeds.
     """
 
     roles: tuple[int, int, int, int]
@@ -44,6 +45,7 @@ class Scale:
     n_views: int = 10
     pruned: float = 0.5
     tuning_epochs: int = 10
+    trials: int = 3
 
     @property
     def numbers(self):
@@ -139,4 +141,5 @@ def smoke(scale):
         pairs=3,
         n_views=2,
         tuning_epochs=1,
+        trials=1,
     )

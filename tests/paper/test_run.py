@@ -130,6 +130,25 @@ def test_sublayers_are_compared_by_their_steps(out, effects, training):
     )
 
 
+def test_units_are_compared_in_the_last_third_of_layers(out, effects):
+    def late(*folders):
+        shares = [
+            saved(out, 3, *folders, name, "layers.csv")["member_share"]
+            for name in ("unit-mem", "unit-mem-g")
+        ]
+        assert len(shares[0]) == 8
+        return sum(share[6] + share[7] for share in shares) / 4
+
+    for claim, more, less in (
+        ("2d", ["simclr"], ["supervised"]),
+        ("7c", ["simclr"], ["simclr", "controls", "untrained"]),
+        ("7e", ["simclr"], ["simclr_strong"]),
+    ):
+        of = effects[claim].xs("member share", level="estimator")
+        (found,) = of.xs(("trained", 3), level=("subject", "pair"))
+        assert found == pytest.approx(late(*more) - late(*less))
+
+
 def test_accuracies_are_compared_within_a_pair(out, effects):
     pruned = saved(out, 3, "simclr", "prune", "trials.csv").set_index("strategy")
     tuned = saved(out, 3, "simclr", "finetune", "trials.csv").set_index("strategy")

@@ -3,14 +3,15 @@
 from claims.claim import Claim
 
 
-def _changes(measured, intervention):
+def _accuracy(measured, intervention):
+    """Mean accuracy over trials, by strategy."""
     trials = measured("simclr", intervention).trials_to_pandas()
-    return trials.set_index("strategy")["accuracy"]
+    return trials.groupby("strategy")["accuracy"].mean()
 
 
 def _tuned(other):
     def measure(measured):
-        accuracy = _changes(measured, "finetune")
+        accuracy = _accuracy(measured, "finetune")
         return {(f"most over {other}", "accuracy"): accuracy["most"] - accuracy[other]}
 
     return measure
@@ -18,7 +19,7 @@ def _tuned(other):
 
 def _pruned(kept, pruned):
     def measure(measured):
-        accuracy = _changes(measured, "prune")
+        accuracy = _accuracy(measured, "prune")
         effect = f"without {kept} over without {pruned}"
         return {(effect, "accuracy"): accuracy[kept] - accuracy[pruned]}
 

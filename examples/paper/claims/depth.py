@@ -11,10 +11,14 @@ ESTIMATORS = {
 UNITS = {"published": "mean", "gap": "gap", "member share": "member_share"}
 
 
+def late(layers, column):
+    """Mean of the last third of the layers."""
+    return layers[column].iloc[-(len(layers) // 3) :].mean()
+
+
 def rise(layers, column):
     """Mean of the last third of the layers minus that of the first third."""
-    third = len(layers) // 3
-    return layers[column].iloc[-third:].mean() - layers[column].iloc[:third].mean()
+    return late(layers, column) - layers[column].iloc[: len(layers) // 3].mean()
 
 
 def _rises(measured):

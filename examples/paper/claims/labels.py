@@ -1,7 +1,7 @@
 """Finding 2: SSL ties units to images, supervision ties them to classes."""
 
 from claims.claim import Claim
-from claims.depth import UNITS
+from claims.depth import UNITS, late, rise
 
 _WHOLE = "all layers"
 
@@ -32,16 +32,20 @@ def _supervised(measured):
 
 def _late(measured):
     difference = _above(measured, "simclr") - _above(measured, "supervised")
-    by_layer = difference.drop(_WHOLE)
-    third = len(by_layer) // 3
-    effect = by_layer.iloc[-third:].mean() - by_layer.iloc[:third].mean()
-    return {("SSL over supervised, last third over first", "published"): effect}
+    by_layer = difference.drop(_WHOLE).to_frame()
+    return {
+        ("SSL over supervised, last third over first", "published"): rise(
+            by_layer, "above"
+        )
+    }
 
 
 def _members(measured):
     ssl, supervised = measured.units("simclr"), measured.units("supervised")
     return {
-        ("SSL over supervised", estimator): (ssl[column] - supervised[column]).mean()
+        ("SSL over supervised, last third", estimator): (
+            late(ssl, column) - late(supervised, column)
+        )
         for estimator, column in UNITS.items()
     }
 
@@ -68,7 +72,7 @@ CLAIMS = [
     ),
     Claim(
         "2d",
-        "Units of an SSL encoder memorise more than those of a supervised one.",
+        "Members win more units of an SSL encoder than of a supervised one.",
         _members,
         ("member share",),
     ),
