@@ -52,7 +52,7 @@ def render(folder):
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"signed": _signed, "p": p_value}
+    environment.filters |= {"between": _between, "p": p_value}
     return environment.get_template(_TEMPLATE).render(
         claims={claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS},
         subjects=_SUBJECTS,
@@ -94,8 +94,12 @@ def _of_claim(claim, estimates, verdicts):
     }
 
 
-def _signed(value, digits=3):
-    return f"{value:+.{digits}f}"
+def _between(of):
+    """An effect with its interval; a small one with a digit more."""
+    values = of["value"], of["value_low"], of["value_high"]
+    digits = 4 if max(map(abs, values)) < 0.01 else 3
+    value, low, high = (f"{value:+.{digits}f}" for value in values)
+    return f"{value} ({low} to {high})"
 
 
 if __name__ == "__main__":

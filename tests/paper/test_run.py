@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import run
 from claims import CLAIMS
+from page import render
 from run import reproduce
 from scale import FULL, SCALES, smoke
 
@@ -195,6 +197,13 @@ def test_running_again_trains_what_is_lost_and_makes_the_same(out, archive, tiny
         assert after[name] == before[name], name
     assert len(kept) > 100
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_the_page_beside_the_tables_shows_all_figures(out):
+    page = (out / "results.md").read_text(encoding="utf-8")
+    assert page == render(out / "results")
+    shown = set(re.findall(r"\]\(results/([^)]+\.svg)\)", page))
+    assert shown == {path.name for path in out.glob("results/*.svg")}
 
 
 def test_a_folder_of_another_scale_is_refused(out, archive, tiny):
