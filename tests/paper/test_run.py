@@ -12,7 +12,6 @@ import run
 from claims import CLAIMS
 from page import render
 from run import reproduce
-from scale import FULL, SCALES, smoke
 
 from lightly_memloc.errors import MemorizationError
 
@@ -26,7 +25,8 @@ def contents(folder):
 @pytest.fixture(scope="module")
 def effects(out):
     table = pd.read_csv(out / "results" / "effects.csv")
-    return table.set_index(["claim", "effect", "estimator", "subject", "pair"])["value"]
+    keys = ["claim", "effect", "estimator", "subject", "pair"]
+    return table.set_index(keys)["value"].sort_index()
 
 
 def saved(out, pair, training, *names):
@@ -209,29 +209,6 @@ def test_the_page_beside_the_tables_shows_all_figures(out):
 def test_a_folder_of_another_scale_is_refused(out, archive, tiny):
     with pytest.raises(MemorizationError, match=r"other settings \(n_views\)"):
         reproduce(archive, out, replace(tiny, n_views=3), "the command")
-
-
-def test_the_full_scale_runs_with_tiny_numbers(archive, tmp_path):
-    scale = replace(smoke(FULL), pairs=1)
-    reproduce(archive, tmp_path / "out", scale, "the command", "cpu", workers=2)
-    verdicts = pd.read_csv(tmp_path / "out" / "results" / "verdicts.csv")
-    assert verdicts["claim"].tolist() == [claim.name for claim in CLAIMS]
-    # One pair has no interval.
-    assert set(verdicts["verdict"]) == {"not confirmed at this scale"}
-
-
-def test_smoke_changes_numbers_alone():
-    for scale in SCALES.values():
-        tiny = smoke(scale)
-        assert tiny.trainings.keys() == scale.trainings.keys()
-        for name, training in scale.trainings.items():
-            settings = training.settings | {"epochs": 1, "batch_size": 8}
-            assert tiny.trainings[name] == replace(training, settings=settings)
-
-
-def test_the_paper_s_roles_fit_the_data():
-    assert sum(FULL.roles) + sum(FULL.probes) == 60_000
-    assert FULL.roles == (40_000, 5_000, 5_000, 5_000)
 
 
 def test_an_error_of_the_user_shows_no_traceback(tmp_path):
