@@ -3,7 +3,7 @@
 from statistics import mean
 
 from claims.claim import Claim
-from claims.depth import ESTIMATORS, UNITS, late, rise
+from claims.layers import ESTIMATORS, UNITS, late, rise
 
 _TRAININGS = ("simclr", "byol", "simclr_vit", "mae")
 

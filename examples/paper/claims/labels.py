@@ -1,7 +1,7 @@
 """Finding 2: SSL ties units to images, supervision ties them to classes."""
 
 from claims.claim import Claim
-from claims.depth import UNITS, late, rise
+from claims.layers import UNITS, late, rise
 
 _WHOLE = "all layers"
 
