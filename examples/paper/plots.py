@@ -15,7 +15,6 @@ from lightly_memloc.results.plots.style import (
     legend,
     line_with_band,
     new_figure,
-    zero_line,
 )
 
 _ESTIMATORS = [
@@ -44,7 +43,7 @@ def estimators(layer_mem, training, subject, title):
     means = over_pairs(of, [name for name, *_ in _ESTIMATORS], ["layer"])
     for series in _ESTIMATORS:
         line_with_band(axes, means, *series)
-    _along(axes, means)
+    _along(axes, means["layer"])
     return figure
 
 
@@ -57,9 +56,7 @@ def subjects(table, training, column, title, ylabel, chance=0.0):
         if subject != "trained":
             means = means[["layer", column]]
         line_with_band(axes, means, column, label, color, marker, line)
-    axes.axhline(chance, color="black", linewidth=0.8)
-    layer_ticks(axes, means["layer"].tolist())
-    legend(axes)
+    _along(axes, means["layer"], chance)
     return figure
 
 
@@ -71,9 +68,7 @@ def trainings(table, column, chosen, title, ylabel, chance=0.0):
         of = _where(table, training=training, subject="trained")
         means = over_pairs(of, [column], ["layer"])
         line_with_band(axes, means, column, label, color, marker)
-    axes.axhline(chance, color="black", linewidth=0.8)
-    layer_ticks(axes, means["layer"].tolist())
-    legend(axes)
+    _along(axes, means["layer"], chance)
     return figure
 
 
@@ -89,9 +84,7 @@ def sublayers(layer_mem, training, title):
     ):
         of_kind = steps[steps["kind"] == kind].reset_index(drop=True)
         line_with_band(axes, of_kind, "step", label, color, marker)
-    zero_line(axes)
-    layer_ticks(axes, of_kind["layer"].str.removesuffix(".mlp").tolist())
-    legend(axes)
+    _along(axes, of_kind["layer"].str.removesuffix(".mlp"))
     return figure
 
 
@@ -126,7 +119,8 @@ def gallery(images, folder):
     return figure
 
 
-def _along(axes, means):
-    zero_line(axes)
-    layer_ticks(axes, means["layer"].tolist())
+def _along(axes, layers, chance=0.0):
+    """Name the layers, and draw the line of no effect."""
+    axes.axhline(chance, color="black", linewidth=0.8)
+    layer_ticks(axes, layers.tolist())
     legend(axes)
