@@ -2,7 +2,8 @@
 
     python examples/paper/page.py docs/results/paper
 
-writes ``docs/results/paper.md``.
+writes ``docs/results/paper.md``: the page with what the committed tables show, and how
+their scale was chosen.
 """
 
 import json
@@ -13,12 +14,11 @@ import pandas as pd
 from claims import CLAIMS
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from over_pairs import over_pairs
-from power import power_table
+from power import power_table, spread_known
 from tables import CONTROLS
 
 from lightly_memloc.report import p_value
 
-_TEMPLATE = "page.md.jinja"
 _SUBJECTS = {
     "untrained": "untrained encoders",
     "shuffled": "shuffled roles",
@@ -30,21 +30,35 @@ def render(folder):
     """Render the page.
 
     Args:
-        folder: The folder of the tables; with the pilot's effects in ``pilot``, if the
-            page is to tell how the scale was chosen.
+        folder: The folder of the tables.
 
     Returns:
         The page in Markdown.
     """
-    folder = Path(folder)
-    estimates = pd.read_csv(folder / "estimates.csv")
-    verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    pilot = folder / "pilot" / "effects.csv"
-    power = pd.DataFrame()
-    if pilot.is_file():
-        power = power_table(pd.read_csv(pilot), run["pairs"])
-    accuracy = pd.read_csv(folder / "accuracy.csv")
+    return _environment().get_template("page.md.jinja").render(_contents(folder))
+
+
+def render_committed(folder):
+    """Render the page of the committed tables, with what they show.
+
+    Args:
+        folder: The folder of the tables; with the pilot's effects in ``pilot``.
+
+    Returns:
+        The page in Markdown.
+    """
+    contents = _contents(folder)
+    pilot = pd.read_csv(Path(folder) / "pilot" / "effects.csv")
+    power = power_table(pilot, contents["run"]["pairs"])
+    template = _environment().get_template("committed.md.jinja")
+    return template.render(
+        contents,
+        power=power.to_dict("records"),
+        spread=spread_known(pilot["pair"].nunique()),
+    )
+
+
+def _environment():
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -53,14 +67,24 @@ def render(folder):
         keep_trailing_newline=True,
     )
     environment.filters |= {"between": _between, "p": p_value}
-    return environment.get_template(_TEMPLATE).render(
-        claims={claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS},
-        subjects=_SUBJECTS,
-        run=run,
-        accuracy=over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
-        power=power.to_dict("records"),
-        figures=folder.name,
-    )
+    return environment
+
+
+def _contents(folder):
+    """What both pages tell."""
+    folder = Path(folder)
+    estimates = pd.read_csv(folder / "estimates.csv")
+    verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
+    accuracy = pd.read_csv(folder / "accuracy.csv")
+    return {
+        "claims": {
+            claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS
+        },
+        "subjects": _SUBJECTS,
+        "run": json.loads((folder / "run.json").read_text(encoding="utf-8")),
+        "accuracy": over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
+        "folder": folder.name,
+    }
 
 
 def _of_claim(claim, estimates, verdicts):
@@ -104,4 +128,4 @@ def _between(of):
 
 if __name__ == "__main__":
     tables = Path(sys.argv[1])
-    tables.with_suffix(".md").write_text(render(tables), encoding="utf-8")
+    tables.with_suffix(".md").write_text(render_committed(tables), encoding="utf-8")

@@ -28,6 +28,16 @@ def smallest_effect(deviation, pairs, power=POWER):
     return optimize.brentq(lacks, 0, 100) * deviation / math.sqrt(pairs)
 
 
+def spread_known(pairs):
+    """Ends of the 95% interval of a standard deviation, in units of the one found.
+
+    Args:
+        pairs: Number of pairs that it was found from.
+    """
+    freedom = pairs - 1
+    return [math.sqrt(freedom / stats.chi2.ppf(of, freedom)) for of in (0.975, 0.025)]
+
+
 def power_table(effects, pairs):
     """A row an effect that a verdict rests on: its spread, and what pairs can find.
 

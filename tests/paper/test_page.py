@@ -4,10 +4,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from page import render
+from claims import CLAIMS
+from page import render, render_committed
 from tables import estimates, verdicts
 
-RESULTS = Path(__file__).parents[2] / "docs" / "results" / "paper"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "docs" / "results" / "paper"
+EXAMPLE = ROOT / "examples" / "paper"
 
 
 @pytest.fixture
@@ -15,13 +18,22 @@ def folder(tmp_path):
     return shutil.copytree(RESULTS / "pilot", tmp_path / "paper")
 
 
-def test_verdicts_follow_from_the_effects():
-    effects = pd.read_csv(RESULTS / "pilot" / "effects.csv")
-    committed = pd.read_csv(RESULTS / "pilot" / "estimates.csv")
+def test_what_the_results_show_is_told_without_a_number_written_by_hand():
+    text = (EXAMPLE / "committed.md.jinja").read_text(encoding="utf-8")
+    by_hand = re.sub(r"{{.*?}}|{%.*?%}", "", text, flags=re.DOTALL)
+    claims = "|".join(claim.name for claim in CLAIMS)
+    allowed = rf"\b(?:{claims})\b|80%|5%"
+    assert not re.findall(r"\d+", re.sub(allowed, "", by_hand))
+
+
+@pytest.mark.parametrize("folder", [RESULTS / "pilot"], ids=["pilot"])
+def test_verdicts_follow_from_the_effects(folder):
+    effects = pd.read_csv(folder / "effects.csv")
+    committed = pd.read_csv(folder / "estimates.csv")
     pd.testing.assert_frame_equal(estimates(effects), committed, check_dtype=False)
     pd.testing.assert_frame_equal(
         verdicts(committed).replace("", float("nan")),
-        pd.read_csv(RESULTS / "pilot" / "verdicts.csv"),
+        pd.read_csv(folder / "verdicts.csv"),
         check_dtype=False,
     )
 
@@ -62,10 +74,9 @@ def test_controls_on_which_the_published_metric_shows_it_are_called_out(
         assert (words in row) == (verdict == "confirmed")
 
 
-def test_a_pilot_tells_how_the_scale_was_chosen(folder):
-    assert "How the scale was chosen" not in render(folder)
+def test_the_committed_page_tells_how_the_scale_was_chosen(folder):
     shutil.copytree(RESULTS / "pilot", folder / "pilot")
-    page = render(folder)
+    page = render_committed(folder)
     assert "How the scale was chosen" in page
     effects = pd.read_csv(folder / "pilot" / "effects.csv")
     effects = effects[(effects["claim"] == "1a") & (effects["subject"] == "trained")]

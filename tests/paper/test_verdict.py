@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from over_pairs import over_pairs
-from power import smallest_effect
+from power import smallest_effect, spread_known
 from scipy import stats
 from verdict import CONFIRMED, CONTRADICTED, NOT_CONFIRMED, together, verdict
 
@@ -57,3 +57,14 @@ def test_the_smallest_effect_is_found_four_times_in_five(pairs):
     low = stats.ttest_1samp(drawn, 0, axis=1).confidence_interval(0.95).low
     # Four standard errors of a share of 20,000.
     assert abs((low > 0).mean() - 0.8) < 4 * np.sqrt(0.8 * 0.2 / draws)
+
+
+@pytest.mark.parametrize("pairs", [3, 8])
+def test_the_interval_of_a_spread_holds_it_19_times_in_20(pairs):
+    draws = 20_000
+    drawn = np.random.default_rng(pairs).normal(size=(draws, pairs)).std(axis=1, ddof=1)
+    low, high = spread_known(pairs)
+    # Four standard errors of a share of 20,000.
+    rare = 4 * np.sqrt(0.025 * 0.975 / draws)
+    assert abs((drawn * low > 1).mean() - 0.025) < rare
+    assert abs((drawn * high < 1).mean() - 0.025) < rare
