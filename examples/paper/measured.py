@@ -1,40 +1,41 @@
 """What was measured of a pair's encoders, by training, result and subject."""
 
 import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from lightly_memloc.results import load_epochs, load_result
 
 SECONDS = "seconds.json"
 
 
+@dataclass(frozen=True)
 class Measured:
     """What was measured of the encoders of one number.
 
-    Args:
+    Attributes:
         folder: The folder of the pairs of that number, a training each.
         subject: ``"trained"``, or the name of a control.
+        loaded: Results read already, by folder.
     """
 
-    def __init__(self, folder, subject="trained"):
-        self._folder = folder
-        self._subject = subject
-        self._loaded = {}
+    folder: Path
+    subject: str = "trained"
+    loaded: dict = field(default_factory=dict, repr=False)
 
     def of(self, subject):
         """The same, of another subject."""
-        other = Measured(self._folder, subject)
-        other._loaded = self._loaded
-        return other
+        return replace(self, subject=subject)
 
     def __call__(self, training, name, subject=None):
         """A result by its name; of the trained encoders, or of a control."""
-        folder = self._folder / training
-        subject = subject or self._subject
+        folder = self.folder / training
+        subject = subject or self.subject
         if subject != "trained":
             folder = folder / "controls" / subject
-        if folder / name not in self._loaded:
-            self._loaded[folder / name] = load_result(folder / name)
-        return self._loaded[folder / name]
+        if folder / name not in self.loaded:
+            self.loaded[folder / name] = load_result(folder / name)
+        return self.loaded[folder / name]
 
     def units(self, training, subject=None):
         """UnitMem of each layer, averaged over f and g.
@@ -53,9 +54,9 @@ class Measured:
 
     def mean_unit_mem_by_epoch(self, training):
         """Mean UnitMem over layers in each epoch of the training of f."""
-        epochs = load_epochs(self._folder / training / "training/f/online_unit_mem")
+        epochs = load_epochs(self.folder / training / "training/f/online_unit_mem")
         return [of.layers_to_pandas()["mean"].mean() for of in epochs]
 
     def seconds(self, training):
         """How long training and measuring took."""
-        return json.loads((self._folder / training / SECONDS).read_text())
+        return json.loads((self.folder / training / SECONDS).read_text())

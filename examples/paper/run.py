@@ -26,7 +26,7 @@ from lightly_memloc.errors import MemorizationError
 
 try:
     from pair import study_pair
-    from results import write_results
+    from write import write_results
 except ImportError as error:
     sys.exit(
         f'Error: {error}. Install what is missing: pip install "lightly-memloc[paper]"'
