@@ -8,6 +8,7 @@ their scale was chosen.
 
 import json
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,6 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from over_pairs import over_pairs
 from power import power_table, spread_known
 from tables import CONTROLS
+from verdict import NOT_CONFIRMED
 
 from lightly_memloc.report import p_value
 
@@ -53,9 +55,20 @@ def render_committed(folder):
     template = _environment().get_template("committed.md.jinja")
     return template.render(
         contents,
+        found=partial(_found, contents["claims"]),
         power=power.to_dict("records"),
         spread=spread_known(pilot["pair"].nunique()),
     )
+
+
+def _found(claims, name, estimator, effect=None, subject="trained"):
+    """An effect over pairs; of a claim of several, that one."""
+    (row,) = (
+        row
+        for row in claims[name]["rows"]
+        if row["estimator"] == estimator and effect in (None, row["effect"])
+    )
+    return row["subjects"][subject]
 
 
 def _environment():
@@ -81,6 +94,7 @@ def _contents(folder):
             claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS
         },
         "subjects": _SUBJECTS,
+        "on_controls": _on_controls(estimates),
         "run": json.loads((folder / "run.json").read_text(encoding="utf-8")),
         "accuracy": over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
         "folder": folder.name,
@@ -115,6 +129,30 @@ def _of_claim(claim, estimates, verdicts):
         ],
         "controls": claim.controls,
         "rows": rows,
+    }
+
+
+def _on_controls(estimates):
+    """How many effects on controls there are, and how many are told from zero.
+
+    Of the published metric, and of the estimators that verdicts rest on.
+    """
+    decides = {claim.name: claim.decides for claim in CLAIMS}
+    # What is taken off an effect is zero over itself, and no finding either way.
+    of = estimates[(estimates["subject"] != "trained") & (estimates["value"] != 0)]
+    published = of["estimator"] == "published"
+    deciding = [
+        row.estimator in decides[row.claim] for row in of[~published].itertuples()
+    ]
+    return {
+        name: {
+            "effects": len(rows),
+            "found": int((rows["verdict"] != NOT_CONFIRMED).sum()),
+        }
+        for name, rows in (
+            ("published", of[published]),
+            ("deciding", of[~published][deciding]),
+        )
     }
 
 
