@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from claims import CLAIMS
 from page import render, render_committed
+from scale import CPU, PILOT
 from tables import estimates, verdicts
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,11 @@ def folder(tmp_path):
     return shutil.copytree(RESULTS / "pilot", tmp_path / "paper")
 
 
+def test_the_committed_page_is_what_the_committed_tables_say():
+    page = RESULTS.with_suffix(".md").read_text(encoding="utf-8")
+    assert page == render_committed(RESULTS)
+
+
 def test_what_the_results_show_is_told_without_a_number_written_by_hand():
     text = (EXAMPLE / "committed.md.jinja").read_text(encoding="utf-8")
     by_hand = re.sub(r"{{.*?}}|{%.*?%}", "", text, flags=re.DOTALL)
@@ -26,7 +32,7 @@ def test_what_the_results_show_is_told_without_a_number_written_by_hand():
     assert not re.findall(r"\d+", re.sub(allowed, "", by_hand))
 
 
-@pytest.mark.parametrize("folder", [RESULTS / "pilot"], ids=["pilot"])
+@pytest.mark.parametrize("folder", [RESULTS, RESULTS / "pilot"], ids=["main", "pilot"])
 def test_verdicts_follow_from_the_effects(folder):
     effects = pd.read_csv(folder / "effects.csv")
     committed = pd.read_csv(folder / "estimates.csv")
@@ -35,6 +41,20 @@ def test_verdicts_follow_from_the_effects(folder):
         verdicts(committed).replace("", float("nan")),
         pd.read_csv(folder / "verdicts.csv"),
         check_dtype=False,
+    )
+
+
+def test_pilot_and_results_are_of_other_pairs_and_the_same_claims():
+    pilot, results = (
+        pd.read_csv(folder / "effects.csv") for folder in (RESULTS / "pilot", RESULTS)
+    )
+    assert not set(pilot["pair"]) & set(results["pair"])
+    assert set(results["pair"]) == set(CPU.numbers)
+    assert set(pilot["pair"]) == set(PILOT.numbers)
+    of = ["claim", "effect", "estimator", "subject"]
+    pd.testing.assert_frame_equal(
+        pilot[of].drop_duplicates(ignore_index=True),
+        results[of].drop_duplicates(ignore_index=True),
     )
 
 
@@ -72,6 +92,19 @@ def test_controls_on_which_the_published_metric_shows_it_are_called_out(
         lines = render(folder).splitlines()
         (row,) = (line for line in lines if line.startswith("| 1a |"))
         assert (words in row) == (verdict == "confirmed")
+
+
+def test_effects_found_on_controls_are_counted(folder):
+    table = pd.read_csv(folder / "estimates.csv")
+    of = table[(table["subject"] != "trained") & (table["value"] != 0)]
+    found = (of["value_low"] > 0) | (of["value_high"] < 0)
+    published = of["estimator"] == "published"
+    # The claim on depth has the calibrated estimator as well, and so has that on MLPs.
+    deciding = ~published & (of["estimator"] != "calibrated")
+    page = render(folder)
+    for which in (published, deciding):
+        counts = f"{found[which].sum()} of {which.sum()}"
+        assert re.search(rf"\b{counts}\b", page), counts
 
 
 def test_the_committed_page_tells_how_the_scale_was_chosen(folder):
