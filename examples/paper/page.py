@@ -50,13 +50,14 @@ def render_committed(folder):
         The page in Markdown.
     """
     contents = _contents(folder)
-    pilot = pd.read_csv(Path(folder) / "pilot" / "effects.csv")
-    power = power_table(pilot, contents["run"]["pairs"])
+    results, pilot = (
+        pd.read_csv(Path(folder) / name / "effects.csv") for name in ("", "pilot")
+    )
     template = _environment().get_template("committed.md.jinja")
     return template.render(
         contents,
         found=partial(_found, contents["claims"]),
-        power=power.to_dict("records"),
+        power=power_table(pilot, results).to_dict("records"),
         spread=spread_known(pilot["pair"].nunique()),
     )
 

@@ -38,23 +38,33 @@ def spread_known(pairs):
     return [math.sqrt(freedom / stats.chi2.ppf(of, freedom)) for of in (0.975, 0.025)]
 
 
-def power_table(effects, pairs):
+def power_table(pilot, results):
     """A row an effect that a verdict rests on: its spread, and what pairs can find.
 
     Args:
-        effects: The pilot's effects, a row a pair.
-        pairs: The number of pairs.
+        pilot: The pilot's effects, a row a pair.
+        results: The effects of the pairs that verdicts rest on.
+
+    Returns:
+        The pilot's number of pairs, mean and standard deviation; the smallest effect
+        that as many pairs as the results have find by that; what these spread.
     """
     decides = {claim.name: claim.decides for claim in CLAIMS}
-    rows = []
+    n_pairs = results["pair"].nunique()
     keys = ["claim", "effect", "estimator"]
-    trained = effects[effects["subject"] == "trained"]
-    for (claim, effect, estimator), of in trained.groupby(keys, sort=False):
+    found = _trained(results).groupby(keys)["value"].std()
+    rows = []
+    for key, of in _trained(pilot).groupby(keys, sort=False):
+        claim, _, estimator = key
         if estimator not in decides[claim]:
             continue
         mean, deviation = of["value"].mean(), of["value"].std()
-        row = {"claim": claim, "effect": effect, "estimator": estimator}
+        row = dict(zip(keys, key, strict=True))
         row |= {"pairs": len(of), "mean": mean, "deviation": deviation}
-        row["smallest"] = smallest_effect(deviation, pairs)
+        row |= {"smallest": smallest_effect(deviation, n_pairs), "found": found[key]}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _trained(effects):
+    return effects[effects["subject"] == "trained"]

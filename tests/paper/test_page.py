@@ -115,3 +115,5 @@ def test_the_committed_page_tells_how_the_scale_was_chosen(folder):
     effects = effects[(effects["claim"] == "1a") & (effects["subject"] == "trained")]
     values = effects.loc[effects["estimator"] == "symmetric", "value"]
     assert f"| {values.mean():+.4f} | {values.std():.4f} |" in page
+    # The results are the pilot's here.
+    assert re.search(rf"^\| 1a \| .* \| {values.std():.4f} \|$", page, re.M)
