@@ -11,11 +11,13 @@ from pool import call_all
 
 PAPER = Path(__file__).parents[2] / "examples" / "paper"
 SLEEPS = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from pool import call_all
 
 if __name__ == "__main__":
+    # A shell's background job ignores it, and hands that down.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     call_all(time.sleep, [(600,), (600,)], 2, "Sleeping", Path(sys.argv[1]))
 """
 
