@@ -57,6 +57,7 @@ def render_committed(folder):
     return template.render(
         contents,
         found=partial(_found, contents["claims"]),
+        wider=partial(_wider, contents["claims"]),
         power=power_table(pilot, results).to_dict("records"),
         spread=spread_known(pilot["pair"].nunique()),
     )
@@ -70,6 +71,13 @@ def _found(claims, name, estimator, effect=None, subject="trained"):
         if row["estimator"] == estimator and effect in (None, row["effect"])
     )
     return row["subjects"][subject]
+
+
+def _wider(claims, name, estimator, other):
+    """How many times as wide an estimator's interval is as another's."""
+    ends = [_found(claims, name, of) for of in (estimator, other)]
+    widths = [of["value_high"] - of["value_low"] for of in ends]
+    return round(widths[0] / widths[1])
 
 
 def _environment():

@@ -52,7 +52,7 @@ def power_table(pilot, results):
     decides = {claim.name: claim.decides for claim in CLAIMS}
     n_pairs = results["pair"].nunique()
     keys = ["claim", "effect", "estimator"]
-    found = _trained(results).groupby(keys)["value"].std()
+    after = _trained(results).groupby(keys)["value"].std()
     rows = []
     for key, of in _trained(pilot).groupby(keys, sort=False):
         claim, _, estimator = key
@@ -61,7 +61,10 @@ def power_table(pilot, results):
         mean, deviation = of["value"].mean(), of["value"].std()
         row = dict(zip(keys, key, strict=True))
         row |= {"pairs": len(of), "mean": mean, "deviation": deviation}
-        row |= {"smallest": smallest_effect(deviation, n_pairs), "found": found[key]}
+        row |= {
+            "smallest": smallest_effect(deviation, n_pairs),
+            "in_results": after[key],
+        }
         rows.append(row)
     return pd.DataFrame(rows)
 
