@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-from claims import CLAIMS
+from claims import CLAIMS, DECIDES
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from over_pairs import over_pairs
 from power import power_table, spread_known
@@ -63,14 +63,10 @@ def render_committed(folder):
     )
 
 
-def _found(claims, name, estimator, effect=None, subject="trained"):
-    """An effect over pairs; of a claim of several, that one."""
-    (row,) = (
-        row
-        for row in claims[name]["rows"]
-        if row["estimator"] == estimator and effect in (None, row["effect"])
-    )
-    return row["subjects"][subject]
+def _found(claims, name, estimator):
+    """The effect of a claim of one, over pairs."""
+    (row,) = (row for row in claims[name]["rows"] if row["estimator"] == estimator)
+    return row
 
 
 def _wider(claims, name, estimator, other):
@@ -146,12 +142,11 @@ def _on_controls(estimates):
 
     Of the published metric, and of the estimators that verdicts rest on.
     """
-    decides = {claim.name: claim.decides for claim in CLAIMS}
     # What is taken off an effect is zero over itself, and no finding either way.
     of = estimates[(estimates["subject"] != "trained") & (estimates["value"] != 0)]
     published = of["estimator"] == "published"
     deciding = [
-        row.estimator in decides[row.claim] for row in of[~published].itertuples()
+        row.estimator in DECIDES[row.claim] for row in of[~published].itertuples()
     ]
     return {
         name: {

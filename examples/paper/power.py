@@ -3,7 +3,7 @@
 import math
 
 import pandas as pd
-from claims import CLAIMS
+from claims import DECIDES
 from scipy import optimize, stats
 
 POWER = 0.8
@@ -49,14 +49,13 @@ def power_table(pilot, results):
         The pilot's number of pairs, mean and standard deviation; the smallest effect
         that as many pairs as the results have find by that; what these spread.
     """
-    decides = {claim.name: claim.decides for claim in CLAIMS}
     n_pairs = results["pair"].nunique()
     keys = ["claim", "effect", "estimator"]
     after = _trained(results).groupby(keys)["value"].std()
     rows = []
     for key, of in _trained(pilot).groupby(keys, sort=False):
         claim, _, estimator = key
-        if estimator not in decides[claim]:
+        if estimator not in DECIDES[claim]:
             continue
         mean, deviation = of["value"].mean(), of["value"].std()
         row = dict(zip(keys, key, strict=True))

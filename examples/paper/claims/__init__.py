@@ -16,5 +16,6 @@ CLAIMS = [
     for finding in (depth, labels, atypical, sublayers, acting, consistency, generality)
     for claim in finding.CLAIMS
 ]
+DECIDES = {claim.name: claim.decides for claim in CLAIMS}
 
-__all__ = ["CLAIMS", "Claim"]
+__all__ = ["CLAIMS", "DECIDES", "Claim"]
