@@ -69,3 +69,13 @@ def browser():
         )
         yield started
         started.close()
+
+
+@pytest.fixture
+def stir() -> Callable[[int], None]:
+    def seed_all(seed: int) -> None:
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+
+    return seed_all

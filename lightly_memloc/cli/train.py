@@ -133,8 +133,8 @@ def _train_one(
     as_json: bool,
 ) -> None:
     from lightly_memloc.data import MemorizationSplit, open_dataset
-    from lightly_memloc.evaluators import rank_and_world_size
     from lightly_memloc.report import save_epochs
+    from lightly_memloc.runtime import rank_and_world_size
     from lightly_memloc.training import Run
 
     dataset = open_dataset(data)
@@ -168,8 +168,8 @@ def _train_several(
 ) -> None:
     from lightly_memloc.data import open_dataset
     from lightly_memloc.errors import MemorizationError
-    from lightly_memloc.evaluators import rank_and_world_size
     from lightly_memloc.report import save_epochs
+    from lightly_memloc.runtime import rank_and_world_size
     from lightly_memloc.training import train_runs
 
     if split:

@@ -3,7 +3,6 @@
 from lightly_memloc.data.digits import Digits
 from lightly_memloc.data.filenames import filename_of
 from lightly_memloc.data.fingerprint import fingerprint
-from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.data.multi_view import (
     MultiViewDataset,
     read_image,
@@ -21,10 +20,8 @@ __all__ = [
     "MultiViewDataset",
     "filename_of",
     "fingerprint",
-    "generators_restored",
     "open_dataset",
     "read_image",
-    "seed_generators",
     "targets_of",
     "unreadable_images",
     "view_transform",

@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image
 
 from lightly_memloc.data.filenames import filename_of
-from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.data.multi_view import read_image
 from lightly_memloc.errors import UnreadableImageError
+from lightly_memloc.runtime import generators_restored, seed_generators
 
 _NAMES, _IMAGES = 10_000, 64
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightly_memloc.data.filenames import filename_of
-from lightly_memloc.data.generators import generators_restored, seed_generators
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.runtime import generators_restored, seed_generators
 
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 

@@ -5,25 +5,19 @@ from lightly_memloc.evaluators.callback import (
     MemorizationCallback,
     StudyCallback,
 )
-from lightly_memloc.evaluators.checkpoint import load_encoder
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
-from lightly_memloc.evaluators.device import resolve_device
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
 from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
-from lightly_memloc.evaluators.progress import tracked
-from lightly_memloc.evaluators.quiet import quiet_lightning
-from lightly_memloc.evaluators.ranks import rank_and_world_size
 from lightly_memloc.evaluators.same_architecture import (
     refuse_different_architectures,
 )
-from lightly_memloc.evaluators.state_file import digest
 from lightly_memloc.evaluators.study import Study
-from lightly_memloc.evaluators.trace_free import leave_no_trace
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
+from lightly_memloc.runtime import load_encoder
 
 __all__ = [
     "CALLBACKS",
@@ -37,17 +31,11 @@ __all__ = [
     "Study",
     "StudyCallback",
     "UnitMemEvaluator",
-    "digest",
-    "leave_no_trace",
     "load_encoder",
     "measure",
     "measure_class_mem",
     "measure_layer_mem",
     "measure_unit_mem",
     "memorization_eval",
-    "quiet_lightning",
-    "rank_and_world_size",
     "refuse_different_architectures",
-    "resolve_device",
-    "tracked",
 ]

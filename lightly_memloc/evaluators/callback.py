@@ -18,12 +18,11 @@ from typing_extensions import Self
 from lightly_memloc.data import MemorizationSplit
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.backbone import Backbone, FoundBackbone, find_backbone
-from lightly_memloc.evaluators.checkpoint import load_encoder
 from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
-from lightly_memloc.evaluators.registry import Registry
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.results import Result, plot_epochs
+from lightly_memloc.runtime import Registry, load_encoder
 
 
 class StudyCallback(pl.Callback):

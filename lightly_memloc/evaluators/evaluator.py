@@ -2,11 +2,13 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from contextlib import ExitStack
 from os import PathLike
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 from numpy.typing import ArrayLike
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
@@ -16,15 +18,19 @@ from typing_extensions import Self
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.evaluators.device import state_device
-from lightly_memloc.evaluators.ranks import gathered, rank_and_world_size
-from lightly_memloc.evaluators.registry import Registry
-from lightly_memloc.evaluators.state_file import StateFile
 from lightly_memloc.evaluators.study import Study
-from lightly_memloc.evaluators.trace_free import TraceFree
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, trace_layers
 from lightly_memloc.results import Result
+from lightly_memloc.runtime import (
+    Registry,
+    StateFile,
+    digest,
+    gathered,
+    leave_no_trace,
+    rank_and_world_size,
+    state_device,
+)
 
 R = TypeVar("R", bound=Result)
 
@@ -162,7 +168,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 "each needs at least one."
             )
         if self._state_file is not None:
-            self.first_batch = self._state_file.open(self)
+            self.first_batch = self._state_file.open(self._fingerprint())
         return view_loader(
             self.views,
             self.indices,
@@ -173,7 +179,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that leaves no trace of the measurement."""
-        return [TraceFree()]
+        return [_TraceFree()]
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         """Measure a batch of images."""
@@ -213,6 +219,26 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """File names of the images that any process left out, sorted."""
         return sorted(name for names in gathered(self.skipped) for name in names)
 
+    def _fingerprint(self) -> dict[str, Any]:
+        """What must be equal for a state file to belong to this measurement."""
+        try:
+            first_views = [self.views[int(self.indices[0])][0]]
+        except UnreadableImageError:
+            first_views = []
+        weights = (
+            value
+            for encoder in self.encoders.values()
+            for value in encoder.state_dict().values()
+        )
+        return {
+            "settings": repr(self.settings()),
+            "seed": self.views.seed,
+            "batch_size": self.batch_size,
+            "images": digest([torch.tensor(self.indices)]),
+            "views": digest(first_views),
+            "weights": digest(weights),
+        }
+
     def _begin(self, images: Tensor) -> None:
         encoder = next(iter(self.encoders.values()))
         self.layers = trace_layers(encoder, self.patterns, self.read, images[:2])
@@ -228,6 +254,36 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """Keep the state before a batch, so that a readable one comes first again."""
         if self._state_file is not None:
             self._state_file.keep(batch, self.accumulated)
+
+
+class _TraceFree(Callback):
+    """Leave no trace of a measurement that a Trainer runs, even if it fails."""
+
+    def __init__(self) -> None:
+        self._restore = ExitStack()
+
+    def on_validation_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Begin."""
+        encoders: Any = pl_module.encoders
+        trace_free = leave_no_trace(encoders.values(), pl_module.device)
+        self._restore.enter_context(trace_free)
+
+    def on_validation_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Put everything back."""
+        self._restore.close()
+
+    def on_exception(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Put everything back."""
+        self._restore.close()
 
 
 EVALUATORS: Registry[type[Evaluator[Any]]] = Registry("memloc.evaluators")

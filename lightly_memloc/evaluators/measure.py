@@ -6,11 +6,13 @@ from typing import Any
 import torch
 from torch import distributed, nn
 
-from lightly_memloc.evaluators.device import resolve_device
 from lightly_memloc.evaluators.evaluator import Evaluator, R
-from lightly_memloc.evaluators.progress import tracked
-from lightly_memloc.evaluators.ranks import rank_and_world_size
-from lightly_memloc.evaluators.trace_free import leave_no_trace
+from lightly_memloc.runtime import (
+    leave_no_trace,
+    rank_and_world_size,
+    resolve_device,
+    tracked,
+)
 
 
 def measure(

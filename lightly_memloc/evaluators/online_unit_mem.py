@@ -15,16 +15,14 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
-from lightly_memloc.evaluators.device import state_device
-from lightly_memloc.evaluators.ranks import gathered
 from lightly_memloc.evaluators.rectification import Rectification
-from lightly_memloc.evaluators.trace_free import leave_no_trace
 from lightly_memloc.evaluators.unit_tables import unit_mem_tables
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.metrics import UnitMem
 from lightly_memloc.results import UnitMemResult
+from lightly_memloc.runtime import gathered, leave_no_trace, state_device
 
 
 class OnlineUnitMem:

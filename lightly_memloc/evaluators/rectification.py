@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.ranks import gathered
 from lightly_memloc.functional.unit_activation import RECTIFICATIONS, Rectify
 from lightly_memloc.layers import CapturedLayer
+from lightly_memloc.runtime import gathered
 
 
 class Rectification:

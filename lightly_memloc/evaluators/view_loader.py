@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.evaluators.ranks import rank_and_world_size
+from lightly_memloc.runtime import rank_and_world_size
 
 
 class UnreadableImage(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import leave_no_trace, measure_unit_mem
+from lightly_memloc.evaluators import measure_unit_mem
 from lightly_memloc.interventions.exchange import exchange_layers
 from lightly_memloc.interventions.prune import prune_units
 from lightly_memloc.interventions.select import (
@@ -21,6 +21,7 @@ from lightly_memloc.interventions.select import (
 from lightly_memloc.layers import device_of, segments
 from lightly_memloc.probes import ProbeTask, fine_tune, probe_named
 from lightly_memloc.results import InterventionResult, LayerMemResult
+from lightly_memloc.runtime import leave_no_trace
 
 _Row = tuple[str, int, float, float, str]
 

@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import leave_no_trace, measure_unit_mem, resolve_device
+from lightly_memloc.evaluators import measure_unit_mem
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.tune_unit import tune_unit
 from lightly_memloc.interventions.unit_weights import has_unit_rows
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.results import UnitTuningResult
+from lightly_memloc.runtime import leave_no_trace, resolve_device
 
 # Of so many images, one is drawn that the unit answers to.
 _N_DRAWN = 64

@@ -11,7 +11,6 @@ from torch.nn.utils import prune
 from torch.utils.hooks import RemovableHandle
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import leave_no_trace
 from lightly_memloc.interventions.unit_weights import (
     has_unit_rows,
     holder_of,
@@ -27,6 +26,7 @@ from lightly_memloc.layers import (
     first_tensor,
     trace_layers,
 )
+from lightly_memloc.runtime import leave_no_trace
 
 _SCALE = "unit_scale"
 

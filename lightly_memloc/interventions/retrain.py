@@ -1,6 +1,5 @@
 """Training again without the most memorised images."""
 
-import os
 import shutil
 from dataclasses import replace
 from os import PathLike
@@ -17,6 +16,7 @@ from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.functional import Estimate, calibrated_layer_mem
 from lightly_memloc.probes import ProbeTask, probe_named
 from lightly_memloc.results import CurationResult, LayerMemResult, estimate_columns
+from lightly_memloc.runtime import replacing
 from lightly_memloc.training import Run
 
 Indices = NDArray[np.int64]
@@ -145,10 +145,8 @@ def _retrained(
     """Encoder f, trained in a run of its own without some candidates."""
     reference = folder / "g.ckpt"
     if not reference.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        partial = reference.with_suffix(".partial")
-        shutil.copyfile(run.folder / "g.ckpt", partial)
-        os.replace(partial, reference)
+        with replacing(reference) as partial:
+            shutil.copyfile(run.folder / "g.ckpt", partial)
     title = f"{folder.name}: training"
     retrained = Run.train(folder, run.data, split, run.config, device, title=title)
     return retrained.encoder("f")

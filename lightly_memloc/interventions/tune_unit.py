@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader, Dataset
 
 from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import leave_no_trace, resolve_device, tracked
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.unit_weights import (
     has_unit_rows,
@@ -24,6 +23,7 @@ from lightly_memloc.interventions.unit_weights import (
     refuse_unknown_units,
 )
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.runtime import leave_no_trace, resolve_device, tracked
 
 _POWER = 3
 _FLOOR = 0.1

@@ -6,10 +6,14 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightly_memloc.data import generators_restored, seed_generators
-from lightly_memloc.evaluators import quiet_lightning, resolve_device
 from lightly_memloc.functional import Accuracy, accuracy
 from lightly_memloc.probes.task import ProbeTask
+from lightly_memloc.runtime import (
+    generators_restored,
+    quiet_lightning,
+    resolve_device,
+    seed_generators,
+)
 
 _ACCELERATORS = {"cuda": "gpu"}
 

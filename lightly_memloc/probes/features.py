@@ -5,8 +5,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lightly_memloc.evaluators import leave_no_trace, resolve_device
 from lightly_memloc.probes.task import ProbeTask
+from lightly_memloc.runtime import leave_no_trace, resolve_device
 
 
 def features(

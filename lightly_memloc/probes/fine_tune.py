@@ -8,11 +8,11 @@ import torch
 from lightly.utils.benchmarking import FinetuneClassifier
 from torch import nn
 
-from lightly_memloc.data import generators_restored, seed_generators
 from lightly_memloc.functional import Accuracy
 from lightly_memloc.layers import weights_of
 from lightly_memloc.probes.classifier import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
+from lightly_memloc.runtime import generators_restored, seed_generators
 
 
 @dataclass(frozen=True)

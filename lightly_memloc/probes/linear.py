@@ -6,10 +6,10 @@ import torch
 from lightly.utils.benchmarking import LinearClassifier
 from torch import nn
 
-from lightly_memloc.data import generators_restored, seed_generators
 from lightly_memloc.functional import Accuracy
 from lightly_memloc.probes.classifier import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
+from lightly_memloc.runtime import generators_restored, seed_generators
 
 
 def linear_probe(

@@ -1,7 +1,6 @@
 """What a measurement returns: named tables and the settings that led to them."""
 
 import json
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.runtime import replacing
 
 _FILE = "result.json"
 
@@ -109,9 +109,8 @@ class Result(ABC):
         for stale in self._stale(path):
             stale.unlink(missing_ok=True)
         # The JSON file is what gets loaded: it appears whole or not at all.
-        partial = path / f"{_FILE}.partial"
-        partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
-        os.replace(partial, path / _FILE)
+        with replacing(path / _FILE) as partial:
+            partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
 
 
 def load_result(folder: str | PathLike[str]) -> Result:

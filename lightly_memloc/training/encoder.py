@@ -1,6 +1,5 @@
 """Training one encoder."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,9 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
-from lightly_memloc.data import generators_restored, targets_of
+from lightly_memloc.data import targets_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.evaluators import quiet_lightning
+from lightly_memloc.runtime import generators_restored, quiet_lightning, replacing
 from lightly_memloc.training.backbones import make_backbone, num_features
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.epoch_checkpoint import EpochCheckpoint
@@ -45,10 +44,9 @@ class TrainedEncoder:
 
     def save(self, path: Path) -> None:
         """Write weights and losses; the file appears whole or not at all."""
-        partial = path.with_suffix(".partial")
         document = {"state_dict": self.method.state_dict(), "losses": self.losses}
-        torch.save(document, partial)
-        os.replace(partial, path)
+        with replacing(path) as partial:
+            torch.save(document, partial)
 
     @classmethod
     def load(cls, path: Path, method: Method) -> "TrainedEncoder":

@@ -14,8 +14,9 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
-from lightly_memloc.evaluators import digest, measure_layer_mem
+from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult, load_result
+from lightly_memloc.runtime import digest
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
 

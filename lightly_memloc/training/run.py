@@ -1,6 +1,5 @@
 """A run folder: a pair of encoders with everything that is needed to measure it."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from os import PathLike
@@ -15,7 +14,8 @@ from torch import nn
 
 from lightly_memloc.data import ROLES, MemorizationSplit, fingerprint, open_dataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import CALLBACKS, Study, load_encoder
+from lightly_memloc.evaluators import CALLBACKS, Study
+from lightly_memloc.runtime import load_encoder, replacing
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.pair import make_transform, train_pair
@@ -221,9 +221,8 @@ def _describe(
     data = {"source": source, "images": split.n, "fingerprint": split.fingerprint}
     document = {"data": data, "training": asdict(config)} | provenance()
     # What makes the folder a run comes last, and whole.
-    partial = folder / f"{_CONFIG}.partial"
-    partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-    os.replace(partial, folder / _CONFIG)
+    with replacing(folder / _CONFIG) as partial:
+        partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
 @rank_zero_only

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lightly_memloc.data import seed_generators
+from lightly_memloc.runtime import seed_generators
 
 
 class _Use(IntEnum):

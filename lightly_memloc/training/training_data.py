@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lightly_memloc.data import generators_restored, read_image
+from lightly_memloc.data import read_image
+from lightly_memloc.runtime import generators_restored
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.stream import Stream
 

@@ -1,10 +1,7 @@
-import random
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 Write = Callable[..., Path]
@@ -22,13 +19,3 @@ def write_images(tmp_path: Path) -> Write:
         return tmp_path / "images"
 
     return write
-
-
-@pytest.fixture
-def stir() -> Callable[[int], None]:
-    def seed_all(seed: int) -> None:
-        torch.manual_seed(seed)
-        np.random.seed(seed)
-        random.seed(seed)
-
-    return seed_all

@@ -1,7 +1,7 @@
 """Writing a report: one page that opens offline."""
 
-import os
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,12 @@ from lightly_memloc.report.html.summary import Summary
 from lightly_memloc.report.html.thumbnails import thumbnails
 from lightly_memloc.report.saved import Saved
 from lightly_memloc.results import LayerMemResult, UnitMemResult
+from lightly_memloc.runtime import replacing
 
 
 def write_report(
-    study: str | os.PathLike[str] | Saved,
-    out: str | os.PathLike[str] | None = None,
+    study: str | PathLike[str] | Saved,
+    out: str | PathLike[str] | None = None,
     dataset: Any = None,
 ) -> Path:
     """Write one self-contained HTML page of what was measured.
@@ -51,12 +52,9 @@ def write_report(
         )
     template = _environment().get_template("report.html.jinja")
     page = template.render(_page(saved, dataset))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # The page appears whole or not at all.
-    partial = target.with_name(f"{target.name}.partial")
-    # A file name may hold bytes that are no text.
-    partial.write_text(page, encoding="utf-8", errors="replace")
-    os.replace(partial, target)
+    with replacing(target) as partial:
+        # A file name may contain bytes that are not text.
+        partial.write_text(page, encoding="utf-8", errors="replace")
     return target
 
 

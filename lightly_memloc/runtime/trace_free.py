@@ -2,14 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback
 from torch import nn
 
-from lightly_memloc.data import generators_restored
+from lightly_memloc.runtime.generators import generators_restored
 
 
 @contextmanager
@@ -30,36 +27,6 @@ def leave_no_trace(models: Iterable[nn.Module], device: torch.device) -> Iterato
         for model in models:
             restore.enter_context(_evaluated(model, device))
         yield
-
-
-class TraceFree(Callback):
-    """Leave no trace of a measurement that a Trainer runs, even if it fails."""
-
-    def __init__(self) -> None:
-        self._restore = ExitStack()
-
-    def on_validation_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> None:
-        """Begin."""
-        encoders: Any = pl_module.encoders
-        trace_free = leave_no_trace(encoders.values(), pl_module.device)
-        self._restore.enter_context(trace_free)
-
-    def on_validation_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> None:
-        """Put everything back."""
-        self._restore.close()
-
-    def on_exception(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        exception: BaseException,
-    ) -> None:
-        """Put everything back."""
-        self._restore.close()
 
 
 @contextmanager

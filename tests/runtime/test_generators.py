@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightly_memloc.data import generators_restored, seed_generators
+from lightly_memloc.runtime.generators import generators_restored, seed_generators
 
 
 def draw():

@@ -16,7 +16,7 @@ import lightly_memloc as memloc
 from lightly_memloc.data import Digits
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure as measure_once
-from lightly_memloc.evaluators import state_file as state_files
+from lightly_memloc.runtime import state_file as state_files
 
 UNREADABLE = 3
 
@@ -72,7 +72,7 @@ def killed(tmp_path, name, encoders, split, transform, killer):
     task = tmp_path / "task.pt"
     torch.save((name, encoders, split, transform, killer, tmp_path / "state"), task)
     process = subprocess.run(
-        [sys.executable, "-m", "tests.evaluators.test_state_file", str(task)],
+        [sys.executable, "-m", "tests.runtime.test_state_file", str(task)],
         cwd=Path(__file__).parents[2],
         check=False,
     )

@@ -7,7 +7,7 @@ import torch
 from lightly_memloc import MemorizationCallback, MultiViewDataset, load_result
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import CALLBACKS, EVALUATORS
-from lightly_memloc.evaluators.registry import Registry
+from lightly_memloc.runtime.registry import Registry
 from tests.evaluators.trainings import SimCLR, loader, quiet_trainer
 
 THEIRS = """

@@ -1,0 +1,30 @@
+"""What a measurement needs of the machine: devices, processes, files and generators."""
+
+from lightly_memloc.runtime.checkpoint import load_encoder
+from lightly_memloc.runtime.device import resolve_device, state_device
+from lightly_memloc.runtime.distributed import gathered, rank_and_world_size
+from lightly_memloc.runtime.files import replacing
+from lightly_memloc.runtime.fingerprint import digest
+from lightly_memloc.runtime.generators import generators_restored, seed_generators
+from lightly_memloc.runtime.progress import tracked
+from lightly_memloc.runtime.quiet import quiet_lightning
+from lightly_memloc.runtime.registry import Registry
+from lightly_memloc.runtime.state_file import StateFile
+from lightly_memloc.runtime.trace_free import leave_no_trace
+
+__all__ = [
+    "Registry",
+    "StateFile",
+    "digest",
+    "gathered",
+    "generators_restored",
+    "leave_no_trace",
+    "load_encoder",
+    "quiet_lightning",
+    "rank_and_world_size",
+    "replacing",
+    "resolve_device",
+    "seed_generators",
+    "state_device",
+    "tracked",
+]
