@@ -133,6 +133,52 @@ def test_estimates_are_those_of_their_images_and_options(
     np.testing.assert_allclose(table["independent"], independent.mean(axis=0))
 
 
+def test_the_best_estimate_at_hand():
+    roles = {
+        "symmetric": ["candidate", "independent", "external"],
+        "calibrated": ["candidate", "external"],
+        "alignment_gap": ["candidate", "external"],
+        None: ["candidate", "shared"],
+    }
+    for estimate, names in roles.items():
+        images = pd.DataFrame(
+            {"index": range(6), "filename": "x.png", "role": np.resize(names, 6)}
+        )
+        f, g = np.random.default_rng(0).random((2, 6, 1))
+        result = LayerMemResult.from_distances(
+            [("a", "conv")],
+            images,
+            f,
+            None if estimate == "alignment_gap" else g,
+            SETTINGS,
+            10,
+        )
+        assert result.estimate == estimate
+        selected = "Images are ranked by the last layer"
+        noted = any(note.startswith(selected) for note in result.settings["notes"])
+        assert noted == (estimate != "alignment_gap")
+
+
+def test_distances_are_those_of_either_encoder():
+    result, f, g, _ = drawn({})
+    table = result.distances_to_pandas()
+    np.testing.assert_array_equal(table[["f:a", "f:b", "f:c"]], f)
+    np.testing.assert_array_equal(table[["g:a", "g:b", "g:c"]], g)
+
+
+def test_top_samples_are_candidates_of_equal_score_by_their_index():
+    roles = ["external", "candidate", "independent", *["candidate"] * 3]
+    images = pd.DataFrame(
+        {"index": [9, 7, 5, 3, 1, 0], "filename": "x.png", "role": roles}
+    )
+    m = np.array([[0.9, 0.9], [0, 0.5], [0.9, 0.9], [0, 0.5], [0, 0.5], [0.9, 0.1]])
+    result = LayerMemResult.from_distances(
+        [("a", "conv"), ("b", "conv")], images, 1 - m, 1 + m, SETTINGS, 10
+    )
+    assert result.top_samples()["index"].tolist() == [1, 3, 7, 0]
+    assert result.top_samples(2)["ssl_mem"].tolist() == pytest.approx([0.5, 0.5])
+
+
 def test_control_is_of_two_halves_of_the_external_images_drawn_by_the_seed():
     values = set()
     for seed in range(4):
