@@ -79,16 +79,6 @@ def test_images_seen_again_count_once(batch_size):
     assert_matches(stream(metric, views, index, batch_size=13), views, index)
 
 
-def test_an_image_seen_again_after_a_smaller_index_counts_once():
-    views, _ = images()
-    batches = [[9], [3], [6, 9], [3, 2]]
-    metric = AlignmentDistance()
-    for batch in batches:
-        metric.update(views[batch], torch.tensor(batch))
-    seen = torch.tensor([2, 3, 6, 9])
-    assert_matches(metric, views[seen], seen)
-
-
 def test_one_image():
     metric = AlignmentDistance()
     metric.update(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), torch.tensor([6]))

@@ -202,6 +202,12 @@ def test_chance_level_is_that_of_the_images_seen():
     assert_p_value(metric.compute().member_share.p[0], exact, 2000)
 
 
+def test_units_of_negative_activations_are_alive():
+    mu, index, members, holdout = images()
+    metric = MemberShare(N_UNITS, members, holdout)
+    assert_values(stream(metric, -1 - mu, index), -1 - mu, index, members)
+
+
 def test_all_units_dead():
     _, index, members, holdout = images()
     metric = stream(MemberShare(2, members, holdout), torch.zeros(100, 2), index)

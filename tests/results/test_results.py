@@ -62,6 +62,23 @@ def test_every_estimate_has_interval_and_p_value(layer_mem):
         assert 0 <= row[f"{name}_p"] <= 1
 
 
+def test_scalars_are_the_estimates_of_each_layer(layer_mem):
+    expected = {"layer_mem": 0.3, "calibrated": 0.3, "symmetric": 0.15}
+    expected["alignment_gap"] = 0.3 / 1.7
+    assert layer_mem.scalars() == pytest.approx(
+        {f"{name}/one": 0 for name in expected}
+        | {f"{name}/two": value for name, value in expected.items()}
+    )
+
+
+def test_settings_count_the_images_of_each_role(layer_mem):
+    assert layer_mem.settings["images"] == {
+        "candidate": 2,
+        "independent": 2,
+        "external": 3,
+    }
+
+
 def test_samples_and_top_samples(layer_mem):
     samples = layer_mem.samples_to_pandas()
     assert samples.columns.tolist() == ["index", "filename", "role", "one", "two"]
