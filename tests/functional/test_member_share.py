@@ -6,6 +6,7 @@ from scipy import stats
 
 from lightly_memloc.functional import member_share, resampling
 from tests.functional.exact import (
+    STANDARD_ERRORS,
     assert_p_value,
     assert_quantile,
     relabellings,
@@ -50,6 +51,13 @@ def test_value_and_p_value_against_every_relabelling(winners, is_member):
     assert estimate.value[0] == pytest.approx(value, rel=1e-12)
     exact = share_as_far(every, value - chance)
     assert_p_value(estimate.p[0], exact, N_RESAMPLES)
+
+
+@pytest.mark.parametrize("n_resamples", [99, 999])
+def test_p_value_of_members_alone_is_as_small_as_can_be(n_resamples):
+    is_member = np.arange(200) < 100
+    estimate = member_share(1.0 * is_member, is_member, n_resamples=n_resamples)
+    assert (estimate.value[0], estimate.p[0]) == (1, 1 / (n_resamples + 1))
 
 
 @pytest.mark.parametrize("n_winners", [2, 3, 5])
@@ -112,6 +120,29 @@ def test_without_anything_to_find():
         p = member_share(wins(winners, 30), is_member, n_resamples=199, seed=seed).p[0]
         significant += int(p <= 0.05)
     assert significant <= stats.binom.ppf(1 - 1e-5, repeats, 0.05)
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.95])
+def test_range_by_chance_of_distinct_winners_is_hypergeometric(confidence):
+    n, n_winners = 200, 60
+    is_member = np.arange(n) % 2 == 0
+    estimate = member_share(
+        wins(range(n_winners), n),
+        is_member,
+        n_resamples=N_RESAMPLES,
+        confidence=confidence,
+    )
+    tail = (1 - confidence) / 2
+    error = STANDARD_ERRORS * math.sqrt(tail * (1 - tail) / N_RESAMPLES)
+    for end, q in ((estimate.null_low, tail), (estimate.null_high, 1 - tail)):
+        least, most = stats.hypergeom.ppf([q - error, q + error], n, 100, n_winners)
+        assert least / n_winners <= end[0] <= most / n_winners
+
+
+def test_one_resample_has_no_spread():
+    estimate = member_share([2, 1, 1, 1, 0, 0, 2, 0], BALANCED, n_resamples=1)
+    assert estimate.low == estimate.high
+    assert estimate.null_low == estimate.null_high
 
 
 def test_no_live_units():

@@ -4,6 +4,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score, roc_curve
 
 from lightly_memloc.functional import membership
+from tests.functional.exact import STANDARD_ERRORS
 
 
 def drawn(seed, n, m, shift=0.0, decimals=9):
@@ -32,17 +33,74 @@ def test_against_scikit_learn_and_pairs(n, m, decimals):
     assert found.auc_low[0] == pytest.approx(max(0, low), abs=1e-12)
 
 
-def test_interval_of_the_true_positive_rate_is_that_of_the_plain_bootstrap():
-    first, second = drawn(5, 60, 220, 1.5)
-    found = membership(first, second, n_resamples=20_000)
-    rng = np.random.default_rng(1)
-    rates = []
-    for _ in range(4000):
-        members, others = rng.choice(first, 60), rng.choice(second, 220)
-        rates.append((members > np.sort(others)[-3]).mean())
-    low, high = np.quantile(rates, [0.025, 0.975])
-    assert found.tpr_low[0] == pytest.approx(low, abs=0.035)
-    assert found.tpr_high[0] == pytest.approx(high, abs=0.035)
+@pytest.mark.parametrize(
+    ("options", "allowed", "confidence"),
+    [
+        ({}, 2, 0.95),
+        ({"confidence": 0.6}, 2, 0.6),
+        ({"false_positives": 0.08}, 17, 0.95),
+        ({"false_positives": 0.25, "confidence": 0.9}, 55, 0.9),
+    ],
+)
+def test_true_positive_rate_and_its_interval_are_exact(options, allowed, confidence):
+    """220 non-members: 1% of them are 2.2, 8% 17.6 and 25% 55."""
+    n, m, n_resamples = 150, 220, 20_000
+    first, second = drawn(5, n, m, 1.5)
+    found = membership(first, second, n_resamples=n_resamples, **options)
+    n_above = (first > np.sort(second)[::-1][:, None]).sum(axis=1)
+    assert found.tpr[0] == n_above[allowed] / n
+
+    # The threshold is among the r highest if more than those allowed are drawn of them.
+    among = stats.binom.sf(allowed, m, np.arange(m + 1) / m)
+    of_rank = stats.binom.cdf(np.arange(n + 1), n, n_above[:, None] / n)
+    cumulative = np.diff(among) @ of_rank
+    tail = (1 - confidence) / 2
+    error = STANDARD_ERRORS * np.sqrt(tail * (1 - tail) / n_resamples)
+    for end, share in ((found.tpr_low[0], tail), (found.tpr_high[0], 1 - tail)):
+        lowest, highest = np.searchsorted(cumulative, [share - error, share + error])
+        assert lowest / n <= end <= highest / n
+
+
+@pytest.mark.parametrize("confidence", [0.5, 0.99])
+def test_interval_of_the_area_has_the_width_of_its_confidence(confidence):
+    first, second = drawn(1, 30, 50, 0.5)
+    wide, found = (
+        membership(first, second, confidence=level) for level in (0.95, confidence)
+    )
+    ratio = stats.norm.ppf((1 + confidence) / 2) / stats.norm.ppf(0.975)
+    for one, other in zip(
+        (found.auc_low, found.auc_high), (wide.auc_low, wide.auc_high), strict=True
+    ):
+        assert one - found.auc == pytest.approx((other - wide.auc) * ratio)
+
+
+def test_interval_of_the_area_ends_at_0_and_1():
+    high, low = [4.0, 3.0, 2.0, 0.5], [1.0, 0.0, -1.0, -2.0]
+    # One of 16 pairs is lost: shares of won pairs are 1, 1, 1, 3/4 and 3/4, 1, 1, 1.
+    half = stats.norm.ppf(0.975) * np.sqrt(2 * (1 / 64) / 4)
+    found = membership(high, low)
+    assert found.auc_low == pytest.approx(15 / 16 - half)
+    assert found.auc_high == 1
+    found = membership(low, high)
+    assert found.auc_low == 0
+    assert found.auc_high == pytest.approx(1 / 16 + half)
+
+
+def test_no_false_positive_is_allowed_among_few_non_members():
+    members, others = [0.9, 0.8, 0.5, 0.4], [0.5, 0.1, 0.0]
+    assert membership(members, others).tpr == 0.5
+    assert membership(members, others, false_positives=0.34).tpr == 1
+
+
+def test_the_seed_and_the_number_of_resamples_decide():
+    first, second = drawn(2, 40, 60, 1.0)
+    ends = [
+        [membership(first, second, n_resamples=9, seed=seed)[end] for end in (-2, -1)]
+        for seed in (1, 1, 2)
+    ]
+    assert ends[0] == ends[1] != ends[2]
+    one = membership(first, second, n_resamples=1)
+    assert one.tpr_low == one.tpr_high
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():

@@ -90,6 +90,12 @@ def test_no_units():
         unit_activation(torch.zeros(3))
 
 
+@pytest.mark.parametrize("channel_dim", [0, -3])
+def test_units_in_the_dimension_of_the_batch(channel_dim):
+    with pytest.raises(ValueError, match="dimension 0"):
+        unit_activation(torch.zeros(3, 4, 5), channel_dim)
+
+
 def test_unknown_rectify():
     with pytest.raises(ValueError, match="'gelu'"):
         unit_activation(torch.zeros(3, 2), rectify="gelu")

@@ -147,6 +147,45 @@ def test_dead_unit_beside_a_group_without_an_image():
     np.testing.assert_allclose(value, [brute_force(mu)], rtol=1e-10)
 
 
+def test_swaps_that_leave_a_side_with_one_image_are_left_out():
+    mu = activations(3, 4)
+    there = np.array([[True, True, False], [False, True, True]])
+    every = []
+    for swap in itertools.product([0, 1], repeat=3):
+        sides = [
+            [mu[r, g] for g in range(3) for r in [role ^ swap[g]] if there[r, g]]
+            for role in (0, 1)
+        ]
+        if min(map(len, sides)) > 1:
+            members, others = np.transpose(sides[0]), np.transpose(sides[1])
+            every.append(
+                np.mean(
+                    [
+                        unit_mem(m) - unit_mem(o)
+                        for m, o in zip(members, others, strict=True)
+                    ]
+                )
+            )
+    assert len(every) == 4
+    estimate = unit_mem_gap(
+        np.where(there[..., None], mu, -np.inf),
+        np.where(there[..., None], mu, 0),
+        there.astype(float),
+        confidence=0.6,
+    )
+    assert estimate.value[0] == pytest.approx(every[0], rel=1e-10)
+    assert estimate.p.tolist() == [share_as_far(every, every[0])]
+    margin = np.quantile(np.abs(every), 0.6)
+    assert estimate.high[0] == pytest.approx(every[0] + margin, rel=1e-10)
+
+
+def test_one_image_on_a_side_is_nothing_to_compare():
+    largest, total, counts = grouped(activations(3, 2), 3)
+    largest[0, 1:], total[0, 1:], counts[0, 1:] = -np.inf, 0, 0
+    estimate = unit_mem_gap(largest, total, counts)
+    np.testing.assert_array_equal(estimate, np.full((4, 1), np.nan))
+
+
 def test_one_group_says_nothing_about_significance():
     assert unit_mem_gap(*grouped(activations(9, 3), 1)).p[0] == 1
 

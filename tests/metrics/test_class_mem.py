@@ -85,6 +85,13 @@ def test_classes_without_an_image_are_left_out():
     assert [field.item() for field in values] == [0.5, 7, False]
 
 
+def test_a_unit_that_answers_to_one_class_alone_is_alive():
+    mu, targets = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0])
+    values = stream(ClassMem(2, 2), mu, targets, torch.arange(2)).compute()
+    assert values.class_mem.tolist() == [1, 0]
+    assert values.dead.tolist() == [False, True]
+
+
 def test_compute_in_between_and_reset():
     mu, targets, index = images()
     metric = ClassMem(N_UNITS, N_CLASSES)

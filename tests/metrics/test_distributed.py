@@ -24,9 +24,10 @@ METRICS = {
     "alignment_distance": AlignmentDistance,
     "member_share": lambda: MemberShare(N_UNITS, MEMBERS, HOLDOUT),
     "top_images": lambda: TopImages(N_UNITS, 3),
+    "top_images_of_few": lambda: TopImages(N_UNITS, N_IMAGES + 2),
 }
 KEEPING_ROWS = ["unit_mem_median", "alignment_distance"]
-FOLDING = ["unit_mem", "class_mem", "member_share", "top_images"]
+FOLDING = ["unit_mem", "class_mem", "member_share", "top_images", "top_images_of_few"]
 
 
 def activations():
@@ -162,14 +163,14 @@ def one_process_member_share():
     return values(metric)
 
 
-def brute_force_top_images():
+def brute_force_top_images(k):
     ranked = [
-        sorted(zip(-column, range(N_IMAGES), strict=True))[:3]
+        sorted(zip(-column, range(N_IMAGES), strict=True))[:k]
         for column in MU.double().numpy().T
     ]
     return (
-        [[-of[rank][0] for of in ranked] for rank in range(3)],
-        [[of[rank][1] for of in ranked] for rank in range(3)],
+        [[-of[rank][0] for of in ranked] for rank in range(k)],
+        [[of[rank][1] for of in ranked] for rank in range(k)],
     )
 
 
@@ -179,7 +180,8 @@ EXPECTED = {
     "class_mem": brute_force_class_mem,
     "alignment_distance": brute_force_alignment_distance,
     "member_share": one_process_member_share,
-    "top_images": brute_force_top_images,
+    "top_images": lambda: brute_force_top_images(3),
+    "top_images_of_few": lambda: brute_force_top_images(N_IMAGES),
 }
 
 

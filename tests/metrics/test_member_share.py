@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from lightly_memloc.errors import NonFiniteError
+from lightly_memloc.functional import member_share
 from lightly_memloc.metrics import MemberShare
 from tests.functional.exact import assert_p_value, relabellings, share_as_far
 from tests.metrics.streaming import (
@@ -201,6 +202,12 @@ def test_chance_level_is_that_of_the_images_seen():
     assert_p_value(metric.compute().member_share.p[0], exact, 2000)
 
 
+def test_units_of_negative_activations_are_alive():
+    mu, index, members, holdout = images()
+    metric = MemberShare(N_UNITS, members, holdout)
+    assert_values(stream(metric, -1 - mu, index), -1 - mu, index, members)
+
+
 def test_all_units_dead():
     _, index, members, holdout = images()
     metric = stream(MemberShare(2, members, holdout), torch.zeros(100, 2), index)
@@ -258,6 +265,30 @@ def test_the_seed_decides():
     np.testing.assert_array_equal(values[0], values[1])
     assert values[0][0] == values[2][0]
     assert (values[0] != values[2]).any()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_the_seed_decides_what_is_resampled(seed):
+    """One unit for each of three members: neither order nor groups matter."""
+    metric = MemberShare(3, [0, 1, 2], [3, 4, 5], seed=seed)
+    metric.update(torch.eye(6)[:, :3], torch.arange(6))
+    is_member = np.arange(6) < 3
+    expected, other = (
+        member_share(1.0 * is_member, is_member, seed=s) for s in (seed, 0)
+    )
+    assert metric.compute().member_share == expected
+    assert expected.p != other.p
+
+
+def test_the_seed_decides_which_images_are_grouped():
+    mu, index, members, holdout = images()
+    intervals = [
+        stream(MemberShare(N_UNITS, members, holdout, seed=seed), mu, index)
+        .compute()
+        .gap.high[0]
+        for seed in range(3)
+    ]
+    assert len(set(intervals)) == 3
 
 
 def test_not_a_number_is_refused():

@@ -26,7 +26,7 @@ def expected(mu, index, k):
     return activation.double(), torch.tensor([[i for _, i in of] for of in ranked]).T
 
 
-@pytest.mark.parametrize("batch_size", BATCH_SIZES)
+@pytest.mark.parametrize("batch_size", [*BATCH_SIZES, K])
 @pytest.mark.parametrize("order", ORDERS)
 def test_images_sorted_by_hand(batch_size, order):
     mu, index = images()

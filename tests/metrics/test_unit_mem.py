@@ -113,6 +113,24 @@ def test_of_tied_images_the_smallest_index_wins(batch_size, order):
     assert values.unit_mem.item() == pytest.approx((4 - 3) / (4 + 3))
 
 
+def test_an_image_seen_again_after_a_smaller_index_counts_once():
+    mu, _ = images()
+    metric = UnitMem(N_UNITS)
+    for batch in [9], [3], [6, 9], [10]:
+        metric.update(mu[batch], torch.tensor(batch))
+    seen = torch.tensor([3, 6, 9, 10])
+    assert_matches(metric, mu[seen], seen)
+
+
+def test_activations_overwritten_after_the_update_stay_as_they_were():
+    mu, index = images()
+    buffer = mu.double()
+    metric = UnitMem(N_UNITS)
+    metric.update(buffer, index)
+    buffer.zero_()
+    assert_matches(metric, mu, index)
+
+
 def test_negative_activations():
     mu, index = images()
     assert_matches(stream(UnitMem(N_UNITS), -1 - mu, index), -1 - mu, index)

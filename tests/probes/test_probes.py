@@ -12,7 +12,6 @@ from torchvision import transforms
 
 from lightly_memloc.data import Digits
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import accuracy
 from lightly_memloc.probes import (
     ProbeTask,
     fine_tune,
@@ -72,20 +71,6 @@ def test_nearest_neighbours_of_pixels(digits, task, k):
             votes[y[image]] += np.exp(cosine[image] / 0.1)
         hits += int(votes.argmax() == target)
     assert knn_probe(Pixels(), task, k=k).value == hits / len(y_test)
-
-
-def test_wilson_interval():
-    found = accuracy([0] * 8 + [1] * 2, [0] * 10)
-    z, p, n = 1.959963984540054, 0.8, 10
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert found == pytest.approx((0.8, centre - half, centre + half))
-
-
-@pytest.mark.parametrize(("one", "other"), [([], []), ([1], [1, 2]), ([[1]], [[1]])])
-def test_accuracy_of_what_does_not_fit(one, other):
-    with pytest.raises(ValueError, match="as many predictions as targets"):
-        accuracy(one, other)
 
 
 def test_a_linear_classifier_learns_a_frozen_encoders_features(task):

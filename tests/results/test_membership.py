@@ -5,12 +5,13 @@ from sklearn.metrics import roc_auc_score
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.functional import membership
 from lightly_memloc.results import LayerMemResult, MembershipResult
 
 ROLES = ["candidate"] * 30 + ["external"] * 40 + ["independent"] * 20
 
 
-def measured(with_reference, roles=ROLES):
+def measured(with_reference, roles=ROLES, seed=0):
     rng = np.random.default_rng(0)
     is_member = np.array(roles) == "candidate"
     f = rng.uniform(0.5, 1, (len(roles), 2)) - 0.2 * is_member[:, None] * [0, 1]
@@ -23,7 +24,7 @@ def measured(with_reference, roles=ROLES):
         }
     )
     settings = {
-        "seed": 0,
+        "seed": seed,
         "normalization": "relative",
         "top_k": 5,
         "reference": with_reference,
@@ -54,12 +55,29 @@ def test_both_scores_of_each_layer(tmp_path):
     assert load_result(tmp_path).to_pandas().equals(table)
 
 
+@pytest.mark.parametrize("seed", [0, 5])
+def test_intervals_follow_the_seed_of_the_measurement(seed):
+    result, f, g = measured(True, seed=seed)
+    table = MembershipResult.from_layer_mem(result).to_pandas()
+    for first, scores in ((0, -f), (2, (g - f) / (g + f))):
+        expected = membership(scores[:30], scores[30:70], seed=seed)
+        for name, column in expected._asdict().items():
+            assert table[name][first : first + 2].tolist() == pytest.approx(column)
+
+
+def test_the_number_of_images_is_that_of_either_role():
+    found = MembershipResult.from_layer_mem(measured(True)[0])
+    assert found.settings["images"] == {"candidate": 30, "external": 40}
+
+
 def test_one_encoder_has_its_alignment_alone():
     table = MembershipResult.from_layer_mem(measured(False)[0]).to_pandas()
     assert table["score"].tolist() == ["alignment"] * 2
 
 
-def test_external_images_are_needed():
-    result, *_ = measured(True, ["candidate"] * 5 + ["independent"] * 5)
-    with pytest.raises(MemorizationError, match=r"external images.* has 0"):
+@pytest.mark.parametrize("n", [0, 1])
+def test_external_images_are_needed(n):
+    roles = ["candidate"] * 5 + ["independent"] * 5 + ["external"] * n
+    result, *_ = measured(True, roles)
+    with pytest.raises(MemorizationError, match=rf"external images.* has {n}"):
         MembershipResult.from_layer_mem(result)

@@ -1,10 +1,16 @@
+import itertools
 import json
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from lightly_memloc import load_result, measure_class_mem, measure_unit_mem
+from lightly_memloc import (
+    functional,
+    load_result,
+    measure_class_mem,
+    measure_unit_mem,
+)
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results import LayerMemResult, UnitMemResult, find_result
 
@@ -56,12 +62,164 @@ def test_every_estimate_has_interval_and_p_value(layer_mem):
         assert 0 <= row[f"{name}_p"] <= 1
 
 
+def test_scalars_are_the_estimates_of_each_layer(layer_mem):
+    expected = {"layer_mem": 0.3, "calibrated": 0.3, "symmetric": 0.15}
+    expected["alignment_gap"] = 0.3 / 1.7
+    assert layer_mem.scalars() == pytest.approx(
+        {f"{name}/one": 0 for name in expected}
+        | {f"{name}/two": value for name, value in expected.items()}
+    )
+
+
+def test_settings_count_the_images_of_each_role(layer_mem):
+    assert layer_mem.settings["images"] == {
+        "candidate": 2,
+        "independent": 2,
+        "external": 3,
+    }
+
+
 def test_samples_and_top_samples(layer_mem):
     samples = layer_mem.samples_to_pandas()
     assert samples.columns.tolist() == ["index", "filename", "role", "one", "two"]
     top = layer_mem.top_samples(1)
     assert top["filename"].tolist() == ["1.png"]
     assert top["ssl_mem"].tolist() == pytest.approx([0.4])
+
+
+def drawn(settings, n_resamples=60):
+    """LayerMem of random distances, with those and the images of each role."""
+    rng = np.random.default_rng(0)
+    f, g = rng.uniform(0.5, 1, size=(2, 24, 3))
+    roles = rng.permutation(np.resize(["candidate", "independent", "external"], 24))
+    images = pd.DataFrame({"index": range(24), "filename": "x.png", "role": roles})
+    layers = [(name, "conv") for name in "abc"]
+    result = LayerMemResult.from_distances(
+        layers, images, f, g, SETTINGS | settings, n_resamples
+    )
+    return result, f, g, {role: np.flatnonzero(roles == role) for role in set(roles)}
+
+
+SSL_MEM = {
+    "relative": lambda f, g: (g - f) / (g + f),
+    "raw": lambda f, g: g - f,
+    "range": lambda f, g: (g - f) / np.ptp(g - f, axis=0),
+}
+
+
+@pytest.mark.parametrize("normalization", SSL_MEM)
+@pytest.mark.parametrize(("seed", "n_resamples"), [(0, 60), (4, 90)])
+def test_estimates_are_those_of_their_images_and_options(
+    normalization, seed, n_resamples
+):
+    settings = {"normalization": normalization, "seed": seed, "top_k": 3}
+    result, f, g, images = drawn(settings, n_resamples)
+    m = SSL_MEM[normalization](f, g)
+    samples = result.samples_to_pandas()
+    np.testing.assert_allclose(samples[["a", "b", "c"]], m, rtol=1e-12)
+    candidate, independent, external = (
+        m[images[role]] for role in ("candidate", "independent", "external")
+    )
+    options = {"n_resamples": n_resamples, "seed": seed}
+    expected = {
+        "layer_mem": functional.layer_mem(candidate, **options),
+        "delta": functional.delta_layer_mem(candidate, **options),
+        "calibrated": functional.calibrated_layer_mem(candidate, external, **options),
+        "symmetric": functional.symmetric_layer_mem(candidate, independent, **options),
+        "alignment_gap": functional.alignment_gap(
+            f[images["candidate"]], f[images["external"]], **options
+        ),
+        "calibrated_delta": functional.calibrated_layer_mem(
+            np.diff(candidate), np.diff(external), **options
+        ),
+        "symmetric_delta": functional.symmetric_layer_mem(
+            np.diff(candidate), np.diff(independent), **options
+        ),
+    }
+    table = result.to_pandas()
+    for name, estimate in expected.items():
+        for ending, field in zip(("", "_low", "_high", "_p"), estimate, strict=True):
+            column = table[f"{name}{ending}"].to_numpy()
+            # Nothing comes before the first layer, so it has no step.
+            assert np.isnan(column[: 3 - len(field)]).all()
+            np.testing.assert_allclose(column[3 - len(field) :], field, rtol=1e-12)
+    ranked = sorted(candidate.tolist(), key=lambda row: -row[2])
+    np.testing.assert_allclose(table["top_k"], np.mean(ranked[:3], axis=0))
+    np.testing.assert_allclose(table["least_k"], np.mean(ranked[-3:], axis=0))
+    np.testing.assert_allclose(table["external"], external.mean(axis=0))
+    np.testing.assert_allclose(table["independent"], independent.mean(axis=0))
+
+
+def test_the_best_estimate_at_hand():
+    roles = {
+        "symmetric": ["candidate", "independent", "external"],
+        "calibrated": ["candidate", "external"],
+        "alignment_gap": ["candidate", "external"],
+        None: ["candidate", "shared"],
+    }
+    for estimate, names in roles.items():
+        images = pd.DataFrame(
+            {"index": range(6), "filename": "x.png", "role": np.resize(names, 6)}
+        )
+        f, g = np.random.default_rng(0).random((2, 6, 1))
+        result = LayerMemResult.from_distances(
+            [("a", "conv")],
+            images,
+            f,
+            None if estimate == "alignment_gap" else g,
+            SETTINGS,
+            10,
+        )
+        assert result.estimate == estimate
+        selected = "Images are ranked by the last layer"
+        noted = any(note.startswith(selected) for note in result.settings["notes"])
+        assert noted == (estimate != "alignment_gap")
+
+
+def test_distances_are_those_of_either_encoder():
+    result, f, g, _ = drawn({})
+    table = result.distances_to_pandas()
+    np.testing.assert_array_equal(table[["f:a", "f:b", "f:c"]], f)
+    np.testing.assert_array_equal(table[["g:a", "g:b", "g:c"]], g)
+
+
+def test_top_samples_are_candidates_of_equal_score_by_their_index():
+    roles = ["external", "candidate", "independent", *["candidate"] * 3]
+    images = pd.DataFrame(
+        {"index": [9, 7, 5, 3, 1, 0], "filename": "x.png", "role": roles}
+    )
+    m = np.array([[0.9, 0.9], [0, 0.5], [0.9, 0.9], [0, 0.5], [0, 0.5], [0.9, 0.1]])
+    result = LayerMemResult.from_distances(
+        [("a", "conv"), ("b", "conv")], images, 1 - m, 1 + m, SETTINGS, 10
+    )
+    assert result.top_samples()["index"].tolist() == [1, 3, 7, 0]
+    assert result.top_samples(2)["ssl_mem"].tolist() == pytest.approx([0.5, 0.5])
+
+
+def test_control_is_of_two_halves_of_the_external_images_drawn_by_the_seed():
+    values = set()
+    for seed in range(4):
+        result, f, g, images = drawn({"seed": seed})
+        m = ((g - f) / (g + f))[images["external"]]
+        f = f[images["external"]]
+        halves = [np.isin(range(8), of) for of in itertools.combinations(range(8), 4)]
+        table = result.control_to_pandas()
+        found = table[["symmetric", "alignment_gap"]].to_numpy()
+        expected = [
+            np.stack(
+                [
+                    (m[half].mean(axis=0) - m[~half].mean(axis=0)) / 2,
+                    (f[~half].sum(axis=0) - f[half].sum(axis=0)) / f.sum(axis=0),
+                ],
+                axis=1,
+            )
+            for half in halves
+        ]
+        assert sum(np.allclose(found, of, atol=1e-12) for of in expected) == 1
+        values.add(found[0, 0])
+        one_sample = functional.layer_mem(m, n_resamples=60, seed=seed)
+        np.testing.assert_allclose(table["layer_mem_low"], one_sample.low)
+    assert len(values) == 4
 
 
 def test_control_compares_external_images_with_each_other(layer_mem):

@@ -424,3 +424,13 @@ def test_there_are_top_samples_of_small_roles():
             np.random.default_rng(number).normal(0, 0.1, (4, 3)), roles, index
         )
     assert len(combined(runs).top_samples(10)) == 10
+
+
+def test_settings_of_the_measurement_are_those_of_the_runs():
+    options = {"n_views": 7, "pairs": "anchor", "normalize": False}
+    runs = drawn(9, n_runs=2)
+    for result in runs.values():
+        result.settings.update(options)
+    settings = combined(runs).settings
+    assert {name: settings[name] for name in options} == options
+    assert settings["normalization"] == "relative"
