@@ -47,6 +47,8 @@ def main(folder):
     resume(folder, transform)
     negative_in_one_process(folder, transform)
     few_images(folder, transform)
+    # What is written is complete when either of them ends.
+    distributed.barrier()
 
 
 def model_of_both(rank):
