@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from lightly_memloc import (
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.training import ResNet9
+from tests.evaluators.tiny import Shades, Unlabelled
 
 
 def test_different_architectures_name_the_first_difference(
@@ -81,6 +83,40 @@ def test_no_reference_and_no_externals(encoders, digits, transform):
         measure_layer_mem(encoders[0], None, digits, split, transform)
 
 
+@pytest.mark.parametrize("has_reference", [True, False])
+def test_exactly_one_candidate(encoders, transform, has_reference):
+    f, g = encoders
+    split = MemorizationSplit(12, candidate=[3], independent=[5, 6], external=[1, 2])
+    with pytest.raises(MemorizationError, match="at least two candidates, got 1"):
+        measure_layer_mem(f, g if has_reference else None, Shades(12), split, transform)
+
+
+def test_exactly_one_external(encoders, transform):
+    f, g = encoders
+    split = MemorizationSplit(12, candidate=[3, 4], independent=[5], external=[1])
+    with pytest.raises(MemorizationError, match="expected external images, got 1"):
+        measure_layer_mem(f, None, Shades(12), split, transform)
+    result = measure_layer_mem(f, g, Shades(12), split, transform, n_views=2)
+    assert sorted(result.samples_to_pandas()["index"]) == [1, 3, 4, 5]
+
+
+def test_two_candidates_and_two_externals_are_enough(encoders, transform):
+    split = MemorizationSplit(12, candidate=[3, 4], external=[1, 2])
+    result = measure_layer_mem(
+        encoders[0], None, Shades(12), split, transform, n_views=2
+    )
+    assert result.to_pandas()["alignment_gap"].notna().all()
+
+
+def test_exactly_one_image(encoders, transform):
+    with pytest.raises(MemorizationError, match="at least two images, got 1"):
+        measure_unit_mem(encoders[0], Shades(12), transform, indices=[3, 3])
+    result = measure_unit_mem(
+        encoders[0], Shades(12), transform, indices=[3, 4], n_views=2
+    )
+    assert result.settings["images"] == 2
+
+
 def test_image_in_indices_and_holdout(encoders, digits, transform):
     with pytest.raises(MemorizationError, match="Image 3 and 1 more are in indices"):
         measure_unit_mem(encoders[0], digits, transform, range(5), range(3, 9))
@@ -89,6 +125,61 @@ def test_image_in_indices_and_holdout(encoders, digits, transform):
 def test_indices_out_of_range(encoders, digits, transform):
     with pytest.raises(MemorizationError, match="1797 images"):
         measure_unit_mem(encoders[0], digits, transform, [1, 5000])
+
+
+@pytest.mark.parametrize("indices", [[1, 12], [-1, 3]])
+def test_indices_just_out_of_range(encoders, transform, indices):
+    first, last = indices
+    words = f"Indices {first} to {last} do not fit a data set of 12 images"
+    with pytest.raises(MemorizationError, match=words):
+        measure_unit_mem(encoders[0], Shades(12), transform, indices=indices)
+    with pytest.raises(MemorizationError, match=words):
+        measure_class_mem(
+            encoders[0], Unlabelled(12), transform, indices=indices, num_classes=3
+        )
+
+
+def test_the_first_and_the_last_image(encoders, transform):
+    result = measure_unit_mem(
+        encoders[0], Shades(12), transform, indices=[0, 11], n_views=2
+    )
+    assert set(result.to_pandas()["index"]) == {0, 11}
+
+
+@pytest.mark.parametrize("batch_size", [0, -3])
+def test_batches_without_an_image(encoders, digits, small_split, transform, batch_size):
+    words = f"batch_size >= 1, got {batch_size}"
+    with pytest.raises(MemorizationError, match=words):
+        measure_layer_mem(
+            *encoders, digits, small_split, transform, batch_size=batch_size
+        )
+    for measure in (measure_unit_mem, measure_class_mem):
+        with pytest.raises(MemorizationError, match=words):
+            measure(encoders[0], digits, transform, batch_size=batch_size)
+
+
+def test_an_unknown_rectification(encoders, digits, transform):
+    for measure in (measure_unit_mem, measure_class_mem):
+        with pytest.raises(MemorizationError, match=r"Expected rectify .*'square'"):
+            measure(encoders[0], digits, transform, rectify="square")
+
+
+def test_class_mem_without_known_classes(encoders, transform):
+    dataset = Unlabelled(6)
+    with pytest.raises(MemorizationError, match="pass num_classes"):
+        measure_class_mem(encoders[0], dataset, transform)
+    result = measure_class_mem(
+        encoders[0], dataset, transform, num_classes=3, n_views=2
+    )
+    labelled = measure_class_mem(encoders[0], Shades(6), transform, n_views=2)
+    pd.testing.assert_frame_equal(result.to_pandas(), labelled.to_pandas())
+
+
+def test_targets_that_are_no_classes(encoders, transform):
+    with pytest.raises(MemorizationError, match=r"integer class index .* got 0\.0"):
+        measure_class_mem(
+            encoders[0], Unlabelled(6, float), transform, num_classes=3, n_views=2
+        )
 
 
 def test_class_mem_of_one_class(encoders, digits, transform):
@@ -100,6 +191,15 @@ def test_class_mem_of_one_class(encoders, digits, transform):
 def test_anchor_pairs_need_their_transform(encoders, digits, small_split, transform):
     with pytest.raises(MemorizationError, match="anchor_transform go together"):
         measure_layer_mem(*encoders, digits, small_split, transform, pairs="anchor")
+
+
+def test_an_anchor_transform_needs_anchor_pairs(
+    encoders, digits, small_split, transform
+):
+    with pytest.raises(MemorizationError, match="anchor_transform go together"):
+        measure_layer_mem(
+            *encoders, digits, small_split, transform, anchor_transform=transform
+        )
 
 
 @pytest.fixture

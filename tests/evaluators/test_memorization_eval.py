@@ -71,3 +71,39 @@ def test_evaluators_by_name(tmp_path, encoders, folders, transform):
         encoders[0], folders, tmp_path, transform, evaluators=["class_mem"]
     )
     assert {name.split("/")[0] for name in metrics} == {"class_mem"}
+
+
+def test_options_reach_the_measurement(tmp_path, encoders, folders, transform):
+    model = Whole(encoders[0])
+    model.other = encoders[1]
+    sizes = []
+    encoders[1].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    metrics = memorization_eval(
+        model=model,
+        train_dir=folders[0],
+        val_dir=folders[1],
+        log_dir=tmp_path,
+        batch_size_per_device=3,
+        num_workers=0,
+        accelerator="cpu",
+        devices=1,
+        transform=transform,
+        backbone="other",
+        layers=["layer2.*"],
+        n_views=3,
+        seed=5,
+        evaluators=["unit_mem"],
+    )
+    assert max(sizes) == 3 * 3
+    images = ConcatDataset([LightlyDataset(str(folder)) for folder in folders])
+    expected = measure_unit_mem(
+        encoders[1],
+        images,
+        transform,
+        indices=range(9),
+        holdout=range(9, 17),
+        layers=["layer2.*"],
+        n_views=3,
+        seed=5,
+    )
+    assert metrics == pytest.approx(expected.scalars(), rel=1e-6)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,11 +7,15 @@ import pandas as pd
 import pytest
 import torch
 from pytorch_lightning import Trainer
+from torchvision import transforms
 
 import lightly_memloc as memloc
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.training import ResNet9
+from tests.evaluators import trainer_of_two
 from tests.evaluators.test_trace_free import assert_unchanged, snapshot
+from tests.evaluators.tiny import Shades, Tiny
 
 QUIET = {
     "accelerator": "cpu",
@@ -115,25 +120,71 @@ def test_the_result_before_measuring(measurement):
         _ = evaluator_class(*arguments).result
 
 
-def test_two_processes_of_a_trainer(tmp_path, encoders, digits, small_split, transform):
-    assert len(small_split.candidate) % 2 == 1
-    torch.save((encoders, small_split, transform), tmp_path / "task.pt")
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """What two processes measured: the folder, and the task."""
+    folder = tmp_path_factory.mktemp("two")
+    torch.manual_seed(0)
+    encoders = ResNet9(width=4), ResNet9(width=4)
+    split = memloc.MemorizationSplit.random(1797, 9, 7, 8)
+    view = transforms.Compose(
+        [
+            transforms.RandomResizedCrop(16, scale=(0.5, 1), antialias=True),
+            transforms.ToTensor(),
+        ]
+    )
+    torch.save((encoders, split, view), folder / "task.pt")
     subprocess.run(
-        [sys.executable, "-m", "tests.evaluators.trainer_of_two", tmp_path],
+        [sys.executable, "-m", "tests.evaluators.trainer_of_two", folder],
         check=True,
         cwd=Path(__file__).parents[2],
     )
+    return folder, encoders, split
+
+
+def test_two_processes_of_a_trainer(two_processes, digits, transform):
+    folder, encoders, split = two_processes
+    assert len(split.candidate) % 2 == 1
     unit_mem = memloc.measure_unit_mem(
-        encoders[0],
-        digits,
-        transform,
-        small_split.candidate,
-        small_split.external,
-        n_views=2,
+        encoders[0], digits, transform, split.candidate, split.external, n_views=2
     )
-    layer_mem = memloc.measure_layer_mem(
-        *encoders, digits, small_split, transform, n_views=2
-    )
+    layer_mem = memloc.measure_layer_mem(*encoders, digits, split, transform, n_views=2)
     for rank in range(2):
         for name, expected in (("unit", unit_mem), ("layer", layer_mem)):
-            assert_same(load_result(tmp_path / f"{name}-{rank}"), expected)
+            assert_same(load_result(folder / f"{name}-{rank}"), expected)
+
+
+def test_two_processes_resume_and_leave_images_out(two_processes, transform, tmp_path):
+    folder, *_ = two_processes
+    model = trainer_of_two.model_of_both(0)
+    expected = trainer_of_two.measure_shades(model, transform)
+    names = [f"shade/{index:02d}.png" for index in trainer_of_two.BROKEN]
+    assert expected.settings["skipped"] == names
+    for rank in range(2):
+        assert_same(load_result(folder / f"resumed-{rank}"), expected)
+        assert f"state.rank{rank}" in torch.load(folder / f"written-{rank}.pt")
+        # Its share of the images is half of them.
+        state = tmp_path / f"state-{rank}"
+        shutil.copy(folder / f"kept-{rank}", state)
+        with pytest.raises(MemorizationError, match="differs in processes"):
+            trainer_of_two.measure_shades(model, transform, state)
+    assert not list(folder.glob("state*"))
+
+
+def test_a_layer_that_is_negative_in_one_process_is_rectified(two_processes):
+    folder, *_ = two_processes
+    for rank in range(2):
+        layers = load_result(folder / f"negative-{rank}").layers_to_pandas()
+        assert layers["rectified"].tolist() == [True]
+
+
+def test_as_many_images_as_processes_are_enough(two_processes, transform):
+    folder, *_ = two_processes
+    torch.manual_seed(0)
+    expected = memloc.measure_class_mem(
+        Tiny(), Shades(6), transform, indices=[1, 2], n_views=2
+    )
+    for rank in range(2):
+        assert_same(load_result(folder / f"few-{rank}"), expected)
+        message = (folder / f"too-few-{rank}").read_text()
+        assert message.startswith("Cannot measure 1 images with 2 processes")

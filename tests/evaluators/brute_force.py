@@ -1,0 +1,308 @@
+"""Whole results worked out again: plain hooks, image by image, numpy in double precision.
+
+Intervals and p-values are those of the public definitions, given the values that were
+worked out here.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lightly_memloc import MultiViewDataset, functional
+from lightly_memloc.metrics import MemberShare
+from tests.evaluators.tiny import KINDS, STATES, UNITS
+
+RECTIFY = {
+    "auto": lambda z: np.maximum(z, 0),
+    "relu": lambda z: np.maximum(z, 0),
+    "abs": np.abs,
+    "none": lambda z: z,
+}
+
+
+def outputs(encoder, views):
+    """Output of each module for the views of an image, by the module's name."""
+    seen = {}
+    hooks = [
+        module.register_forward_hook(
+            lambda _, args, output, name=name: seen.__setitem__(name, output.numpy())
+        )
+        for name, module in encoder.named_modules()
+    ]
+    with torch.no_grad():
+        encoder.eval()(views)
+    for hook in hooks:
+        hook.remove()
+    return seen
+
+
+def distance(z, pairs, normalize):
+    """Mean distance of pairs of rows."""
+    z = z.reshape(len(z), -1)
+    if normalize:
+        z = np.array([row / np.linalg.norm(row) for row in z])
+    firsts = range(len(z)) if pairs == "all" else [0]
+    return np.mean(
+        [np.linalg.norm(z[v] - z[w]) for v in firsts for w in range(v + 1, len(z))]
+    )
+
+
+def estimate(name, values):
+    """Columns of an estimate."""
+    columns = {
+        name if field == "value" else f"{name}_{field}": getattr(values, field)
+        for field in values._fields
+    }
+    return columns
+
+
+def after_first(values):
+    """An estimate of the steps between layers: NaN for the first layer."""
+    return type(values)(*(np.concatenate([[np.nan], field]) for field in values))
+
+
+def layer_mem(
+    f,
+    g,
+    dataset,
+    split,
+    transform,
+    *,
+    n_views,
+    seed,
+    pairs,
+    anchor_transform,
+    normalize,
+    normalization,
+    top_k,
+    n_resamples,
+):
+    """The tables of LayerMem."""
+    views = MultiViewDataset(
+        dataset,
+        transform,
+        n_views=n_views,
+        seed=seed,
+        anchor_transform=anchor_transform,
+    )
+    role_of = {
+        int(index): role
+        for role in ("candidate", "independent", "external")
+        for index in getattr(split, role)
+    }
+    images = pd.DataFrame({"index": sorted(role_of)})
+    images["filename"] = [dataset.filenames[i] for i in images["index"]]
+    images["role"] = images["index"].map(role_of)
+    a = {
+        name: np.array(
+            [
+                [
+                    distance(of_image[module], pairs, normalize)
+                    for module in STATES.values()
+                ]
+                for of_image in (outputs(encoder, views[i][0]) for i in images["index"])
+            ]
+        )
+        for name, encoder in (("f", f), ("g", g))
+    }
+    m = a["g"] - a["f"]
+    if normalization == "relative":
+        m = m / (a["g"] + a["f"])
+    if normalization == "range":
+        m = m / (m.max(axis=0) - m.min(axis=0))
+    of = {role: m[images["role"] == role] for role in set(images["role"])}
+    a_f = {role: a["f"][images["role"] == role] for role in of}
+    by_last = of["candidate"][np.argsort(-of["candidate"][:, -1], kind="stable")]
+    k = min(top_k, len(by_last) // 2)
+    steps = {role: np.diff(values, axis=1) for role, values in of.items()}
+    frame = pd.DataFrame({"layer": KINDS.keys(), "kind": KINDS.values()})
+    draws = {"n_resamples": n_resamples, "seed": seed}
+    candidate, external = of["candidate"], of["external"]
+    columns = (
+        estimate("layer_mem", functional.layer_mem(candidate, **draws))
+        | estimate("delta", functional.delta_layer_mem(candidate, **draws))
+        | {
+            "top_k": by_last[:k].mean(axis=0),
+            "least_k": by_last[-k:].mean(axis=0),
+            "external": external.mean(axis=0),
+            "independent": of["independent"].mean(axis=0),
+        }
+        | estimate(
+            "calibrated", functional.calibrated_layer_mem(candidate, external, **draws)
+        )
+        | estimate(
+            "symmetric",
+            functional.symmetric_layer_mem(candidate, of["independent"], **draws),
+        )
+        | estimate(
+            "alignment_gap",
+            functional.alignment_gap(a_f["candidate"], a_f["external"], **draws),
+        )
+        | estimate(
+            "calibrated_delta",
+            after_first(
+                functional.calibrated_layer_mem(
+                    steps["candidate"], steps["external"], **draws
+                )
+            ),
+        )
+        | estimate(
+            "symmetric_delta",
+            after_first(
+                functional.symmetric_layer_mem(
+                    steps["candidate"], steps["independent"], **draws
+                )
+            ),
+        )
+    )
+    order = np.random.default_rng(seed).permutation(len(external))
+    first, second = np.array_split(order, 2)
+    control = (
+        estimate("layer_mem", functional.layer_mem(external, **draws))
+        | estimate(
+            "symmetric",
+            functional.symmetric_layer_mem(external[first], external[second], **draws),
+        )
+        | estimate(
+            "alignment_gap",
+            functional.alignment_gap(
+                a_f["external"][first], a_f["external"][second], **draws
+            ),
+        )
+    )
+    return {
+        "layers": frame.assign(**columns),
+        "control": frame.assign(**control),
+        "samples": images.assign(**dict(zip(STATES, m.T, strict=True))),
+        "distances": images.assign(
+            **{
+                f"{name}:{layer}": column
+                for name, of_encoder in a.items()
+                for layer, column in zip(STATES, of_encoder.T, strict=True)
+            }
+        ),
+    }
+
+
+def activations(model, dataset, transform, indices, n_views, seed, rectify):
+    """Activations of images, (images, units), and whether they were ever negative."""
+    views = MultiViewDataset(dataset, transform, n_views=n_views, seed=seed)
+    mu = {layer: [] for layer in UNITS}
+    negative = dict.fromkeys(UNITS, False)
+    for index in indices:
+        of_image = outputs(model, views[int(index)][0])
+        for layer, (module, channel_dim) in UNITS.items():
+            z = np.moveaxis(of_image[module], channel_dim, -1)
+            negative[layer] |= bool((z < 0).any())
+            mu[layer].append(RECTIFY[rectify](z).reshape(-1, z.shape[-1]).mean(axis=0))
+    return {layer: np.array(rows) for layer, rows in mu.items()}, negative
+
+
+def selectivity(largest, rest):
+    """(largest - rest) / (largest + rest), 0 for a dead unit."""
+    return 0.0 if largest == 0 else (largest - rest) / (largest + rest)
+
+
+def by_layer(units, metric, rectified):
+    """A row for each layer."""
+    alive = units[~units["dead"]].groupby("layer")[metric]
+    rows = [
+        {
+            "layer": layer,
+            "kind": KINDS[layer],
+            "units": int((units["layer"] == layer).sum()),
+            "dead": int(units[units["layer"] == layer]["dead"].sum()),
+            "mean": np.mean(alive.get_group(layer)),
+            "median": np.median(alive.get_group(layer)),
+            "rectified": rectified[layer],
+        }
+        for layer in UNITS
+    ]
+    return pd.DataFrame(rows)
+
+
+def unit_mem(
+    model, dataset, transform, *, indices, holdout, n_views, seed, rest, rectify
+):
+    """The tables of UnitMem."""
+    rng = np.random.default_rng(seed)
+    n_mix = min(len(indices), len(holdout))
+    mix = rng.permutation(indices)[:n_mix], rng.permutation(holdout)[:n_mix]
+    measured = np.sort([*indices, *mix[1]])
+    mu, negative = activations(
+        model, dataset, transform, measured, n_views, seed, rectify
+    )
+    is_member = np.isin(measured, indices)
+    units, top = [], []
+    for layer, of_layer in mu.items():
+        for unit, of_unit in enumerate(of_layer.T):
+            on_members = of_unit[is_member]
+            winner = int(measured[is_member][on_members.argmax()])
+            others = np.delete(on_members, on_members.argmax())
+            others = np.median(others) if rest == "median" else np.mean(others)
+            units.append(
+                {
+                    "layer": layer,
+                    "unit": unit,
+                    "unit_mem": selectivity(on_members.max(), others),
+                    "mu_max": on_members.max(),
+                    "mu_rest": others,
+                    "index": winner,
+                    "filename": dataset.filenames[winner],
+                    "dead": bool(on_members.max() == 0),
+                }
+            )
+            if not units[-1]["dead"]:
+                for rank, i in enumerate(np.argsort(-of_unit, kind="stable")[:6]):
+                    top.append((layer, unit, rank + 1, measured[i], of_unit[i]))
+    units = pd.DataFrame(units)
+    top = pd.DataFrame(top, columns=["layer", "unit", "rank", "index", "mu"])
+    share = MemberShare([rows.shape[1] for rows in mu.values()], *mix, seed=seed)
+    share.update(
+        torch.from_numpy(np.concatenate(list(mu.values()), axis=1)),
+        torch.from_numpy(measured),
+    )
+    against_holdout = share.compute()
+    rectified = {layer: negative[layer] and rectify != "none" for layer in UNITS}
+    named = np.unique(top["index"])
+    return {
+        "units": units,
+        "layers": by_layer(units, "unit_mem", rectified).assign(
+            **estimate("member_share", against_holdout.member_share),
+            **estimate("gap", against_holdout.gap),
+        ),
+        "top_images": top,
+        "images": pd.DataFrame(
+            {
+                "index": named,
+                "filename": [dataset.filenames[i] for i in named],
+                "role": ["member" if i in set(indices) else "holdout" for i in named],
+            }
+        ),
+    }
+
+
+def class_mem(model, dataset, transform, *, indices, n_views, seed, rectify):
+    """The tables of ClassMem."""
+    mu, negative = activations(
+        model, dataset, transform, indices, n_views, seed, rectify
+    )
+    targets = np.array(dataset.targets)[indices]
+    classes = np.unique(targets)
+    units = []
+    for layer, of_layer in mu.items():
+        for unit, of_unit in enumerate(of_layer.T):
+            means = np.array([of_unit[targets == c].mean() for c in classes])
+            others = np.delete(means, means.argmax()).mean()
+            units.append(
+                {
+                    "layer": layer,
+                    "unit": unit,
+                    "class_mem": selectivity(means.max(), others),
+                    "class": classes[means.argmax()],
+                    "dead": bool(means.max() == 0),
+                }
+            )
+    units = pd.DataFrame(units)
+    rectified = {layer: negative[layer] and rectify != "none" for layer in UNITS}
+    return {"units": units, "layers": by_layer(units, "class_mem", rectified)}

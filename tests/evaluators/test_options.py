@@ -1,0 +1,120 @@
+"""Options of how to measure, which leave the result as it is, are heeded."""
+
+import pandas as pd
+import pytest
+import torch
+from torch.utils.data import get_worker_info
+
+import lightly_memloc as memloc
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import EVALUATORS, Study
+from lightly_memloc.evaluators import measure as measure_once
+from tests.evaluators.tiny import Shades, Tiny
+
+NAMES = ["layer_mem", "unit_mem", "class_mem"]
+
+
+@pytest.fixture
+def pair():
+    torch.manual_seed(0)
+    return Tiny(), Tiny()
+
+
+@pytest.fixture
+def split():
+    return memloc.MemorizationSplit.random(12, 4, 4, 4)
+
+
+@pytest.fixture
+def measure(pair, split, transform):
+    def measured(name, dataset, **options):
+        options = {"n_views": 3} | options
+        if name == "layer_mem":
+            return memloc.measure_layer_mem(*pair, dataset, split, transform, **options)
+        options["indices"] = split.candidate
+        if name == "unit_mem":
+            options["holdout"] = split.external
+        function = getattr(memloc, f"measure_{name}")
+        return function(pair[0], dataset, transform, **options)
+
+    return measured
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_batch_size(pair, measure, name):
+    sizes = []
+    pair[0].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    measure(name, Shades(12), batch_size=3)
+    n_images = {"layer_mem": 12, "unit_mem": 8, "class_mem": 4}[name]
+    # The first two views are traced.
+    full, rest = divmod(n_images, 3)
+    assert sizes == [2] + [9] * full + ([3 * rest] if rest else [])
+
+
+class WhoReads(Shades):
+    """Shades that a worker process has to read."""
+
+    def __getitem__(self, index):
+        assert get_worker_info().num_workers == 2
+        return super().__getitem__(index)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_num_workers(measure, name):
+    result = measure(name, WhoReads(12), num_workers=2, batch_size=6)
+    assert result.settings == measure(name, Shades(12)).settings
+    with pytest.raises(AttributeError):
+        measure(name, WhoReads(12))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_device(measure, name):
+    with pytest.raises(MemorizationError, match="Cannot measure on device 'nowhere'"):
+        measure(name, Shades(12), device="nowhere")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unreadable_images_are_refused_unless_they_may_be_skipped(measure, split, name):
+    broken = [int(split.candidate[1])]
+    with pytest.raises(MemorizationError, match=rf"^shade/{broken[0]:02d}\.png: "):
+        measure(name, Shades(12, broken))
+    result = measure(name, Shades(12, broken), skip_unreadable=True, batch_size=1)
+    assert result.settings["skipped"] == [f"shade/{broken[0]:02d}.png"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_has_the_same_options(measure, pair, split, transform, name):
+    options = {
+        "layers": ["mix", "head"],
+        "n_views": 4,
+        "seed": 3,
+        "skip_unreadable": True,
+    }
+    broken = [int(split.candidate[-1])]
+    study = Study(
+        pair[0],
+        WhoReads(12, broken),
+        transform,
+        reference=pair[1],
+        split=split,
+        num_workers=2,
+        batch_size=3,
+        **options,
+    )
+    sizes = []
+    pair[0].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    result = measure_once(EVALUATORS[name].from_study(study), "cpu")
+    assert max(sizes) == 3 * 4
+    expected = measure(name, Shades(12, broken), **options)
+    assert result.settings == expected.settings
+    for table in expected.tables:
+        pd.testing.assert_frame_equal(result.tables[table], expected.tables[table])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_study_has_a_state_file(pair, split, transform, tmp_path, name):
+    state = tmp_path / "state"
+    state.write_text("not a state")
+    study = Study(pair[0], Shades(12), transform, split=split, state_file=state)
+    with pytest.raises(MemorizationError, match="is not the state of a measurement"):
+        measure_once(EVALUATORS[name].from_study(study), "cpu")

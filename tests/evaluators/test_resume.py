@@ -1,0 +1,183 @@
+"""An interrupted measurement resumes where it was, and only the same one."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+from pytorch_lightning import Trainer
+from torchvision import transforms
+
+import lightly_memloc as memloc
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import state_file
+from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny
+
+
+@pytest.fixture(autouse=True)
+def _written_before_each_batch(monkeypatch):
+    monkeypatch.setattr(state_file, "_REST", 0)
+
+
+@pytest.fixture
+def pair():
+    torch.manual_seed(0)
+    return Tiny(), Tiny()
+
+
+@pytest.fixture
+def split():
+    return memloc.MemorizationSplit.random(24, 9, 7, 8)
+
+
+@pytest.fixture
+def measure(pair, split, transform):
+    """Measure by name, with options that differ from the usual ones."""
+
+    def measured(name, dataset, *, f=pair[0], g=pair[1], roles=split, **changed):
+        options = {"n_views": 2, "batch_size": 2, "skip_unreadable": True} | changed
+        view = options.pop("transform", transform)
+        if name == "layer_mem":
+            return memloc.measure_layer_mem(f, g, dataset, roles, view, **options)
+        options = {"indices": range(14)} | options
+        if name == "class_mem":
+            return memloc.measure_class_mem(f, dataset, view, **options)
+        options = {"holdout": range(14, 24)} | options
+        return memloc.measure_unit_mem(f, dataset, view, **options)
+
+    return measured
+
+
+def interrupt(measure, name, state, reads=9, **options):
+    """Interrupt a measurement after some images; return those read."""
+    dataset = Shades(broken=options.pop("broken", ()), reads=reads)
+    with pytest.raises(KeyboardInterrupt):
+        measure(name, dataset, state_file=state, **options)
+    return dataset.read
+
+
+def assert_identical(result, expected):
+    assert result.settings == expected.settings
+    for name, table in result.tables.items():
+        pd.testing.assert_frame_equal(table, expected.tables[name], check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["layer_mem", "unit_mem", "class_mem"])
+def test_interrupted_twice(measure, tmp_path, name):
+    state = tmp_path / "state"
+    broken = (2, 11)
+    expected = measure(name, Shades(broken=broken))
+    assert expected.settings["skipped"] == ["shade/02.png", "shade/11.png"]
+    first = interrupt(measure, name, state, reads=7, broken=broken)
+    second = interrupt(measure, name, state, reads=7, broken=broken)
+    rest = Shades(broken=broken)
+    result = measure(name, rest, state_file=state)
+    assert_identical(result, expected)
+    # A state file is compared by the first image, which is read for that each time.
+    assert first == [0, *range(6)]
+    assert set(second[1:]).isdisjoint(first[:5])
+    assert set(rest.read[1:]).isdisjoint(first)
+    n_images = 14 if name == "class_mem" else 24
+    assert {*first, *second, *rest.read} == set(range(n_images))
+    assert not state.exists()
+
+
+def plain(image):
+    return transforms.functional.to_tensor(image)
+
+
+def cropped(image):
+    return transforms.functional.to_tensor(image.crop((0, 0, 7, 7)))
+
+
+# With a plain transform all views are alike, whatever the seed, an anchor among them.
+@pytest.mark.parametrize(
+    ("name", "usual", "changed", "differs"),
+    [
+        ("layer_mem", {}, {"f": Tiny()}, "weights"),
+        ("layer_mem", {}, {"g": Tiny()}, "weights"),
+        ("layer_mem", {}, {"g": None}, "images|weights"),
+        ("layer_mem", {}, {"batch_size": 3}, "batch_size"),
+        ("layer_mem", {}, {"seed": 1}, "views"),
+        ("layer_mem", {}, {"n_views": 3}, "views"),
+        ("layer_mem", {"transform": plain}, {"transform": cropped}, "views"),
+        ("layer_mem", {}, {"layers": ["mix", "head"]}, "settings"),
+        ("layer_mem", {}, {"normalize": False}, "settings"),
+        (
+            "layer_mem",
+            {"transform": plain, "n_views": 3},
+            {
+                "transform": plain,
+                "n_views": 2,
+                "pairs": "anchor",
+                "anchor_transform": plain,
+            },
+            "settings",
+        ),
+        ("unit_mem", {}, {"f": Tiny()}, "weights"),
+        ("unit_mem", {}, {"indices": range(1, 14)}, "settings|images"),
+        ("unit_mem", {}, {"holdout": range(14, 23)}, "settings|images"),
+        ("unit_mem", {"transform": plain}, {"seed": 1}, "settings"),
+        ("unit_mem", {}, {"rest": "median"}, "settings"),
+        ("unit_mem", {}, {"rectify": "abs"}, "settings"),
+        ("class_mem", {}, {"rectify": "abs"}, "settings"),
+        ("class_mem", {}, {"num_classes": 4}, "settings"),
+        ("class_mem", {}, {"indices": range(13)}, "images"),
+    ],
+)
+def test_another_measurement_is_refused(
+    measure, tmp_path, name, usual, changed, differs
+):
+    state = tmp_path / "state"
+    interrupt(measure, name, state, **usual)
+    kept = state.read_bytes()
+    with pytest.raises(MemorizationError, match=f"differs in ({differs})"):
+        measure(name, Shades(), state_file=state, **usual | changed)
+    assert state.read_bytes() == kept
+
+
+def test_another_split_is_refused(measure, split, tmp_path):
+    state = tmp_path / "state"
+    interrupt(measure, "layer_mem", state)
+    other = replace(split, external=split.external[:-1])
+    with pytest.raises(MemorizationError, match="differs in images"):
+        measure("layer_mem", Shades(), roles=other, state_file=state)
+
+
+def test_another_metric_is_refused(measure, tmp_path):
+    state = tmp_path / "state"
+    interrupt(measure, "class_mem", state)
+    with pytest.raises(MemorizationError, match="differs in settings"):
+        measure("unit_mem", Shades(), holdout=None, state_file=state)
+
+
+def test_a_layer_that_was_negative_before_the_interruption(measure, tmp_path):
+    state, f = tmp_path / "state", OnlyBlackIsNegative()
+    for name in ("unit_mem", "class_mem"):
+        read = interrupt(measure, name, state, f=f)
+        assert 0 in read[:2]
+        rest = Shades()
+        result = measure(name, rest, f=f, state_file=state)
+        assert 0 not in rest.read[1:]
+        assert result.tables["layers"]["rectified"].tolist() == [True]
+
+
+def test_a_trainer_resumes(measure, pair, split, transform, tmp_path):
+    state, broken = tmp_path / "state", (2, 11)
+    interrupt(measure, "layer_mem", state, broken=broken)
+    rest = Shades(broken=broken)
+    evaluator = memloc.LayerMemEvaluator(
+        *pair,
+        rest,
+        split,
+        transform,
+        n_views=2,
+        batch_size=2,
+        skip_unreadable=True,
+        state_file=state,
+    )
+    trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    trainer.validate(evaluator, verbose=False)
+    assert_identical(evaluator.result, measure("layer_mem", Shades(broken=broken)))
+    assert len(rest.read) < 24
+    assert not state.exists()
