@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from torchvision.models import VisionTransformer, resnet18, resnet50, vgg11
+from torchvision.models import GoogLeNet, VisionTransformer, resnet18, resnet50, vgg11
 
 from lightly_memloc.layers import find_layers, trace_layers
 from lightly_memloc.training.backbones import ResNet9
@@ -253,6 +253,16 @@ def test_classifiers_are_left_out(make, heads):
     names = [layer.name for layer in find_layers(model)]
     assert names
     assert not [name for name in names if name.split(".")[0] in heads]
+
+
+def test_a_model_inside_another_is_no_block_for_its_classifier():
+    with torch.device("meta"):
+        inner = GoogLeNet(num_classes=5, aux_logits=False, init_weights=False)
+    weights = [name for name, m in inner.named_modules() if isinstance(m, nn.Conv2d)]
+    found = find_layers(nn.Sequential(inner))
+    assert {layer.kind for layer in found} == {"conv", "pool"}
+    convolutions = [layer.name for layer in found if layer.kind == "conv"]
+    assert convolutions == [f"0.{name}" for name in weights]
 
 
 def test_nested_sequentials_are_no_blocks():
