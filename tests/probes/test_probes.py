@@ -74,6 +74,49 @@ def test_nearest_neighbours_of_pixels(digits, task, k):
     assert knn_probe(Pixels(), task, k=k).value == hits / len(y_test)
 
 
+class OnCircle:
+    """Points of the unit circle as images, each by its angle and class."""
+
+    def __init__(self, *points):
+        angles, self.targets = zip(*points, strict=True)
+        self.points = [torch.tensor([np.cos(a), np.sin(a)]).float() for a in angles]
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, index):
+        return self.points[index].view(2, 1, 1), self.targets[index]
+
+    def hits(self, n_test, **options):
+        """Number of the last points whose class the others tell."""
+        split = len(self) - n_test
+        task = ProbeTask(self, range(split), range(split, len(self)), lambda x: x)
+        return n_test * knn_probe(nn.Flatten(), task, **options).value
+
+
+def test_twenty_neighbours_by_default():
+    """Two queries, at right angles, so that neither has neighbours of the other's.
+
+    Around the first, class 0 wins with the 20th neighbour: 9 at a smaller angle than
+    the 10 of class 1, and the 20th. Around the second, class 1 wins with the 21st.
+    """
+    right = np.pi / 2
+    points = [*[(0.02, 0)] * 9, *[(0.04, 1)] * 10, (0.06, 0)]
+    points += [*[(right + 0.02, 0)] * 10, *[(right + 0.04, 1)] * 11]
+    points += [(0.0, 0), (right, 0)]
+    hits = {k: OnCircle(*points).hits(2, k=k) for k in (19, 20, 21)}
+    assert hits == {19: 1, 20: 2, 21: 1}
+    assert OnCircle(*points).hits(2) == 2
+
+
+@pytest.mark.parametrize(("options", "hits"), [({}, 1), ({"temperature": 1.0}, 0)])
+def test_the_temperature_weighs_neighbours(options, hits):
+    # exp(1 / T) against 2 exp(0.9 / T): 22026 to 16206 at T = 0.1, 2.7 to 4.9 at T = 1.
+    angle = np.arccos(0.9)
+    circle = OnCircle((0.0, 0), (angle, 1), (-angle, 1), (0.0, 0))
+    assert circle.hits(1, **options) == hits
+
+
 def test_wilson_interval():
     found = accuracy([0] * 8 + [1] * 2, [0] * 10)
     z, p, n = 1.959963984540054, 0.8, 10
