@@ -6,7 +6,12 @@ import pytest
 
 from lightly_memloc import load_result, measure_class_mem, measure_unit_mem
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import LayerMemResult, UnitMemResult, find_result
+from lightly_memloc.results import (
+    CurationResult,
+    LayerMemResult,
+    UnitMemResult,
+    find_result,
+)
 
 SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
 
@@ -155,3 +160,33 @@ def test_tables_are_copies(layer_mem):
     table = layer_mem.to_pandas()
     table.loc[0, "layer_mem"] = 9.0
     assert layer_mem.to_pandas()["layer_mem"][0] == 0
+
+
+def write(folder, names, tables=("samples",)):
+    frame = pd.DataFrame({"index": range(len(names)), "filename": names})
+    CurationResult({"skipped": []}, dict.fromkeys(tables, frame)).save(folder)
+
+
+def test_tables_of_an_earlier_result_are_removed(tmp_path):
+    write(tmp_path, ["a.png"], ["samples", "accuracy", "layers"])
+    (tmp_path / "mine.csv").write_text("kept")
+    (tmp_path / "layers.csv").unlink()
+    write(tmp_path, ["b.png"])
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"result.json", "samples.csv", "mine.csv"}
+    assert pd.read_csv(tmp_path / "samples.csv")["filename"].tolist() == ["b.png"]
+
+
+def test_a_broken_result_is_replaced(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    (tmp_path / "accuracy.csv").write_text("kept")
+    write(tmp_path, ["a.png"])
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+    assert (tmp_path / "accuracy.csv").read_text() == "kept"
+
+
+def test_file_names_that_are_no_unicode_are_saved(tmp_path):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    write(tmp_path, [name])
+    assert (tmp_path / "samples.csv").read_bytes() == b"index,filename\n0,caf\xe9.png\n"
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == [name]
