@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 from lightly.models.modules import (
     MaskedVisionTransformerTIMM,
@@ -253,6 +254,14 @@ def test_classifiers_are_left_out(make, heads):
     names = [layer.name for layer in find_layers(model)]
     assert names
     assert not [name for name in names if name.split(".")[0] in heads]
+
+
+def test_only_the_linear_part_of_a_head_is_the_classifier():
+    with torch.device("meta"):
+        model = timm.create_model("convnext_tiny", depths=(1, 1, 1, 1))
+    heads = [layer.name for layer in find_layers(model) if "head" in layer.name]
+    assert heads == ["head.global_pool.pool", "head.norm"]
+    assert isinstance(model.head.fc, nn.Linear)
 
 
 def test_a_model_inside_another_is_no_block_for_its_classifier():
