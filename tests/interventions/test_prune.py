@@ -619,3 +619,11 @@ def test_other_modules_are_masked_at_their_output(shifted, images, layer, taker)
     assert torch.equal(after[..., others], before[layer][..., others])
     pruned.undo()
     assert same(model.state_dict(), weights)
+
+
+def test_a_mask_at_an_output_has_the_models_type(images):
+    model, images = small_resnet().eval().bfloat16(), images.bfloat16()
+    prune_units(model, {"layer2.0": [1]}, example=images)
+    found = given(model, {"layer2.0": "layer3"}, images)
+    assert found["output"].dtype == torch.bfloat16
+    assert not found["layer2.0"][..., 1].any()
