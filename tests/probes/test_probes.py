@@ -96,18 +96,20 @@ class OnCircle:
 
 
 def test_twenty_neighbours_by_default():
-    """Two queries, at right angles, so that neither has neighbours of the other's.
+    """Two queries of class 0, at right angles: neighbours of one are far from the other.
 
-    Around the first, class 0 wins with the 20th neighbour: 9 at a smaller angle than
-    the 10 of class 1, and the 20th. Around the second, class 1 wins with the 21st.
+    The first has one neighbour of class 1, which weighs as much as 18.5 others, all of
+    class 0: class 0 wins with 20 neighbours or more. The second has one of class 0,
+    which weighs as much as 19.5 others of class 1: class 0 wins with at most 20.
     """
+    # A neighbour at this angle weighs exp(cos / 0.1), one at the query exp(1 / 0.1).
+    first, second = (np.arccos(1 - 0.1 * np.log(weight)) for weight in (18.5, 19.5))
     right = np.pi / 2
-    points = [*[(0.02, 0)] * 9, *[(0.04, 1)] * 10, (0.06, 0)]
-    points += [*[(right + 0.02, 0)] * 10, *[(right + 0.04, 1)] * 11]
-    points += [(0.0, 0), (right, 0)]
-    hits = {k: OnCircle(*points).hits(2, k=k) for k in (19, 20, 21)}
-    assert hits == {19: 1, 20: 2, 21: 1}
-    assert OnCircle(*points).hits(2) == 2
+    points = [(0.0, 1), *[(-first, 0)] * 19, (right, 0), *[(right + second, 1)] * 20]
+    circle = OnCircle(*points, (0.0, 0), (right, 0))
+    hits = {k: circle.hits(2, k=k) for k in (5, 10, 19, 20, 21, 30)}
+    assert hits == {5: 1, 10: 1, 19: 1, 20: 2, 21: 1, 30: 1}
+    assert circle.hits(2) == 2
 
 
 @pytest.mark.parametrize(("options", "hits"), [({}, 1), ({"temperature": 1.0}, 0)])
