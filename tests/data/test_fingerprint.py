@@ -91,7 +91,8 @@ def test_the_mode_of_an_image_counts():
 def test_a_name_among_thousands_counts():
     class Named:
         def __init__(self, name):
-            self.filenames = [*(f"{i}.png" for i in range(2501)), name] * 2
+            self.filenames = [f"{number}.png" for number in range(5000)]
+            self.filenames[2501] = name
 
         def __len__(self):
             return len(self.filenames)

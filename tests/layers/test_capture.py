@@ -478,19 +478,20 @@ def test_checkpointed_modules_are_captured_once():
     class Checkpointed(nn.Module):
         def __init__(self):
             super().__init__()
-            self.inner = nn.Linear(3, 4)
+            self.inner = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
 
         def forward(self, x):
             return checkpoint(self.inner, x, use_reentrant=False)
 
     model, x = Checkpointed(), torch.randn(2, 3)
-    layers = trace_layers(model, "inner", "units", x)
+    layers = trace_layers(model, "inner.0", "state", x)
     seen = []
     with captured(model, layers, lambda layer, y: seen.append(y.detach())):
         model(x).sum().backward()
     (found,) = seen
-    assert_close(found, model(x).detach())
-    assert model.inner.weight.grad is not None
+    # The state after the first layer is that after its activation.
+    assert_close(found, model.inner[0](x).tanh().detach())
+    assert model.inner[0].weight.grad is not None
 
 
 def test_an_error_for_numbers_that_are_not_finite_names_the_layer():
