@@ -128,3 +128,14 @@ def test_module_of_the_name_of_a_residual_block(block, name, kind, weights):
         *((f"0.{weight}", kind) for weight in weights),
         ("0", "block"),
     ]
+
+
+def test_units_are_read_before_anti_aliasing(read, randomized):
+    block = TimmBasicBlock(8, 8, stride=2, aa_layer=nn.AvgPool2d)
+    model = randomized(nn.Sequential(block))
+    block.downsample = nn.AvgPool2d(2)
+    x = torch.randn(2, 8, 4, 4).double()
+    activated = block.bn1(block.conv1(x)).clamp(min=0)
+    pooled = F.avg_pool2d(activated, 2)
+    assert_close(read(model, x, "units", "0.conv1")["0.conv1"], activated)
+    assert_close(read(model, x, "state", "0.conv1")["0.conv1"], pooled)

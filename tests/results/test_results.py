@@ -1,4 +1,5 @@
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -294,6 +295,27 @@ def test_a_result_that_cannot_be_saved_leaves_the_one_before(tmp_path):
     with pytest.raises(TypeError, match="set cannot be saved as JSON"):
         broken.save(tmp_path)
     assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+
+
+def test_a_save_that_the_disk_cuts_off_leaves_the_result_before(tmp_path):
+    write(tmp_path, ["a.png"])
+    long = CurationResult({"skipped": ["x" * 100_000]}, {"samples": pd.DataFrame()})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            long.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+
+
+def test_distances_are_those_of_both_encoders():
+    result, f, g = estimated()
+    distances = result.distances_to_pandas()
+    assert distances.columns[3:].tolist() == ["f:one", "f:two", "g:one", "g:two"]
+    np.testing.assert_array_equal(distances[["f:one", "f:two"]], f)
+    np.testing.assert_array_equal(distances[["g:one", "g:two"]], g)
 
 
 def test_scalars_of_a_retrained_curation():
