@@ -46,3 +46,12 @@ def test_pixels_stand_for_0_to_16(digits):
     # Nearest in 0..255 to k / 16 of 255.
     grey = [0, 16, 32, 48, 64, 80, 96, 112, 128, 143, 159, 175, 191, 207, 223, 239, 255]
     assert np.unique(pixels).tolist() == grey
+
+
+def test_a_transform_is_given_each_image(digits):
+    def transform(image):
+        return image.size, image.getpixel((3, 4))
+
+    image, target, filename = digits[7]
+    expected = ((8, 8), image.getpixel((3, 4))), target, filename
+    assert Digits(transform=transform)[7] == expected

@@ -79,3 +79,26 @@ def test_a_large_data_set_is_sampled(generator_states):
     assert generator_states() == before
     assert len(read) == 2 * 64
     assert (min(read), max(read)) == (0, 999_999)
+
+
+def test_the_mode_of_an_image_counts():
+    grey = Image.new("L", (4, 4), 7)
+    palette = Image.new("P", (4, 4), 7)
+    assert np.array_equal(np.asarray(grey), np.asarray(palette))
+    assert fingerprint([grey]) != fingerprint([palette])
+
+
+def test_a_name_among_thousands_counts():
+    class Named:
+        def __init__(self, name):
+            self.filenames = [f"{number}.png" for number in range(5000)]
+            self.filenames[2501] = name
+
+        def __len__(self):
+            return len(self.filenames)
+
+        def __getitem__(self, index):
+            return torch.zeros(1, 1, 1)
+
+    assert fingerprint(Named("a.png")) == fingerprint(Named("a.png"))
+    assert fingerprint(Named("a.png")) != fingerprint(Named("b.png"))

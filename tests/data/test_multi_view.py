@@ -146,6 +146,33 @@ def test_blurs_are_those_of_random_radii():
     assert len({view.numpy().tobytes() for view in views}) == 41 - untouched
 
 
+class RandomCrops:
+    """A data set with a random transform of its own, of each generator."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        drawn = [torch.rand(1).item(), np.random.rand(), random.random()]
+        return torch.tensor(drawn)[:, None, None]
+
+
+def test_random_images_of_a_data_set_are_the_same_whenever_they_are_read(stir):
+    def first_views(state, seed=0):
+        stir(state)
+        return stored(
+            MultiViewDataset(RandomCrops(), lambda x: x, n_views=2, seed=seed)
+        )
+
+    images = first_views(1)
+    assert torch.equal(images, first_views(2))
+    assert torch.equal(images[:, 0], images[:, 1])
+    other_seed = first_views(1, seed=1)
+    for generator in range(3):
+        drawn = torch.cat([images[:, 0, generator], other_seed[:, 0, generator]])
+        assert drawn.unique().numel() == 6
+
+
 def test_generator_states_stay(generator_states):
     views = MultiViewDataset(
         noise(2), augmentation(), n_views=2, anchor_transform=augmentation()
@@ -185,6 +212,17 @@ def test_first_of_several_transforms(several):
         noise(1), lambda _: torch.ones(2), n_views=1, anchor_transform=transform
     )
     assert torch.equal(views[0][0], torch.tensor([[0.0, 0.0], [1.0, 1.0]]))
+
+
+@pytest.mark.parametrize("container", [list, tuple])
+def test_first_of_several_views(container):
+    def several(_):
+        return container([torch.zeros(2), torch.ones(2)])
+
+    views = MultiViewDataset(
+        noise(1), several, n_views=2, anchor_transform=lambda _: several(_)[::-1]
+    )
+    assert views[0][0].tolist() == [[1, 1], [0, 0], [0, 0]]
 
 
 @pytest.mark.parametrize(
@@ -308,8 +346,10 @@ def empty(path):
     path.write_bytes(b"")
 
 
-@pytest.mark.parametrize("spoil", [truncated, no_image, empty])
-@pytest.mark.parametrize("opened", [LightlyDataset, ImageFolder])
+@pytest.mark.parametrize(
+    ("opened", "spoil"),
+    [(LightlyDataset, truncated), (ImageFolder, no_image), (LightlyDataset, empty)],
+)
 def test_unreadable_image(write_images, opened, spoil):
     folder = write_images("cat/a.png", "cat/b.png", "dog/c.png")
     spoil(folder / "cat" / "b.png")
@@ -324,13 +364,34 @@ def test_unreadable_image(write_images, opened, spoil):
         assert str(caught.value).startswith(f"{CAT_B}: cannot be read as an image (")
 
 
-@pytest.mark.parametrize("spoil", [truncated, no_image, empty])
-def test_unreadable_image_of_a_flat_folder(write_images, spoil):
-    folder = write_images("a.png", "b.png")
-    spoil(folder / "b.png")
+def test_image_too_large_to_decode(write_images, monkeypatch):
+    folder = write_images("a.png")
+    # Pillow refuses more than twice as many pixels; the image has 144.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 71)
     views = MultiViewDataset(LightlyDataset(str(folder)), T.ToTensor(), n_views=2)
-    with pytest.raises(UnreadableImageError, match=r"^b\.png: "):
-        views[1]
+    with pytest.raises(UnreadableImageError, match=r"^a\.png: .*decompression bomb"):
+        views[0]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (OSError("bad disk"), "bad disk"),
+        (SyntaxError("broken PNG file"), "broken PNG file"),
+        (ValueError("wrong size"), "wrong size"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_errors_that_readers_raise_for_unreadable_images(error, reason):
+    class Faulty(list):
+        def __getitem__(self, index):
+            raise error
+
+    views = MultiViewDataset(Faulty([0]), T.ToTensor(), n_views=2)
+    with pytest.raises(
+        UnreadableImageError, match=rf"^0: cannot be read as an image \({reason}\)"
+    ):
+        views[0]
 
 
 def test_missing_image(write_images):
@@ -375,6 +436,26 @@ def test_item_without_an_image(item, kind):
         match=f"gave a {kind} for image 0; .* pass the data set without it",
     ):
         MultiViewDataset([item], T.ToTensor(), n_views=2)[0]
+
+
+@pytest.mark.parametrize("kind", ["tensor", "PIL"])
+def test_several_images_in_an_item(kind):
+    images = noise(2)
+    if kind == "tensor":
+        images = [T.ToTensor()(image) for image in images]
+    views = MultiViewDataset([tuple(images)], lambda image: image, n_views=2)
+    with pytest.raises(
+        MemorizationError,
+        match=r"gave several images for image 0; .* pass the data set without it",
+    ):
+        views[0]
+
+
+@pytest.mark.parametrize("target", [torch.tensor(4), torch.tensor([0.25, 0.75])])
+def test_targets_that_are_tensors(target):
+    dataset = [(noise(1)[0], target)]
+    _, found_target, _ = MultiViewDataset(dataset, T.ToTensor(), n_views=2)[0]
+    assert torch.equal(found_target, target)
 
 
 def test_data_set_with_views_of_its_own(write_images):
@@ -445,3 +526,32 @@ def test_one_view_suffices_beside_an_anchor():
         noise(1), T.ToTensor(), n_views=1, anchor_transform=T.ToTensor()
     )
     assert views[0][0].shape == (2, 3, 12, 12)
+
+
+def test_ten_views_by_default():
+    assert MultiViewDataset(noise(1), T.ToTensor())[0][0].shape == (10, 3, 12, 12)
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(MemorizationError, match="seed of at least 0, got -1"):
+        MultiViewDataset(noise(1), T.ToTensor(), seed=-1)
+
+
+@pytest.mark.parametrize("index", [-1, 3, 4])
+def test_index_out_of_range(index):
+    # A tensor would give its last image for -1.
+    views = MultiViewDataset(torch.zeros(3, 3, 4, 4), lambda image: image, n_views=2)
+    with pytest.raises(IndexError, match=rf"Image {index} of a data set of 3"):
+        views[index]
+
+
+def test_iteration_ends_after_the_last_image():
+    class Endless:
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return torch.full((1, 1, 1), index)
+
+    views = MultiViewDataset(Endless(), lambda image: image, n_views=2)
+    assert [name for _, _, name in views] == ["0", "1", "2"]

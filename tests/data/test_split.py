@@ -104,6 +104,15 @@ def test_impossible_sizes(sizes, exclude, message):
         MemorizationSplit.random(10, **sizes, exclude=exclude)
 
 
+@pytest.mark.parametrize("exclude", [[-1], [10], [3, 12], [-2, 11]])
+def test_excluded_images_out_of_range(exclude):
+    with pytest.raises(
+        MemorizationError,
+        match=f"Cannot exclude {exclude[0]} to {exclude[-1]} from 10 images",
+    ):
+        MemorizationSplit.random(10, candidate=2, exclude=exclude)
+
+
 def test_trained_sets():
     split = MemorizationSplit(
         10, shared=[7, 1, 4], candidate=[9, 0], independent=[2, 5], external=[3]
@@ -201,6 +210,10 @@ def test_indices_that_are_no_integers(indices):
         MemorizationSplit(10, candidate=indices)
 
 
+def document(**roles):
+    return json.dumps({"n": 5} | {role: [] for role in ROLES} | roles)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -213,6 +226,11 @@ def test_indices_that_are_no_integers(indices):
         '{"n": 3}',
         '{"n": null, "shared": [], "candidate": [], "independent": [], "external": []}',
         '{"n": 5, "shared": [0], "candidate": [1], "independent": [2]}',
+        document(shared=[0], candidate=[True]),
+        document(shared=[0.0]),
+        document(shared=["0"]),
+        document(external={"0": 1}),
+        document(candidate=""),
         b"\x89PNG\xff\xfe",
     ],
 )
@@ -265,6 +283,19 @@ def test_split_of_a_data_set(digits):
     assert (by_class.min(), by_class.max(), by_class.sum()) == (2, 4, 30)
     assert split.fingerprint == fingerprint(digits)
     split.refuse_other(digits)
+
+
+def test_split_of_a_data_set_is_the_random_one_of_its_classes(digits):
+    options = {"seed": 4, "exclude": [0, 5, 1796]}
+    split = MemorizationSplit.of_dataset(digits, **options)
+    sizes = {"candidate": 179, "independent": 179, "external": 179}
+    expected = MemorizationSplit.random(
+        1797, **sizes, **options, targets=digits.targets
+    )
+    assert members(split) == members(expected)
+    given = {"candidate": 7, "independent": 6, "external": 5}
+    few = MemorizationSplit.of_dataset(digits, **given)
+    assert {role: len(getattr(few, role)) for role in given} == given
 
 
 def test_a_split_of_another_data_set_is_refused(digits, tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from lightly.data import LightlyDataset
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 from torchvision.datasets import FakeData, ImageFolder
 
 from lightly_memloc.data import Digits, targets_of
@@ -13,6 +13,9 @@ CLASSES = ["ant/a.png", "bee/a.png", "bee/b.png", "cow/a.png"]
 class Labelled:
     def __init__(self, targets):
         self.targets = targets
+
+    def __len__(self):
+        return len(self.targets)
 
     def __getitem__(self, index):
         raise AssertionError("an image was read")
@@ -53,3 +56,12 @@ def test_digits():
 @pytest.mark.parametrize("wrap", [lambda dataset: dataset, lambda d: Subset(d, [1])])
 def test_unlabelled(wrap):
     assert targets_of(wrap(FakeData(3))) is None
+
+
+def test_concatenation():
+    parts = [Labelled([3, 1]), Subset(Labelled([5, 6, 7]), [2, 0])]
+    assert targets_of(ConcatDataset(parts)).tolist() == [3, 1, 7, 5]
+
+
+def test_concatenation_with_an_unlabelled_part():
+    assert targets_of(ConcatDataset([Labelled([3, 1]), FakeData(2)])) is None

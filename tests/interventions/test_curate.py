@@ -143,3 +143,31 @@ def test_saving_again_leaves_nothing_of_what_was_there(tmp_path):
     curation.save(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {"result.json", "samples.csv", "mine.csv"}
+
+
+def of_scores(scores, roles):
+    """A result with given SSLMem: distances 1 - m and 1 + m."""
+    m = np.array(scores)[:, None]
+    images = pd.DataFrame(
+        {
+            "index": range(len(roles)),
+            "filename": [f"{i}.png" for i in range(len(roles))],
+            "role": roles,
+        }
+    )
+    settings = {"seed": 0, "normalization": "relative", "top_k": 5, "skipped": []}
+    return LayerMemResult.from_distances(
+        [("one", "conv")], images, 1 - m, 1 + m, settings, n_resamples=10
+    )
+
+
+def test_external_images_of_the_same_score_count_as_high():
+    roles = ["candidate"] * 2 + ["external"] * 4
+    result = of_scores([0.5, 0.25, 0.5, 0.25, 0.25, 0.125], roles)
+    # One of four is as high as the first, three are as high as the second.
+    assert curate(result, amount=2).to_pandas()["p"].tolist() == [2 / 5, 4 / 5]
+
+
+def test_fifty_images_by_default():
+    result = of_scores(np.linspace(0.5, 0, 60), ["candidate"] * 55 + ["external"] * 5)
+    assert curate(result).to_pandas()["index"].tolist() == list(range(50))

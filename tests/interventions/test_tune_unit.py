@@ -303,6 +303,7 @@ def test_measured_rises_are_those_of_the_tuned_models(
         layers,
         n_units=3,
         steps=3,
+        learning_rate=0.1,
         n_views=4,
         seed=5,
     )
@@ -323,7 +324,8 @@ def test_measured_rises_are_those_of_the_tuned_models(
             transform,
             row["index"],
             IMAGES,
-            3,
+            steps=3,
+            learning_rate=0.1,
             seed=5,
         )
         after = measure_unit_mem(
@@ -370,3 +372,16 @@ def test_layers_without_weights_are_refused(encoder, digits, transform):
         measure_unit_tuning(
             encoder, digits, transform, IMAGES, ["layer1.residual"], n_views=2
         )
+
+
+def test_units_are_not_tuned_to_the_image_that_activates_them_most(
+    encoder, digits, transform
+):
+    options = {"indices": [100, 101, 102], "layers": "layer2.conv", "n_views": 2}
+    tuned = measure_unit_tuning(
+        encoder, digits, transform, **options, n_units=8, steps=1
+    ).to_pandas()
+    before = measure_unit_mem(encoder, digits, transform, **options).to_pandas()
+    most = before.set_index("unit")["index"][tuned["unit"]].to_numpy()
+    assert len(tuned) == 8
+    assert (tuned["index"].to_numpy() != most).all()

@@ -4,12 +4,18 @@ import pytest
 import timm
 import torch
 from lightly.models import ResNetGenerator
+from timm.layers import LayerNorm2d
 from timm.models.swin_transformer import SwinTransformer
 from torch import nn
 from torch.testing import assert_close
+from torch.utils.checkpoint import checkpoint
 from torchvision.models import VisionTransformer, mobilenet_v3_small, resnet18
 
-from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    NonFiniteError,
+)
 from lightly_memloc.layers import captured, trace_layers
 
 
@@ -454,3 +460,55 @@ def test_channels_last_blocks():
     assert by_name["stages.0.blocks.0.conv_dw"] == 96
     assert by_name["stages.0.blocks.0.mlp.fc1"] == 384
     assert by_name["stages.0.blocks.0.mlp"] == 96
+
+
+def test_a_forward_pass_that_begins_inside_the_model_is_captured():
+    model = nn.Sequential(convolutional()).eval()
+    images = torch.randn(2, 3, 5, 5)
+    layers = trace_layers(model, "auto", "units", images)
+    seen = []
+    with captured(model, layers, lambda layer, x: seen.append(x.clone())):
+        for scale in (1, 2, 3):
+            model[0](scale * images)
+    for scale, found in zip((1, 2, 3), seen, strict=True):
+        assert_close(found, model(scale * images))
+
+
+def test_checkpointed_modules_are_captured_once():
+    class Checkpointed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+
+        def forward(self, x):
+            return checkpoint(self.inner, x, use_reentrant=False)
+
+    model, x = Checkpointed(), torch.randn(2, 3)
+    layers = trace_layers(model, "inner.0", "state", x)
+    seen = []
+    with captured(model, layers, lambda layer, y: seen.append(y.detach())):
+        model(x).sum().backward()
+    (found,) = seen
+    # The state after the first layer is that after its activation.
+    assert_close(found, model.inner[0](x).tanh().detach())
+    assert model.inner[0].weight.grad is not None
+
+
+def test_an_error_for_numbers_that_are_not_finite_names_the_layer():
+    model, images = convolutional().eval(), torch.randn(2, 3, 5, 5)
+    layers = trace_layers(model, "auto", "units", images)
+
+    def refuse(layer, output):
+        raise NonFiniteError("Image 7 gave NaN.")
+
+    with (
+        pytest.raises(NonFiniteError, match=r"^Layer 0: Image 7 gave NaN\.$"),
+        captured(model, layers, refuse),
+    ):
+        model(images)
+
+
+def test_units_of_a_layer_norm_over_channels():
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), LayerNorm2d(6)).eval()
+    (layer,) = trace_layers(model, "auto", "units", torch.zeros(2, 3, 5, 5))
+    assert (layer.shape, layer.channel_dim, layer.num_units) == ((6, 3, 3), 1, 6)

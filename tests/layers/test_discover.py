@@ -1,4 +1,5 @@
 import pytest
+import timm
 import torch
 from lightly.models.modules import (
     MaskedVisionTransformerTIMM,
@@ -9,7 +10,7 @@ from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
-from torchvision.models import VisionTransformer, resnet18, resnet50, vgg11
+from torchvision.models import GoogLeNet, VisionTransformer, resnet18, resnet50, vgg11
 
 from lightly_memloc.layers import find_layers, trace_layers
 from lightly_memloc.training.backbones import ResNet9
@@ -253,6 +254,24 @@ def test_classifiers_are_left_out(make, heads):
     names = [layer.name for layer in find_layers(model)]
     assert names
     assert not [name for name in names if name.split(".")[0] in heads]
+
+
+def test_only_the_linear_part_of_a_head_is_the_classifier():
+    with torch.device("meta"):
+        model = timm.create_model("convnext_tiny", depths=(1, 1, 1, 1))
+    heads = [layer.name for layer in find_layers(model) if "head" in layer.name]
+    assert heads == ["head.global_pool.pool", "head.norm"]
+    assert isinstance(model.head.fc, nn.Linear)
+
+
+def test_a_model_inside_another_is_no_block_for_its_classifier():
+    with torch.device("meta"):
+        inner = GoogLeNet(num_classes=5, aux_logits=False, init_weights=False)
+    weights = [name for name, m in inner.named_modules() if isinstance(m, nn.Conv2d)]
+    found = find_layers(nn.Sequential(inner))
+    assert {layer.kind for layer in found} == {"conv", "pool"}
+    convolutions = [layer.name for layer in found if layer.kind == "conv"]
+    assert convolutions == [f"0.{name}" for name in weights]
 
 
 def test_nested_sequentials_are_no_blocks():

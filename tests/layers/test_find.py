@@ -110,3 +110,9 @@ def test_pattern_like_no_name_shows_the_first_ones(resnet):
 def test_model_without_weights(layers):
     with pytest.raises(MemorizationError, match="Sequential has no layers"):
         find_layers(nn.Sequential(nn.ReLU(), nn.Flatten()), layers)
+
+
+@pytest.mark.parametrize("layers", [[], ()])
+def test_no_layers(resnet, layers):
+    with pytest.raises(MemorizationError, match="No layers were asked for"):
+        find_layers(resnet, layers)

@@ -90,3 +90,52 @@ class ConvolutionOnly(nn.Module):
 def test_other_module_is_no_residual_block():
     layers = find_layers(nn.Sequential(ConvolutionOnly()))
     assert [(layer.name, layer.kind) for layer in layers] == [("0.conv1", "conv")]
+
+
+class OtherBottleneck(nn.Module):
+    """An autoencoder's bottleneck, whose convolutions have other names."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(4, 2, 1)
+        self.up = nn.Conv2d(2, 4, 1)
+
+    def forward(self, x):
+        return self.up(self.down(x))
+
+
+class LinearBlock(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Linear(4, 4)
+        self.conv2 = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return x + self.conv2(self.conv1(x))
+
+
+@pytest.mark.parametrize(
+    ("block", "name", "kind", "weights"),
+    [
+        (OtherBottleneck, "Bottleneck", "conv", ("down", "up")),
+        (LinearBlock, "BasicBlock", "linear", ("conv1", "conv2")),
+    ],
+)
+def test_module_of_the_name_of_a_residual_block(block, name, kind, weights):
+    namesake = type(name, (block,), {})
+    layers = find_layers(nn.Sequential(namesake()))
+    assert [(layer.name, layer.kind) for layer in layers] == [
+        *((f"0.{weight}", kind) for weight in weights),
+        ("0", "block"),
+    ]
+
+
+def test_units_are_read_before_anti_aliasing(read, randomized):
+    block = TimmBasicBlock(8, 8, stride=2, aa_layer=nn.AvgPool2d)
+    model = randomized(nn.Sequential(block))
+    block.downsample = nn.AvgPool2d(2)
+    x = torch.randn(2, 8, 4, 4).double()
+    activated = block.bn1(block.conv1(x)).clamp(min=0)
+    pooled = F.avg_pool2d(activated, 2)
+    assert_close(read(model, x, "units", "0.conv1")["0.conv1"], activated)
+    assert_close(read(model, x, "state", "0.conv1")["0.conv1"], pooled)

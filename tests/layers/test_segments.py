@@ -486,3 +486,36 @@ def test_no_example_fits(side):
         model = nn.Conv2d(3, 2, side)
     with pytest.raises(MemorizationError, match="takes no images of 16 to 512 pixels"):
         example_images(model)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_example_images_have_the_type_of_the_weights(dtype):
+    assert example_images(nn.Conv2d(3, 4, 3).to(dtype)).dtype == dtype
+
+
+class TwoNames(nn.Module):
+    """Its second module has two names, and runs twice, with a norm between."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(3, 4)
+        self.second = nn.Linear(4, 4)
+        self.norm = nn.LayerNorm(4)
+        self.alias = self.second
+
+    def forward(self, x):
+        x = self.second(self.first(x.mean((2, 3))).relu()).relu()
+        return self.second(torch.tanh(self.norm(x + 1)))
+
+
+def test_weights_of_two_names_belong_to_one_layer():
+    model, images = TwoNames().eval(), torch.randn(2, 3, 4, 4)
+    expected = {
+        "first": ["first.weight", "first.bias"],
+        "second": ["second.weight", "second.bias", "alias.weight", "alias.bias"],
+        "second#2": ["norm.weight", "norm.bias"],
+    }
+    with torch.no_grad():
+        assert segments(model, images) == expected
+        chosen = weights_of(model, "second", images)
+        assert set(chosen) == {*expected["second"], *expected["second#2"]}

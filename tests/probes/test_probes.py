@@ -7,6 +7,7 @@ from lightly.transforms import SimCLRTransform
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 from torch.nn import functional as F
+from torch.testing import assert_close
 from torch.utils.data import Subset
 from torchvision import transforms
 
@@ -71,6 +72,51 @@ def test_nearest_neighbours_of_pixels(digits, task, k):
             votes[y[image]] += np.exp(cosine[image] / 0.1)
         hits += int(votes.argmax() == target)
     assert knn_probe(Pixels(), task, k=k).value == hits / len(y_test)
+
+
+class OnCircle:
+    """Points of the unit circle as images, each by its angle and class."""
+
+    def __init__(self, *points):
+        angles, self.targets = zip(*points, strict=True)
+        self.points = [torch.tensor([np.cos(a), np.sin(a)]).float() for a in angles]
+
+    def __len__(self):
+        return len(self.points)
+
+    def __getitem__(self, index):
+        return self.points[index].view(2, 1, 1), self.targets[index]
+
+    def hits(self, n_test, **options):
+        """Number of the last points whose class the others tell."""
+        split = len(self) - n_test
+        task = ProbeTask(self, range(split), range(split, len(self)), lambda x: x)
+        return n_test * knn_probe(nn.Flatten(), task, **options).value
+
+
+def test_twenty_neighbours_by_default():
+    """Two queries of class 0, at right angles: neighbours of one are far from the other.
+
+    The first has one neighbour of class 1, which weighs as much as 18.5 others, all of
+    class 0: class 0 wins with 20 neighbours or more. The second has one of class 0,
+    which weighs as much as 19.5 others of class 1: class 0 wins with at most 20.
+    """
+    # A neighbour at this angle weighs exp(cos / 0.1), one at the query exp(1 / 0.1).
+    first, second = (np.arccos(1 - 0.1 * np.log(weight)) for weight in (18.5, 19.5))
+    right = np.pi / 2
+    points = [(0.0, 1), *[(-first, 0)] * 19, (right, 0), *[(right + second, 1)] * 20]
+    circle = OnCircle(*points, (0.0, 0), (right, 0))
+    hits = {k: circle.hits(2, k=k) for k in (5, 10, 19, 20, 21, 30)}
+    assert hits == {5: 1, 10: 1, 19: 1, 20: 2, 21: 1, 30: 1}
+    assert circle.hits(2) == 2
+
+
+@pytest.mark.parametrize(("options", "hits"), [({}, 1), ({"temperature": 1.0}, 0)])
+def test_the_temperature_weighs_neighbours(options, hits):
+    # exp(1 / T) against 2 exp(0.9 / T): 22026 to 16206 at T = 0.1, 2.7 to 4.9 at T = 1.
+    angle = np.arccos(0.9)
+    circle = OnCircle((0.0, 0), (angle, 1), (-angle, 1), (0.0, 0))
+    assert circle.hits(1, **options) == hits
 
 
 def test_a_linear_classifier_learns_a_frozen_encoders_features(task):
@@ -253,3 +299,128 @@ def test_features_of_maps_are_flattened(task):
         for model in (Maps(), Flat())
     )
     assert one.equals(other)
+
+
+def small(digits, **options):
+    return ProbeTask(digits, range(60, 76), range(100, 300), PLAIN, **options)
+
+
+PROBED = {
+    "linear": lambda encoder, task, seed: linear_probe(encoder, task, seed=seed),
+    "finetune": lambda encoder, task, seed: (
+        fine_tune(encoder, task, seed=seed).accuracy
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_measured_probes_follow_the_seed(digits, encoder, name):
+    task = small(digits, batch_size=8)
+    encoder = Pixels() if name == "linear" else encoder
+    result = measure_probes({"f": encoder}, task, [name], seed=1)
+    expected = {seed: PROBED[name](encoder, task, seed) for seed in (0, 1)}
+    columns = ["accuracy", "low", "high"]
+    assert tuple(result.to_pandas()[columns].iloc[0]) == tuple(expected[1])
+    assert expected[0] != expected[1]
+    settings = {"train": 16, "test": 200, "classes": 10, "seed": 1, "skipped": []}
+    assert result.settings == settings
+
+
+def test_the_seed_initialises_a_fine_tuned_classifier(digits, encoder):
+    # Without a step of training, accuracy is that of the first weights.
+    task = small(digits, batch_size=8)
+
+    def untrained(seed):
+        options = {"layers": [], "epochs": 1, "learning_rate": 0.0}
+        return fine_tune(encoder, task, seed=seed, **options).accuracy.value
+
+    assert len({untrained(seed) for seed in range(4)}) > 1
+    assert untrained(1) == untrained(1)
+
+
+def test_the_seed_initialises_a_linear_classifier(digits):
+    task = small(digits, batch_size=8)
+    untrained = [
+        linear_probe(nn.Flatten(), task, seed=seed, epochs=0).value for seed in range(4)
+    ]
+    assert len(set(untrained)) > 1
+
+
+def test_the_seed_orders_and_augments_the_images_of_training(digits):
+    def trained_on(seed):
+        """Each image's mean, and what was drawn to augment it, in order."""
+        seen = []
+
+        def augment(image):
+            tensor = PLAIN(image)
+            seen.append((round(tensor.mean().item(), 6), torch.rand(1).item()))
+            return tensor
+
+        task = small(digits, batch_size=8, train_transform=augment)
+        linear_probe(nn.Flatten(), task, seed=seed, epochs=2)
+        return seen
+
+    first, again, other = trained_on(1), trained_on(1), trained_on(2)
+    assert first == again
+    means = [[mean for mean, _ in seen] for seen in (first, other)]
+    expected = [round(PLAIN(digits[i][0]).mean().item(), 6) for i in range(60, 76)]
+    for seen in means:
+        assert sorted(seen[:16]) == sorted(seen[16:]) == sorted(expected)
+        assert seen[:16] != expected
+        assert seen[:16] != seen[16:]
+    assert means[0] != means[1]
+    drawn = [draw for _, draw in first + other]
+    assert len(set(drawn)) == 64
+
+
+def test_learning_rates_are_those_of_the_images_in_a_batch(digits, encoder):
+    """A batch of all 16 images is one of 16, whatever size was asked for."""
+    tasks = [small(digits, batch_size=size) for size in (16, 4096)]
+    one, other = (fine_tune(encoder, task, epochs=2) for task in tasks)
+    for name, value in one.encoder.state_dict().items():
+        assert_close(other.encoder.state_dict()[name], value)
+    first, second = (linear_probe(Pixels(), task, epochs=3) for task in tasks)
+    assert first == second
+
+
+def test_the_learning_rate_of_fine_tuning(digits, encoder):
+    task = small(digits, batch_size=8)
+    tuned = fine_tune(encoder, task, epochs=1, learning_rate=0.0).encoder
+    for (name, before), after in zip(
+        encoder.named_parameters(), tuned.parameters(), strict=True
+    ):
+        assert torch.equal(before, after), name
+    assert not torch.equal(tuned.prep.bn.running_mean, encoder.prep.bn.running_mean)
+
+
+def test_fine_tuned_parameters_require_gradients_as_before(digits, encoder):
+    encoder.prep.requires_grad_(False)
+    tuned = fine_tune(encoder, small(digits), layers=["layer2"], epochs=1).encoder
+    for before, after in zip(encoder.parameters(), tuned.parameters(), strict=True):
+        assert after.requires_grad == before.requires_grad
+
+
+def test_classes_are_counted_up_to_the_largest(digits):
+    indices = [i for i in range(400) if digits.targets[i] in (2, 7)]
+    task = ProbeTask(digits, indices[:40], indices[40:], PLAIN)
+    assert task.num_classes == 10
+    ours = ProbeTask(Subset(digits, indices), range(40), range(40, 60), PLAIN)
+    assert ours.num_classes == 8
+    assert set(ours.train_targets) == set(ours.test_targets) == {2, 7}
+    assert knn_probe(Pixels(), ours).value > 0.9
+
+
+def test_the_first_of_several_views(digits):
+    def several(image):
+        return [PLAIN(image), 1 - PLAIN(image)]
+
+    task = ProbeTask(digits, range(60, 68), range(4), several)
+    images, _ = next(iter(task.loader(task.test)))
+    assert torch.equal(images, torch.stack([PLAIN(digits[i][0]) for i in range(4)]))
+
+
+def test_a_task_of_a_data_set_has_its_loading_options(digits):
+    task = ProbeTask.of_dataset(digits, PLAIN, batch_size=17, num_workers=1)
+    loaders = [task.loader(task.test), task.train_loader(seed=0)]
+    assert [loader.batch_size for loader in loaders] == [17, 17]
+    assert [loader.num_workers for loader in loaders] == [1, 1]

@@ -81,3 +81,28 @@ def test_external_images_are_needed(n):
     result, *_ = measured(True, roles)
     with pytest.raises(MemorizationError, match=rf"external images.* has {n}"):
         MembershipResult.from_layer_mem(result)
+
+
+def test_intervals_follow_the_seed_of_the_measurement():
+    result, *_ = measured(True)
+    tables = []
+    for seed in (1, 1, 2):
+        result.settings["seed"] = seed
+        tables.append(MembershipResult.from_layer_mem(result).to_pandas())
+    first, again, other = tables
+    assert first.equals(again)
+    assert not first.equals(other)
+    for estimate in ("auc", "tpr"):
+        assert first[estimate].equals(other[estimate])
+
+
+def test_settings_count_the_images_of_each_role():
+    found = MembershipResult.from_layer_mem(measured(True)[0])
+    assert found.settings["images"] == {"candidate": 30, "external": 40}
+    assert found.settings["false_positives"] == 0.01
+
+
+def test_one_external_image_is_too_few():
+    result, *_ = measured(True, ["candidate"] * 5 + ["external"])
+    with pytest.raises(MemorizationError, match=r"external images.* has 1"):
+        MembershipResult.from_layer_mem(result)

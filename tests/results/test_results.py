@@ -1,5 +1,6 @@
 import itertools
 import json
+import resource
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,17 @@ from lightly_memloc import (
     measure_unit_mem,
 )
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import LayerMemResult, UnitMemResult, find_result
+from lightly_memloc.results import (
+    ClassMemResult,
+    CurationResult,
+    InterventionResult,
+    LayerMemResult,
+    MembershipResult,
+    ProbeResult,
+    UnitMemResult,
+    UnitTuningResult,
+    find_result,
+)
 
 SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
 
@@ -313,3 +324,208 @@ def test_tables_are_copies(layer_mem):
     table = layer_mem.to_pandas()
     table.loc[0, "layer_mem"] = 9.0
     assert layer_mem.to_pandas()["layer_mem"][0] == 0
+
+
+def estimated(**settings):
+    """Two layers of drawn distances, whose estimates have intervals by resampling."""
+    roles = ["candidate"] * 8 + ["independent"] * 7 + ["external"] * 9
+    images = pd.DataFrame(
+        {"index": range(24), "filename": [f"{i}.png" for i in range(24)], "role": roles}
+    )
+    f, g = np.random.default_rng(1).uniform(0.5, 1, (2, 24, 2))
+    result = LayerMemResult.from_distances(
+        [("one", "conv"), ("two", "block")], images, f, g, SETTINGS | settings, 99
+    )
+    return result, f, g
+
+
+def resampled(result):
+    return result.to_pandas().filter(regex="_low$|_high$|_p$").to_numpy()
+
+
+def test_intervals_follow_the_seed():
+    first, again, other = (resampled(estimated(seed=s)[0]) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    controls = [estimated(seed=s)[0].control_to_pandas() for s in (0, 1, 2)]
+    halves = {tuple(control["symmetric"]) for control in controls}
+    assert len(halves) == 3
+
+
+@pytest.mark.parametrize("name", ["calibrated", "symmetric"])
+def test_the_smallest_p_value_tells_the_number_of_resamples(name):
+    """All candidates have SSLMem of about 0.5, all others of about 0."""
+    roles = ["candidate"] * 30 + ["independent"] * 30 + ["external"] * 30
+    images = pd.DataFrame({"index": range(90), "filename": "x", "role": roles})
+    noise = np.random.default_rng(0).uniform(0, 0.01, (90, 1))
+    m = noise + 0.5 * (images[["role"]] == "candidate").to_numpy()
+    for n_resamples in (99, 199):
+        result = LayerMemResult.from_distances(
+            [("one", "conv")], images, 1 - m, 1 + m, SETTINGS, n_resamples
+        )
+        p = result.to_pandas()[f"{name}_p"][0]
+        assert p == pytest.approx(1 / (n_resamples + 1))
+
+
+def test_scores_are_normalised_as_asked_for():
+    raw, f, g = estimated(normalization="raw")
+    relative, *_ = estimated(normalization="relative")
+    columns = ["one", "two"]
+    np.testing.assert_allclose(raw.samples_to_pandas()[columns], g - f)
+    np.testing.assert_allclose(relative.samples_to_pandas()[columns], (g - f) / (g + f))
+
+
+def test_steps_between_layers():
+    result, f, g = estimated()
+    m = (g - f) / (g + f)
+    candidate, independent, external = m[:8], m[8:15], m[15:]
+    step = (candidate[:, 1] - candidate[:, 0]).mean()
+    of_external = (external[:, 1] - external[:, 0]).mean()
+    row = result.to_pandas().iloc[1]
+    assert row["delta"] == pytest.approx(step)
+    assert row["calibrated_delta"] == pytest.approx(step - of_external)
+    of_independent = (independent[:, 1] - independent[:, 0]).mean()
+    assert row["symmetric_delta"] == pytest.approx((step - of_independent) / 2)
+    assert result.to_pandas()[["delta", "calibrated_delta"]].iloc[0].isna().all()
+
+
+def test_images_of_equal_score_are_ranked_by_their_index(layer_mem):
+    layer_mem.tables["samples"]["two"] = 0.5
+    layer_mem.tables["samples"]["index"] = [5, 2, *range(10, 15)]
+    assert layer_mem.top_samples(2)["index"].tolist() == [2, 5]
+
+
+def test_ten_images_are_the_top_by_default():
+    m = np.linspace(0, 0.5, 15)[:, None]
+    images = pd.DataFrame({"index": range(15), "filename": "x", "role": "candidate"})
+    result = LayerMemResult.from_distances(
+        [("one", "conv")], images, 1 - m, 1 + m, SETTINGS, 9
+    )
+    assert result.top_samples()["index"].tolist() == list(range(14, 4, -1))
+
+
+def test_the_note_on_ranked_images_needs_a_reference_encoder():
+    images = pd.DataFrame({"index": range(4), "filename": "x", "role": "candidate"})
+    distances = np.linspace(0.5, 1, 4)[:, None]
+    notes = [
+        " ".join(
+            LayerMemResult.from_distances(
+                [("one", "conv")], images, distances, g, SETTINGS, 9
+            ).settings["notes"]
+        )
+        for g in (distances + 0.1, None)
+    ]
+    assert ["top_k" in note for note in notes] == [True, False]
+
+
+def test_units_that_name_one_image():
+    layers = pd.DataFrame({"layer": ["one"], "member_share": [np.nan]})
+    result = UnitMemResult({}, {"layers": layers})
+    assert not result.names_several_images
+    with pytest.raises(MemorizationError, match=r"measure_unit_mem\(\) names several"):
+        result.top_images_to_pandas()
+
+
+def plain_results():
+    frame = pd.DataFrame({"layer": ["one"], "value": [0.5]})
+    of_units = {"units": frame, "layers": frame}
+    return [
+        UnitMemResult({}, of_units),
+        ClassMemResult({}, of_units),
+        UnitTuningResult({}, of_units),
+        MembershipResult({}, {"layers": frame}),
+        ProbeResult({}, {"probes": frame}),
+        CurationResult({}, {"samples": frame}),
+        InterventionResult({}, {"summary": frame}),
+    ]
+
+
+@pytest.mark.parametrize("result", plain_results(), ids=lambda of: type(of).__name__)
+def test_tables_of_every_kind_are_copies(result):
+    table = result.to_pandas()
+    table["value"] = 9.0
+    assert result.to_pandas()["value"].tolist() == [0.5]
+
+
+def test_a_result_that_cannot_be_saved_leaves_the_one_before(tmp_path):
+    write(tmp_path, ["a.png"])
+    broken = CurationResult({"skipped": {1, 2}}, {"samples": pd.DataFrame()})
+    with pytest.raises(TypeError, match="set cannot be saved as JSON"):
+        broken.save(tmp_path)
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+
+
+def test_a_save_that_the_disk_cuts_off_leaves_the_result_before(tmp_path):
+    write(tmp_path, ["a.png"])
+    long = CurationResult({"skipped": ["x" * 100_000]}, {"samples": pd.DataFrame()})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            long.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+
+
+def test_distances_are_those_of_both_encoders():
+    result, f, g = estimated()
+    distances = result.distances_to_pandas()
+    assert distances.columns[3:].tolist() == ["f:one", "f:two", "g:one", "g:two"]
+    np.testing.assert_array_equal(distances[["f:one", "f:two"]], f)
+    np.testing.assert_array_equal(distances[["g:one", "g:two"]], g)
+
+
+def test_scalars_of_a_retrained_curation():
+    tables = {
+        "samples": pd.DataFrame({"index": [1]}),
+        "accuracy": pd.DataFrame({"encoder": ["original"], "accuracy": [0.75]}),
+        "layers": pd.DataFrame({"layer": ["one", "two"], "difference": [0.25, np.nan]}),
+    }
+    result = CurationResult({}, tables)
+    assert result.is_retrained
+    assert result.scalars() == {"accuracy/original": 0.75, "difference/one": 0.25}
+
+
+def test_scalars_and_settings_of_tuned_units():
+    units = pd.DataFrame(
+        {
+            "layer": ["one"] * 3,
+            "before": [0.25, 0.25, 0.25],
+            "after": [0.5, 0.75, 0.5],
+            "wins": True,
+        }
+    )
+    result = UnitTuningResult.from_units(units, {"steps": 4})
+    assert result.scalars() == {"unit_mem_rise/one": pytest.approx(1 / 3)}
+    assert result.settings == {"steps": 4, "skipped": []}
+
+
+def write(folder, names, tables=("samples",)):
+    frame = pd.DataFrame({"index": range(len(names)), "filename": names})
+    CurationResult({"skipped": []}, dict.fromkeys(tables, frame)).save(folder)
+
+
+def test_tables_of_an_earlier_result_are_removed(tmp_path):
+    write(tmp_path, ["a.png"], ["samples", "accuracy", "layers"])
+    (tmp_path / "mine.csv").write_text("kept")
+    (tmp_path / "layers.csv").unlink()
+    write(tmp_path, ["b.png"])
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"result.json", "samples.csv", "mine.csv"}
+    assert pd.read_csv(tmp_path / "samples.csv")["filename"].tolist() == ["b.png"]
+
+
+def test_a_broken_result_is_replaced(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    (tmp_path / "accuracy.csv").write_text("kept")
+    write(tmp_path, ["a.png"])
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
+    assert (tmp_path / "accuracy.csv").read_text() == "kept"
+
+
+def test_file_names_that_are_no_unicode_are_saved(tmp_path):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    write(tmp_path, [name])
+    assert (tmp_path / "samples.csv").read_bytes() == b"index,filename\n0,caf\xe9.png\n"
+    assert load_result(tmp_path).to_pandas()["filename"].tolist() == [name]
