@@ -1,7 +1,7 @@
 """Evaluators: measurements as LightningModules, for Trainer.validate."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from os import PathLike
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -20,7 +20,7 @@ from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
-from lightly_memloc.layers import CapturedLayer, trace_layers
+from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.results import Result
 from lightly_memloc.runtime import (
     Registry,
@@ -139,6 +139,55 @@ class Evaluator(pl.LightningModule, Generic[R]):
     @abstractmethod
     def compute(self) -> R:
         """Return the result over the images of all processes."""
+
+    def run_layers(
+        self,
+        name: str,
+        batch: ViewBatch,
+        images: Tensor,
+        receive: Callable[[CapturedLayer, Tensor], None],
+    ) -> None:
+        """Run an encoder on a batch and hand on each layer's output.
+
+        This is where every layer is known to have an output for every view.
+
+        Args:
+            name: The encoder's name.
+            batch: The batch.
+            images: Its views as the encoder takes them, those of an image adjacent.
+            receive: Called with each layer and its output of shape ``(B, V, ...)``, at
+                once when it appears.
+
+        Raises:
+            MemorizationError: If a layer does not run on the batch, runs more than
+                once, or gives other than one row per view.
+        """
+        ran: set[str] = set()
+
+        def hand_on(layer: CapturedLayer, output: Tensor) -> None:
+            if layer.name in ran:
+                raise self._uneven(layer, batch, "ran more often")
+            if len(output) != len(images):
+                found = f"gave {len(output)} rows for {len(images)} views"
+                raise self._uneven(layer, batch, found)
+            ran.add(layer.name)
+            receive(layer, output.reshape(len(batch.indices), -1, *output.shape[1:]))
+
+        with captured(self.encoders[name], self.layers, hand_on):
+            self.encoders[name](images)
+        for layer in self.layers:
+            if layer.name not in ran:
+                raise self._uneven(layer, batch, "did not run")
+
+    def _uneven(
+        self, layer: CapturedLayer, batch: ViewBatch, found: str
+    ) -> MemorizationError:
+        image = self.filenames(batch.indices[:1].tolist())[0]
+        return MemorizationError(
+            f"Layer {layer.name} {found} on a batch with image {image}, unlike in the "
+            "first batch. Every layer must run once on each view of every image: leave "
+            "this one out with layers=..., or switch off what routes or skips it."
+        )
 
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""

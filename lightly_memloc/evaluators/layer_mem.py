@@ -17,7 +17,7 @@ from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.same_architecture import refuse_different_architectures
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.view_loader import ViewBatch
-from lightly_memloc.layers import CapturedLayer, captured
+from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import AlignmentDistance
 from lightly_memloc.results import LayerMemResult
 
@@ -118,19 +118,17 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
         """Take a batch of images into the metrics."""
-        for name, encoder in self.encoders.items():
+        for name in self.encoders:
             metrics = dict(zip(self.layers, self.metrics[name], strict=True))
 
             def receive(
                 layer: CapturedLayer,
-                output: Tensor,
+                views: Tensor,
                 metrics: dict[CapturedLayer, Any] = metrics,
             ) -> None:
-                views = output.reshape(len(batch.indices), -1, *output.shape[1:])
                 metrics[layer].update(views.flatten(2), batch.indices)
 
-            with captured(encoder, self.layers, receive):
-                encoder(images)
+            self.run_layers(name, batch, images, receive)
 
     def compute(self) -> LayerMemResult:
         """Return the result over the images of all processes."""

@@ -10,13 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset
-from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.evaluator import Evaluator, R
 from lightly_memloc.evaluators.rectification import Rectification
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
-from lightly_memloc.layers import CapturedLayer, captured
+from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics.image_metric import refuse_non_finite
 
 
@@ -102,20 +101,13 @@ class UnitEvaluator(Evaluator[R]):
         """Take a batch of images into the metrics."""
         mu: dict[str, Tensor] = {}
 
-        def reduce(layer: CapturedLayer, output: Tensor) -> None:
+        def reduce(layer: CapturedLayer, views: Tensor) -> None:
+            output = views.flatten(0, 1)
             rectify = self.rectification.of(layer, output)
             by_view = unit_activation(output, layer.channel_dim, rectify)
-            by_image = by_view.reshape(len(batch.indices), self.views.n_views, -1).mean(
-                1
-            )
+            by_image = by_view.reshape(*views.shape[:2], -1).mean(1)
             refuse_non_finite(by_image, batch.indices)
             mu[layer.name] = by_image
 
-        with captured(self.encoders["model"], self.layers, reduce):
-            self.encoders["model"](images)
-        for layer in self.layers:
-            if layer.name not in mu:
-                raise MemorizationError(
-                    f"Layer {layer.name} ran on the first batch but not on a later one."
-                )
+        self.run_layers("model", batch, images, reduce)
         self.take(torch.cat([mu[layer.name] for layer in self.layers], dim=1), batch)

@@ -10,7 +10,7 @@ from torchvision import transforms
 
 import lightly_memloc as memloc
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import state_file
+from lightly_memloc.runtime import state_file
 from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny
 
 
@@ -98,7 +98,7 @@ def cropped(image):
         ("layer_mem", {}, {"g": Tiny()}, "weights"),
         ("layer_mem", {}, {"g": None}, "images|weights"),
         ("layer_mem", {}, {"batch_size": 3}, "batch_size"),
-        ("layer_mem", {}, {"seed": 1}, "views"),
+        ("layer_mem", {}, {"seed": 1}, "seed"),
         ("layer_mem", {}, {"n_views": 3}, "views"),
         ("layer_mem", {"transform": plain}, {"transform": cropped}, "views"),
         ("layer_mem", {}, {"layers": ["mix", "head"]}, "settings"),

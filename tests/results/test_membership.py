@@ -65,11 +65,6 @@ def test_intervals_follow_the_seed_of_the_measurement(seed):
             assert table[name][first : first + 2].tolist() == pytest.approx(column)
 
 
-def test_the_number_of_images_is_that_of_either_role():
-    found = MembershipResult.from_layer_mem(measured(True)[0])
-    assert found.settings["images"] == {"candidate": 30, "external": 40}
-
-
 def test_one_encoder_has_its_alignment_alone():
     table = MembershipResult.from_layer_mem(measured(False)[0]).to_pandas()
     assert table["score"].tolist() == ["alignment"] * 2
@@ -81,19 +76,6 @@ def test_external_images_are_needed(n):
     result, *_ = measured(True, roles)
     with pytest.raises(MemorizationError, match=rf"external images.* has {n}"):
         MembershipResult.from_layer_mem(result)
-
-
-def test_intervals_follow_the_seed_of_the_measurement():
-    result, *_ = measured(True)
-    tables = []
-    for seed in (1, 1, 2):
-        result.settings["seed"] = seed
-        tables.append(MembershipResult.from_layer_mem(result).to_pandas())
-    first, again, other = tables
-    assert first.equals(again)
-    assert not first.equals(other)
-    for estimate in ("auc", "tpr"):
-        assert first[estimate].equals(other[estimate])
 
 
 def test_settings_count_the_images_of_each_role():
