@@ -4,8 +4,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lightly_memloc import functional
+    from lightly_memloc import (
+        data,
+        errors,
+        evaluators,
+        functional,
+        interventions,
+        layers,
+        metrics,
+        probes,
+        report,
+        results,
+        training,
+    )
     from lightly_memloc.data import MemorizationSplit, MultiViewDataset
+    from lightly_memloc.errors import MemorizationError, MemorizationWarning
     from lightly_memloc.evaluators import (
         ClassMemEvaluator,
         LayerMemEvaluator,
@@ -30,24 +43,36 @@ __all__ = [
     "ClassMemEvaluator",
     "LayerMemEvaluator",
     "MemorizationCallback",
+    "MemorizationError",
     "MemorizationSplit",
+    "MemorizationWarning",
     "MultiViewDataset",
     "OnlineUnitMem",
     "OnlineUnitMemCallback",
     "UnitMem",
     "UnitMemEvaluator",
+    "data",
+    "errors",
+    "evaluators",
     "exchange_layers",
     "find_layers",
     "functional",
+    "interventions",
+    "layers",
     "load_result",
     "measure_class_mem",
     "measure_layer_mem",
     "measure_ssl_mem_runs",
     "measure_unit_mem",
     "memorization_eval",
+    "metrics",
+    "probes",
     "prune_units",
+    "report",
+    "results",
     "train_pair",
     "train_runs",
+    "training",
     "tune_unit",
 ]
 
@@ -57,7 +82,9 @@ _HOMES = {
     "ClassMemEvaluator": "evaluators",
     "LayerMemEvaluator": "evaluators",
     "MemorizationCallback": "evaluators",
+    "MemorizationError": "errors",
     "MemorizationSplit": "data",
+    "MemorizationWarning": "errors",
     "MultiViewDataset": "data",
     "OnlineUnitMem": "evaluators",
     "OnlineUnitMemCallback": "evaluators",
@@ -81,10 +108,10 @@ _HOMES = {
 # torch, lightly and Lightning take seconds to import: names load when first used, so
 # that the command line answers at once.
 def __getattr__(name: str) -> Any:
-    if name == "functional":
-        return import_module(f"{__name__}.functional")
     if name in _HOMES:
         return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -9,6 +9,7 @@ import typer
 from lightly_memloc.cli.options import (
     Candidates,
     Data,
+    Device,
     Externals,
     Independents,
     InputSize,
@@ -71,7 +72,7 @@ def train(
             "images.",
         ),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, gpu, ...")] = "auto",
+    device: Device = "auto",
     devices: Annotated[
         int, typer.Option(min=1, help="Devices that train together.")
     ] = 1,

@@ -13,9 +13,8 @@ from lightly_memloc.runtime import (
     quiet_lightning,
     resolve_device,
     seed_generators,
+    trainer_device,
 )
-
-_ACCELERATORS = {"cuda": "gpu"}
 
 
 def train_classifier(
@@ -34,8 +33,7 @@ def train_classifier(
     with generators_restored(), torch.random.fork_rng(), quiet_lightning():
         seed_generators(seed)
         trainer = pl.Trainer(
-            accelerator=_ACCELERATORS.get(on.type, on.type),
-            devices=[on.index or 0] if on.type == "cuda" else 1,
+            **trainer_device(on),
             max_epochs=epochs,
             logger=False,
             enable_checkpointing=False,

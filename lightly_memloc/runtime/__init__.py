@@ -1,7 +1,12 @@
 """What a measurement needs of the machine: devices, processes, files and generators."""
 
 from lightly_memloc.runtime.checkpoint import load_encoder
-from lightly_memloc.runtime.device import resolve_device, state_device
+from lightly_memloc.runtime.device import (
+    lacks_bfloat16,
+    resolve_device,
+    state_device,
+    trainer_device,
+)
 from lightly_memloc.runtime.distributed import gathered, rank_and_world_size
 from lightly_memloc.runtime.files import replacing
 from lightly_memloc.runtime.fingerprint import digest
@@ -18,6 +23,7 @@ __all__ = [
     "digest",
     "gathered",
     "generators_restored",
+    "lacks_bfloat16",
     "leave_no_trace",
     "load_encoder",
     "quiet_lightning",
@@ -27,4 +33,5 @@ __all__ = [
     "seed_generators",
     "state_device",
     "tracked",
+    "trainer_device",
 ]

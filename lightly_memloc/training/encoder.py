@@ -1,5 +1,6 @@
 """Training one encoder."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,18 @@ from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
 from lightly_memloc.data import targets_of
-from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.runtime import generators_restored, quiet_lightning, replacing
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    UnreadableImageError,
+)
+from lightly_memloc.runtime import (
+    generators_restored,
+    lacks_bfloat16,
+    quiet_lightning,
+    replacing,
+    trainer_device,
+)
 from lightly_memloc.training.backbones import make_backbone, num_features
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.epoch_checkpoint import EpochCheckpoint
@@ -80,7 +91,7 @@ def train_encoder(
         transform: The method's augmentation into views.
         stream: The random stream of initialisation, order and augmentation.
         title: What is trained, as the progress shows it.
-        device: ``"auto"`` or the name of a Lightning accelerator.
+        device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
         callbacks: Lightning callbacks.
         path: Where the encoder is written when it is trained. From epoch to epoch the
             training's state is kept beside it. What is there already of either is
@@ -141,16 +152,24 @@ def _num_classes(dataset: Any) -> int:
 def _trainer(
     config: TrainingConfig, device: str, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
+    on = trainer_device(device, config.devices)
+    if config.precision.startswith("bf16") and lacks_bfloat16(device):
+        warnings.warn(
+            f"Precision {config.precision!r} on a processor without bfloat16 units can "
+            "be 20 times slower than float32. Train without --amp "
+            "(precision='32-true'), or on a GPU.",
+            MemorizationWarning,
+            stacklevel=2,
+        )
     try:
         trainer = pl.Trainer(
-            accelerator=device,
-            devices=config.devices,
+            **on,
             strategy=config.strategy,
             max_epochs=config.epochs,
             precision=config.precision,  # type: ignore[arg-type]
             callbacks=callbacks,
             # Statistics of the whole batch; torch has this for CUDA alone.
-            sync_batchnorm=device != "cpu" and torch.cuda.is_available(),
+            sync_batchnorm=on["accelerator"] != "cpu" and torch.cuda.is_available(),
             use_distributed_sampler=False,
             logger=False,
             enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),

@@ -36,7 +36,7 @@ def train_pair(
         config: The settings.
         transform: The method's augmentation into views; made from the settings if
             None. One that keeps a generator of its own is not seeded.
-        device: ``"auto"`` or the name of a Lightning accelerator.
+        device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
         callbacks: Lightning callbacks for the training of f, and for that of g.
         folder: Where ``f.ckpt`` and ``g.ckpt`` are written. The state of a training is
             kept there from epoch to epoch: if the folder holds it, or a trained

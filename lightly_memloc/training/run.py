@@ -85,7 +85,7 @@ class Run:
             split: The roles of the images; by default a tenth of the images each are
                 candidate, independent and external, at random within the classes.
             config: The training's settings; by default those that suit the data.
-            device: ``"auto"`` or the name of a Lightning accelerator.
+            device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
             callbacks: Names of callbacks that follow both trainings; what they find
                 goes to ``training/f/<name>`` and ``training/g/<name>``.
             title: What is trained, as the progress shows it.

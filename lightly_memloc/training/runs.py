@@ -101,7 +101,7 @@ def train_runs(
         independent: Independent images of each run.
         external: External images of each run.
         exclude: Indices that get no role, such as those of unreadable images.
-        device: ``"auto"`` or the name of a Lightning accelerator.
+        device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
         callbacks: Names of callbacks that follow the trainings, as in ``Run.train``.
 
     Raises:

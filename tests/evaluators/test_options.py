@@ -69,7 +69,7 @@ def test_num_workers(measure, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_device(measure, name):
-    with pytest.raises(MemorizationError, match="Cannot measure on device 'nowhere'"):
+    with pytest.raises(MemorizationError, match="Cannot use device 'nowhere'"):
         measure(name, Shades(12), device="nowhere")
 
 
