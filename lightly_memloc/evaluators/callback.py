@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
 import torch
@@ -190,8 +191,8 @@ class MemorizationCallback(StudyCallback):
         return cls(
             study.dataset,
             study.transform,
-            study.indices,
-            study.holdout,
+            None if study.indices is None else np.asarray(study.indices),
+            None if study.holdout is None else np.asarray(study.holdout),
             study.reference,
             study.split,
             layers=study.layers,

@@ -24,8 +24,10 @@ def test_later_callbacks_have_names_and_folders_of_their_own(
 ):
     pl.seed_everything(0, verbose=False)
     callbacks = [
-        MemorizationCallback(digits, transform, MEMBERS, backbone=name, n_views=2)
-        for name in ("backbone", "second", "second")
+        MemorizationCallback(
+            digits, transform, MEMBERS, backbone=name, layers=layers, n_views=2
+        )
+        for name, layers in (("backbone", "auto"), ("second", "auto"), ("second", "0"))
     ]
     trainer = quiet_trainer(tmp_path, *callbacks, max_epochs=1)
     trainer.fit(Two(), loader(digits, MEMBERS, transform))
