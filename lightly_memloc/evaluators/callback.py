@@ -1,28 +1,31 @@
 """The callback that measures memorisation while an encoder is trained."""
 
 import copy
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
+import torch
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from torch import nn
 from typing_extensions import Self
 
 from lightly_memloc.data import MemorizationSplit
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators.backbone import Backbone, FoundBackbone, find_backbone
-from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, R
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.results import Result, plot_epochs
-from lightly_memloc.runtime import Registry, load_encoder
+from lightly_memloc.runtime import Registry, gathered, load_encoder, rank_and_world_size
 
 
 class StudyCallback(pl.Callback):
@@ -55,7 +58,17 @@ class MemorizationCallback(StudyCallback):
     ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) are logged through the module, so
     that loggers and other callbacks see them (through the loggers alone, if training
     ends before its last epoch); loggers that take figures get figures; results are
-    written to ``<folder>/epoch=<epoch>/<evaluator>``, for ``load_result``.
+    written to ``<folder>/epoch=<epoch>/<evaluator>``, such as ``epoch=9/unit-mem``, for
+    ``load_result``.
+
+    When training begins, each evaluator measures two images of each role, so that what
+    does not work is refused at once. A measurement that fails later is left out with a
+    warning, and training continues.
+
+    If a trainer has several of these callbacks, the first one's names are as above. The
+    others' names begin with the name of the encoder, as in
+    ``student_backbone/unit_mem/<layer>``, and so does the folder of one that would share
+    its folder with an earlier callback.
 
     Args:
         dataset: The training images, without a transform.
@@ -83,14 +96,18 @@ class MemorizationCallback(StudyCallback):
         folder: Where results are written; by default ``memorization`` in the trainer's
             log folder.
         skip_unreadable: Whether unreadable images are left out instead of refused.
+        on_error: Whether a measurement that fails during training gives a
+            ``MemorizationWarning`` (``"warn"``), or ends training (``"raise"``).
 
     Raises:
         MemorizationError: If an evaluator is unknown, there is a reference encoder but
-            no split, or, when training begins, the encoder cannot be found.
+            no split, or, when training begins, the encoder cannot be found or an
+            evaluator cannot measure two images of each role.
 
     Attributes:
         history: The results, in the order of measurement; ``settings`` of each tells
             epoch and step. Those from before a resumed training are in the folder.
+        failures: Why measurements are missing from the history, in their order.
 
     Examples:
         >>> from lightly.transforms import SimCLRTransform
@@ -107,8 +124,8 @@ class MemorizationCallback(StudyCallback):
         self,
         dataset: Any,
         transform: Callable[[Any], Any],
-        indices: ArrayLike | None = None,
-        holdout: ArrayLike | None = None,
+        indices: Sequence[int] | NDArray[Any] | None = None,
+        holdout: Sequence[int] | NDArray[Any] | None = None,
         reference: nn.Module | str | PathLike[str] | None = None,
         split: MemorizationSplit | None = None,
         backbone: Backbone | None = None,
@@ -122,7 +139,12 @@ class MemorizationCallback(StudyCallback):
         folder: str | PathLike[str] | None = None,
         *,
         skip_unreadable: bool = False,
+        on_error: Literal["warn", "raise"] = "warn",
     ) -> None:
+        if on_error not in ("warn", "raise"):
+            raise MemorizationError(
+                f"Expected on_error 'warn' or 'raise', got {on_error!r}."
+            )
         if every_n_epochs < 1:
             raise MemorizationError(
                 f"Expected every_n_epochs of at least 1, got {every_n_epochs}."
@@ -135,6 +157,8 @@ class MemorizationCallback(StudyCallback):
         if evaluators is None:
             evaluators = ["unit_mem"] + (["layer_mem"] if split is not None else [])
         self.history: list[Result] = []
+        self.failures: list[str] = []
+        self._on_error = on_error
         self._evaluators = {name: EVALUATORS[name] for name in evaluators}
         self._every_n_epochs = every_n_epochs
         self._backbone = backbone
@@ -142,6 +166,8 @@ class MemorizationCallback(StudyCallback):
         self._folder = folder
         self._scalars: list[dict[str, Any]] = []
         self._measured_step = -1
+        self._label = ""
+        self._results_folder = Path()
         # The encoder is known when training begins.
         self._study = Study(
             nn.Identity(),
@@ -165,8 +191,8 @@ class MemorizationCallback(StudyCallback):
         return cls(
             study.dataset,
             study.transform,
-            study.indices,
-            study.holdout,
+            None if study.indices is None else np.asarray(study.indices),
+            None if study.holdout is None else np.asarray(study.holdout),
             study.reference,
             study.split,
             layers=study.layers,
@@ -212,11 +238,14 @@ class MemorizationCallback(StudyCallback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Find the encoder, and refuse at once what would fail later."""
+        self._measured_step = -1
         found = find_backbone(pl_module, self._backbone)
         reference = self._load_reference(found)
         self._study = replace(self._study, model=found.module, reference=reference)
+        self._name_apart(trainer, found)
         for evaluator in self._evaluators.values():
             evaluator.from_study(self._study)
+        self._try_out(pl_module, found)
 
     def on_train_epoch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -232,7 +261,7 @@ class MemorizationCallback(StudyCallback):
         if self._measured_step != trainer.global_step:
             # The epoch that was trained last is over by now.
             scalars = self._measure(trainer, pl_module, trainer.current_epoch - 1)
-            for logger in trainer.loggers:
+            for logger in trainer.loggers if scalars else []:
                 logger.log_metrics(scalars, step=trainer.global_step)
 
     def _measure(
@@ -240,29 +269,80 @@ class MemorizationCallback(StudyCallback):
     ) -> dict[str, float]:
         scalars: dict[str, float] = {}
         moment = {"epoch": epoch, "step": trainer.global_step}
-        # All processes settle the log folder together.
-        root = trainer.log_dir or trainer.default_root_dir
-        folder = Path(self._folder or Path(root) / "memorization")
         # A fast_dev_run tries as many batches of images as of training.
         n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         study = self._study
         if n_batches:
             study = study.trial(n_batches * study.batch_size // 2)
         for name, evaluator in self._evaluators.items():
-            result = measure(
-                evaluator.from_study(study), pl_module.device, progress=False
-            )
-            result = replace(result, settings=result.settings | moment)
-            self.history.append(result)
-            scalars |= result.scalars()
-            if trainer.is_global_zero and not n_batches:
-                result.save(folder / f"epoch={epoch}" / name)
-                self._show(trainer, result)
+            try:
+                result = _measure_together(
+                    evaluator.from_study(study), pl_module.device
+                )
+                result = replace(result, settings=result.settings | moment)
+                self.history.append(result)
+                scalars |= result.scalars()
+                if trainer.is_global_zero and not n_batches:
+                    folder = self._results_folder / f"epoch={epoch}"
+                    result.save(folder / name.replace("_", "-"))
+                    self._show(trainer, result)
+            except Exception as error:
+                if self._on_error == "raise":
+                    raise
+                failure = f"{name} at epoch {epoch}: {_reason(error)}"
+                self.failures.append(failure)
+                warnings.warn(
+                    f"MemorizationCallback left out {failure}",
+                    MemorizationWarning,
+                    stacklevel=2,
+                )
         self._scalars += [
             {**moment, "name": name, "value": value} for name, value in scalars.items()
         ]
         self._measured_step = trainer.global_step
-        return scalars
+        prefix = f"{self._label}/" if self._label else ""
+        return {f"{prefix}{name}": value for name, value in scalars.items()}
+
+    def _name_apart(self, trainer: pl.Trainer, found: FoundBackbone) -> None:
+        """Choose names and a folder that no earlier callback of the trainer has."""
+        callbacks = [
+            callback
+            for callback in trainer.callbacks  # type: ignore[attr-defined]
+            if isinstance(callback, MemorizationCallback)
+        ]
+        earlier = callbacks[: callbacks.index(self)]
+        self._label = ""
+        if earlier:
+            labels = {callback._label for callback in earlier}
+            name = found.name or "model"
+            numbered = (f"{name}-{number}" for number in range(2, len(callbacks) + 2))
+            self._label = next(of for of in (name, *numbered) if of not in labels)
+        # All processes determine the log folder together.
+        root = trainer.log_dir or trainer.default_root_dir
+        self._results_folder = Path(self._folder or Path(root) / "memorization")
+        folders = {callback._results_folder for callback in earlier}
+        if self._results_folder in folders:
+            self._results_folder /= self._label
+
+    def _try_out(self, pl_module: pl.LightningModule, found: FoundBackbone) -> None:
+        """Measure a few images of each role, and forget the results."""
+        for name, evaluator_class in self._evaluators.items():
+            evaluator = self._trial_of(evaluator_class)
+            if evaluator is None:
+                continue
+            try:
+                _measure_together(evaluator, pl_module.device)
+            except MemorizationError:
+                # Other images may be readable where all of these are left out.
+                if evaluator.layers or not evaluator.skipped:
+                    raise
+            except Exception as error:
+                raise MemorizationError(
+                    f"MemorizationCallback cannot measure {name} of {found.name!r}: a "
+                    f"trial on a few images failed with {_reason(error)} The encoder "
+                    "must take a batch of views as its only argument, and the transform "
+                    "an image of the data set."
+                ) from error
 
     def _show(self, trainer: pl.Trainer, result: Result) -> None:
         """Hand a result's figures to the loggers that take figures."""
@@ -271,10 +351,59 @@ class MemorizationCallback(StudyCallback):
             add_figure = getattr(experiment, "add_figure", None)
             if add_figure is not None:
                 for title, figure in result.figures().items():
-                    add_figure(f"memorization/{title}", figure, trainer.global_step)
+                    tag = "/".join(filter(None, ("memorization", self._label, title)))
+                    add_figure(tag, figure, trainer.global_step)
 
     def _load_reference(self, found: FoundBackbone) -> nn.Module | None:
         if self._reference is None or isinstance(self._reference, nn.Module):
             return self._reference
         encoder = copy.deepcopy(found.module).cpu()
         return load_encoder(encoder, self._reference, found.name)
+
+    def _trial_of(self, evaluator: type[Evaluator[Any]]) -> Evaluator[Any] | None:
+        """An evaluator of as few images as it takes, or None if a batch is too few.
+
+        The whole study has been accepted: ClassMem, say, refuses images of one class.
+        """
+        n_images = max(2, rank_and_world_size()[1])
+        while n_images <= max(2, self._study.batch_size):
+            try:
+                return evaluator.from_study(self._study.trial(n_images))
+            except MemorizationError:
+                n_images *= 2
+        return None
+
+
+def _measure_together(evaluator: Evaluator[R], device: torch.device) -> R:
+    """Measure, or fail in all processes if one of them fails.
+
+    A process that failed alone would leave the others waiting for its share.
+    """
+    finish = evaluator.finish
+    told = False
+
+    def tell(failure: str | None) -> None:
+        nonlocal told
+        told = True
+        failures = [one for one in gathered(failure) if one is not None]
+        if failures and failure is None:
+            raise MemorizationError(f"Another process failed: {failures[0]}")
+
+    def finish_together() -> R:
+        tell(None)
+        return finish()
+
+    evaluator.finish = finish_together  # type: ignore[method-assign]
+    try:
+        return measure(evaluator, device, progress=False)
+    except Exception as error:
+        if not told:
+            tell(_reason(error))
+        raise
+
+
+def _reason(error: Exception) -> str:
+    """An error's message; with its type, unless this package raised it."""
+    if isinstance(error, MemorizationError):
+        return str(error)
+    return f"{type(error).__name__}: {error}."

@@ -46,7 +46,8 @@ def memorization_eval(
         model: The LightningModule (or other module) with the encoder.
         train_dir: Folder of the images that the encoder was trained on.
         val_dir: Folder of images that it never saw.
-        log_dir: Where results are written, to ``memorization_eval/<evaluator>``.
+        log_dir: Where results are written, to ``memorization_eval/<evaluator>``, such
+            as ``memorization_eval/unit-mem``.
         batch_size_per_device: Images per batch; the encoder sees as many times
             ``n_views`` views.
         num_workers: Worker processes that load images.
@@ -96,7 +97,7 @@ def memorization_eval(
         )
         trainer.validate(model=evaluator, verbose=False)
         if trainer.is_global_zero:
-            evaluator.result.save(folder / name)
+            evaluator.result.save(folder / name.replace("_", "-"))
         for metric, value in evaluator.result.scalars().items():
             print_rank_zero(f"memorization {metric}: {value}")
             metrics[metric] = value

@@ -333,7 +333,7 @@ def test_results_on_disk_are_those_of_the_history(tmp_path, make, train_loader, 
     callback = make(split=split, every_n_epochs=1, folder=tmp_path / "results")
     trainer = quiet_trainer(tmp_path, callback, max_epochs=2)
     trainer.fit(SimCLR(), train_loader)
-    names = ["unit_mem", "layer_mem"] * 2
+    names = ["unit-mem", "layer-mem"] * 2
     for result, name in zip(callback.history, names, strict=True):
         epoch = result.settings["epoch"]
         loaded = load_result(tmp_path / "results" / f"epoch={epoch}" / name)
@@ -347,7 +347,7 @@ def test_results_on_disk_are_those_of_the_history(tmp_path, make, train_loader, 
 def test_results_go_to_the_log_folder_by_default(tmp_path, make, train_loader):
     trainer = quiet_trainer(tmp_path, make(), max_epochs=1)
     trainer.fit(SimCLR(), train_loader)
-    loaded = load_result(tmp_path / "memorization" / "epoch=0" / "unit_mem")
+    loaded = load_result(tmp_path / "memorization" / "epoch=0" / "unit-mem")
     assert loaded.settings["step"] == STEPS_PER_EPOCH
 
 
@@ -685,5 +685,5 @@ def test_tensorboard_gets_scalars_and_figures(tmp_path, make, train_loader):
         assert [image.step for image in images] == [STEPS_PER_EPOCH, 6]
         # As wide as a page shows it on a phone, or wider.
         assert images[0].width >= 400
-    saved = load_result(f"{logger.log_dir}/memorization/epoch=1/unit_mem")
+    saved = load_result(f"{logger.log_dir}/memorization/epoch=1/unit-mem")
     assert saved.settings == callback.history[-1].settings

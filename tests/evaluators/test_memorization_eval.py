@@ -60,7 +60,7 @@ def test_train_images_are_members_and_validation_images_the_holdout(
     )
     gap = measure_layer_mem(encoders[0], None, images, split, transform, n_views=2)
     assert metrics == pytest.approx(unit_mem.scalars() | gap.scalars(), rel=1e-6)
-    saved = load_result(tmp_path / "logs" / "memorization_eval" / "unit_mem")
+    saved = load_result(tmp_path / "logs" / "memorization_eval" / "unit-mem")
     assert saved.to_pandas()["filename"].tolist() == (
         unit_mem.to_pandas()["filename"].tolist()
     )
