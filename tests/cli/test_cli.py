@@ -198,7 +198,7 @@ def test_training_followed_by_callbacks(run, images, tmp_path):
     assert code == 0, err
     for name in "fg":
         folder = tmp_path / "run" / "training" / name
-        measured = load_result(folder / "memorization" / "epoch=1" / "unit_mem")
+        measured = load_result(folder / "memorization" / "epoch=1" / "unit-mem")
         assert measured.layers_to_pandas()["member_share"].notna().all()
         for epoch in range(2):
             online = load_result(folder / "online_unit_mem" / f"epoch={epoch}")

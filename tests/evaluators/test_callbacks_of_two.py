@@ -52,7 +52,7 @@ def test_two_processes_measure_the_first_ones_encoder(
         for number, result in enumerate(expected):
             measured = load_result(tmp_path / f"measured-{number}-{rank}")
             assert_same(measured, result)
-    written = load_result(tmp_path / "memorization" / "epoch=0" / "unit_mem")
+    written = load_result(tmp_path / "memorization" / "epoch=0" / "unit-mem")
     assert_same(written, expected[0])
 
 

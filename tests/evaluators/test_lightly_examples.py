@@ -343,7 +343,7 @@ def test_measured_winners_are_members(run):
 def test_a_result_is_written_for_the_epoch(run):
     [result] = run.memorization.history
     [folder] = run.folder.glob("epoch=*/*")
-    assert folder.relative_to(run.folder).as_posix() == "epoch=0/unit_mem"
+    assert folder.relative_to(run.folder).as_posix() == "epoch=0/unit-mem"
     pd.testing.assert_frame_equal(load_result(folder).to_pandas(), result.to_pandas())
 
 
