@@ -3,7 +3,8 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -17,6 +18,10 @@ from lightly_memloc.runtime import replacing
 
 _FILE = "result.json"
 
+# Raised when what a saved result means changes; schema 1 did not name itself.
+_SCHEMA = 2
+_FIRST_VERSION = "0.1.0"
+
 R = TypeVar("R", bound="Result")
 
 
@@ -27,6 +32,7 @@ class Result(ABC):
     Attributes:
         settings: Everything the measurement was asked for, and what it left out.
         tables: The result's tables by name.
+        version: Version of lightly-memloc that made the result.
     """
 
     kind: ClassVar[str] = ""
@@ -34,6 +40,7 @@ class Result(ABC):
 
     settings: dict[str, Any]
     tables: dict[str, pd.DataFrame]
+    version: str = field(default_factory=lambda: version("lightly-memloc"))
 
     def __init_subclass__(cls) -> None:
         Result.kinds[cls.kind] = cls
@@ -74,6 +81,8 @@ class Result(ABC):
         """Return the result as a document of plain JSON types (NaN becomes null)."""
         document = {
             "result": self.kind,
+            "schema": _SCHEMA,
+            "version": self.version,
             "settings": self.settings,
             "tables": {
                 name: {"columns": list(table.columns), "rows": _rows(table)}
@@ -123,22 +132,37 @@ def load_result(folder: str | PathLike[str]) -> Result:
         The result, of the class it had.
 
     Raises:
-        MemorizationError: If the folder holds no result.
+        MemorizationError: If the folder contains no result, or one that a newer
+            version wrote in a way unknown to this one.
     """
     path = Path(folder) / _FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
+        written_by = str(document.get("version", _FIRST_VERSION))
+        schema = int(document.get("schema", 1))
+        if schema > _SCHEMA:
+            raise _NewerSchemaError(
+                f"{path} was written by lightly-memloc {written_by} with result schema "
+                f"{schema}, but this version reads schemas up to {_SCHEMA}. Install "
+                f"lightly-memloc {written_by} or newer to read it."
+            )
         result = Result.kinds[document["result"]]
         tables = {
             name: _table(table["rows"], table["columns"])
             for name, table in document["tables"].items()
         }
-        return result(document["settings"], tables)
-    except (OSError, KeyError, TypeError, ValueError) as error:
+        return result(document["settings"], tables, written_by)
+    except _NewerSchemaError:
+        raise
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MemorizationError(
             f"{folder} holds no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
+
+
+class _NewerSchemaError(MemorizationError):
+    """A result that a newer version wrote."""
 
 
 def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:

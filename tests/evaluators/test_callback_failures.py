@@ -70,7 +70,9 @@ def test_an_unreadable_image_is_a_warning_and_training_continues(
     callback = MemorizationCallback(
         Failing(digits, bad=30), transform, MEMBERS, n_views=2, every_n_epochs=2
     )
-    with pytest.warns(MemorizationWarning, match=r"unit_mem at epoch [12]: .*truncated"):
+    with pytest.warns(
+        MemorizationWarning, match=r"unit_mem at epoch [12]: .*truncated"
+    ):
         measured = fit(tmp_path, digits, transform, callback)
     assert_equal(plain, measured)
     assert callback.history == []

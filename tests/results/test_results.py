@@ -1,6 +1,7 @@
 import itertools
 import json
 import resource
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -529,3 +530,36 @@ def test_file_names_that_are_no_unicode_are_saved(tmp_path):
     write(tmp_path, [name])
     assert (tmp_path / "samples.csv").read_bytes() == b"index,filename\n0,caf\xe9.png\n"
     assert load_result(tmp_path).to_pandas()["filename"].tolist() == [name]
+
+
+def test_a_saved_result_names_its_schema_and_its_version(layer_mem, tmp_path):
+    layer_mem.save(tmp_path)
+    document = json.loads((tmp_path / "result.json").read_text())
+    assert document["schema"] == 2
+    assert document["version"] == version("lightly-memloc")
+    assert load_result(tmp_path).version == version("lightly-memloc")
+
+
+def test_a_result_of_the_first_version_is_read(layer_mem, tmp_path):
+    layer_mem.save(tmp_path)
+    document = json.loads((tmp_path / "result.json").read_text())
+    del document["schema"], document["version"]
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    loaded = load_result(tmp_path)
+    assert loaded.version == "0.1.0"
+    assert loaded.to_pandas().equals(layer_mem.to_pandas())
+    # Saved again, it still says which version measured it.
+    loaded.save(tmp_path / "again")
+    again = json.loads((tmp_path / "again" / "result.json").read_text())
+    assert (again["schema"], again["version"]) == (2, "0.1.0")
+
+
+def test_a_result_of_a_newer_schema_is_refused_by_name(layer_mem, tmp_path):
+    layer_mem.save(tmp_path)
+    document = json.loads((tmp_path / "result.json").read_text())
+    document |= {"schema": 3, "version": "9.8.7"}
+    (tmp_path / "result.json").write_text(json.dumps(document))
+    with pytest.raises(
+        MemorizationError, match=r"9\.8\.7 with result schema 3.*up to 2"
+    ):
+        load_result(tmp_path)
