@@ -55,8 +55,7 @@ class OnlineUnitMemCallback(StudyCallback):
             default.
 
     Raises:
-        MemorizationError: When training begins, if the encoder cannot be found, or
-            images cannot be told from each other.
+        MemorizationError: When training begins, if the encoder cannot be found.
 
     Attributes:
         results: The result of each epoch. An image's index is that in the data set that
@@ -242,11 +241,13 @@ class OnlineUnitMemCallback(StudyCallback):
             names = None
         if self._order is None:
             if names is None:
-                raise MemorizationError(
-                    "Cannot tell which images a batch holds: the data loader has no "
-                    "sampler to watch, and its batches no file names. Give batches of "
-                    "(views, targets, filenames), as LightlyDataset does."
+                self._warn_once(
+                    "Batches are left out of UnitMem",
+                    "the data loader has no sampler to watch, and the batches contain "
+                    "no file names. Give batches of (views, targets, filenames), as "
+                    "LightlyDataset does.",
                 )
+                return None
             return names, None
         drawn = self._indices or []
         own = [self._order.filename(index) for index in drawn]

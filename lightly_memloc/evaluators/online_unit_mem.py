@@ -24,7 +24,6 @@ from lightly_memloc.metrics import UnitMem, UnitMemValues
 from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import gathered, leave_no_trace, state_device
 
-
 # Whether a tracker runs an encoder itself: that is no training for any tracker.
 _TRACES: ContextVar[bool] = ContextVar("traces", default=False)
 
@@ -202,7 +201,9 @@ class OnlineUnitMem:
     def _values(self) -> tuple[list[CapturedLayer], list[UnitMemValues]]:
         """The layers that ran for two images, on any processes, and their UnitMem."""
         # A process whose encoder never ran has traced no layers.
-        traced = next((layers for layers in gathered(self.layers) if layers), [])
+        traced: list[CapturedLayer] = next(
+            (layers for layers in gathered(self.layers) if layers), []
+        )
         seen = gathered(self._seen)
         layers = [
             layer

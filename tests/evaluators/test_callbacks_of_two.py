@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities import CombinedLoader
 from torch import nn
-from torch.utils.data import DataLoader, Dataset, default_collate
+from torch.utils.data import DataLoader, Dataset, IterableDataset, default_collate
 
 from lightly_memloc import (
     OnlineUnitMemCallback,
@@ -316,3 +316,22 @@ def test_the_module_is_put_back_when_a_step_fails():
         follow(module, DataLoader(Pixels(), 4))
     assert "training_step" not in vars(module)
     assert not any(part._forward_hooks for part in module.backbone.modules())
+
+
+class Stream(IterableDataset):
+    """Images without a sampler; the last four come without a name."""
+
+    def __iter__(self):
+        data = Pixels(named=True)
+        return (data[index][: 3 if index < 8 else 2] for index in range(12))
+
+
+def test_batches_of_a_stream_without_names_are_left_out():
+    module = Still()
+    with pytest.warns(MemorizationWarning, match="no sampler .* no file names"):
+        (result,) = follow(module, DataLoader(Stream(), 4))
+    assert result.settings["images"] == 8
+    with torch.no_grad():
+        mu = module.backbone[:2](Pixels().images[:8]).mean((2, 3))
+    expected = [f"{index}.png" for index in mu.argmax(dim=0).tolist()]
+    assert result.to_pandas()["filename"].tolist() == expected
