@@ -2,11 +2,11 @@
 
 import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,9 +20,12 @@ from lightly_memloc.evaluators.unit_tables import unit_mem_tables
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
-from lightly_memloc.metrics import UnitMem
+from lightly_memloc.metrics import UnitMem, UnitMemValues
 from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import gathered, leave_no_trace, state_device
+
+# Whether a tracker runs an encoder itself: that is no training for any tracker.
+_TRACES: ContextVar[bool] = ContextVar("traces", default=False)
 
 
 class OnlineUnitMem:
@@ -80,7 +83,10 @@ class OnlineUnitMem:
         self.rectification = Rectification(rectify)
         self.layers: list[CapturedLayer] = []
         self._patterns = layers
-        self._metric: UnitMem | None = None
+        self._metrics: dict[str, UnitMem] = {}
+        # Images of each layer, until there are two.
+        self._seen: dict[str, set[int]] = {}
+        self._silent: set[str] = set()
         self._names: dict[int, tuple[int, str]] = {}
 
     @contextmanager
@@ -89,6 +95,9 @@ class OnlineUnitMem:
     ) -> Iterator[None]:
         """Watch a training step on a batch of images.
 
+        A step in which the encoder does not run is not counted. A layer that runs in
+        some steps only is measured on the images of those steps, with a warning.
+
         Args:
             filenames: File names of the batch's images.
             indices: Their indices in the data set, if known. An image is known by its
@@ -96,7 +105,7 @@ class OnlineUnitMem:
 
         Raises:
             MemorizationError: If the rows of a forward pass are no multiple of the
-                images, or a layer did not run.
+                images; at the end of the step, which is not counted.
             NonFiniteError: If activations are not finite.
         """
         taken = _Batch(self, len(filenames))
@@ -104,8 +113,9 @@ class OnlineUnitMem:
         try:
             with taken.watched():
                 yield
-            mu = taken.activations()
-            self._refuse_non_finite(mu, filenames)
+            activations = taken.activations()
+            for name, mu in activations.items():
+                _refuse_non_finite(name, mu, filenames)
         except BaseException:
             self.rectification.negative = negative
             raise
@@ -114,9 +124,16 @@ class OnlineUnitMem:
             indices = [-1] * len(filenames)
         else:
             keys = list(indices)
-        if self._metric is None:
-            self._metric = UnitMem(mu.shape[1]).to(state_device(mu.device))
-        self._metric.update(mu, torch.tensor(keys))
+        if not activations:
+            return
+        self._warn_of_silent(activations)
+        for name, mu in activations.items():
+            if name not in self._metrics:
+                metric = UnitMem(mu.shape[1]).to(state_device(mu.device))
+                self._metrics[name] = metric
+            self._metrics[name].update(mu, torch.tensor(keys))
+            if len(self._seen.setdefault(name, set())) < 2:
+                self._seen[name].update(keys)
         self._names |= dict(
             zip(keys, zip(indices, filenames, strict=True), strict=True)
         )
@@ -124,22 +141,31 @@ class OnlineUnitMem:
     def compute(self) -> UnitMemResult:
         """Return UnitMem over the images seen since the last reset, on all processes.
 
+        A layer that ran for fewer than two images is left out.
+
         Raises:
-            MemorizationError: If fewer than two images were seen.
+            MemorizationError: If no layer ran for two images.
         """
         n_images = len(set().union(*gathered(set(self._names))))
-        if self._metric is None or n_images < 2:
+        layers, values = self._values() if n_images > 1 else ([], [])
+        if not layers:
             raise MemorizationError(
                 f"UnitMem needs at least two images; {n_images} passed in training "
-                "steps that were watched."
+                "steps that were watched. Is the encoder the one that is trained?"
             )
-        values = self._metric.compute()
-        names = self._names_of(values.winner)
+        side_by_side = UnitMemValues(
+            # A metric of one unit gives scalars.
+            *(
+                torch.cat([column.reshape(-1) for column in columns])
+                for columns in zip(*values, strict=True)
+            )
+        )
+        names = self._names_of(side_by_side.winner)
         tables = unit_mem_tables(
-            self.layers,
-            values,
-            [names[key] for key in values.winner.tolist()],
-            self.rectification.rectified(self.layers),
+            layers,
+            side_by_side,
+            [names[key] for key in side_by_side.winner.tolist()],
+            self.rectification.rectified(layers),
         )
         settings = {
             "online": True,
@@ -152,7 +178,8 @@ class OnlineUnitMem:
 
     def reset(self) -> None:
         """Forget the images seen, for another epoch."""
-        self._metric = None
+        self._metrics = {}
+        self._seen = {}
         self._names = {}
         self.rectification.negative.clear()
 
@@ -165,35 +192,42 @@ class OnlineUnitMem:
             torch.autocast(images.device.type, enabled=False),
             torch.no_grad(),
         ):
-            self.layers = trace_layers(self.model, self._patterns, "units", two)
+            token = _TRACES.set(True)
+            try:
+                self.layers = trace_layers(self.model, self._patterns, "units", two)
+            finally:
+                _TRACES.reset(token)
 
-    def leave_out(self, names: set[str]) -> None:
-        """Leave out layers that training does not run, unless they were asked for.
-
-        Raises:
-            MemorizationError: If they were, or no layer is left.
-        """
-        left = [layer for layer in self.layers if layer.name not in names]
-        listed = ", ".join(sorted(names))
-        if not left or self._patterns != "auto" or self._metric is not None:
-            raise MemorizationError(
-                f"Layers that did not run in the training step: {listed}. Is the "
-                "encoder the one that is trained?"
-            )
-        self.layers = left
-        warnings.warn(
-            f"Left out of the measurement, as training does not run them: {listed}.",
-            MemorizationWarning,
-            stacklevel=2,
+    def _values(self) -> tuple[list[CapturedLayer], list[UnitMemValues]]:
+        """The layers that ran for two images, on any processes, and their UnitMem."""
+        # A process whose encoder never ran has traced no layers.
+        traced: list[CapturedLayer] = next(
+            (layers for layers in gathered(self.layers) if layers), []
         )
+        seen = gathered(self._seen)
+        layers = [
+            layer
+            for layer in traced
+            if len(set().union(*(own.get(layer.name, set()) for own in seen))) > 1
+        ]
+        device = state_device(next(self.model.parameters()).device)
+        # All processes merge the same layers, those included that ran on others only.
+        metrics = [
+            self._metrics.get(layer.name) or UnitMem(layer.num_units).to(device)
+            for layer in layers
+        ]
+        return layers, [metric.compute() for metric in metrics]
 
-    def _refuse_non_finite(self, mu: Tensor, filenames: Sequence[str]) -> None:
-        if not torch.isfinite(mu).all():
-            image, unit = (~torch.isfinite(mu)).nonzero()[0].tolist()
-            ends = np.cumsum([layer.num_units for layer in self.layers])
-            layer = self.layers[int(np.searchsorted(ends, unit, side="right"))]
-            raise NonFiniteError(
-                f"Layer {layer.name}: {filenames[image]} gave NaN or infinite values."
+    def _warn_of_silent(self, ran: Iterable[str]) -> None:
+        silent = {layer.name for layer in self.layers} - set(ran) - self._silent
+        if silent:
+            self._silent |= silent
+            warnings.warn(
+                "Layers that did not run in a training step: "
+                f"{', '.join(sorted(silent))}. Each is measured on the images of the "
+                "steps in which it runs, and left out if there are none.",
+                MemorizationWarning,
+                stacklevel=4,
             )
 
     def _names_of(self, keys: Tensor) -> dict[int, tuple[int, str]]:
@@ -210,6 +244,7 @@ class _Batch:
         self._n_images = n_images
         self._total: dict[str, Tensor] = {}
         self._views: dict[str, int] = {}
+        self._fault: str | None = None
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -220,23 +255,15 @@ class _Batch:
                 self._begin(hooks)
             yield
 
-    def activations(self) -> Tensor:
-        """Activations of shape ``(B, U)``, the units of all layers side by side."""
-        if not self._tracker.layers:
-            raise MemorizationError(
-                "The encoder did not run in the training step: is it the one that is "
-                "trained?"
-            )
-        silent = {layer.name for layer in self._tracker.layers} - self._total.keys()
-        if silent:
-            self._tracker.leave_out(silent)
-        return torch.cat(
-            [
-                self._total[layer.name] / self._views[layer.name]
-                for layer in self._tracker.layers
-            ],
-            dim=1,
-        )
+    def activations(self) -> dict[str, Tensor]:
+        """Activations of shape ``(B, U)`` of each layer that ran.
+
+        Raises:
+            MemorizationError: If rows were no multiple of the images.
+        """
+        if self._fault is not None:
+            raise MemorizationError(self._fault)
+        return {name: total / self._views[name] for name, total in self._total.items()}
 
     def _captured(self) -> Any:
         return captured(self._tracker.model, self._tracker.layers, self._receive)
@@ -249,7 +276,7 @@ class _Batch:
         def arrive(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
             inputs = [*args, *kwargs.values()]
             images = next((x for x in inputs if isinstance(x, Tensor)), None)
-            if images is not None:
+            if images is not None and not _TRACES.get():
                 arrivals.close()
                 self._tracker.trace(images)
                 hooks.enter_context(self._captured())
@@ -260,11 +287,15 @@ class _Batch:
 
     @torch.no_grad()
     def _receive(self, layer: CapturedLayer, output: Tensor) -> None:
+        if _TRACES.get():
+            return
         if len(output) % self._n_images:
-            raise MemorizationError(
+            # The step itself goes on: only its measurement fails.
+            self._fault = self._fault or (
                 f"Layer {layer.name} gave {len(output)} rows for a batch of "
                 f"{self._n_images} images; expected each image once or several times."
             )
+            return
         output = output.detach()
         rectify = self._tracker.rectification.of(layer, output)
         by_row = unit_activation(output, layer.channel_dim, rectify)
@@ -274,6 +305,13 @@ class _Batch:
             total += self._total[layer.name]
         self._total[layer.name] = total
         self._views[layer.name] = self._views.get(layer.name, 0) + len(by_view)
+
+
+def _refuse_non_finite(layer: str, mu: Tensor, filenames: Sequence[str]) -> None:
+    finite = torch.isfinite(mu).all(dim=1)
+    if not finite.all():
+        name = filenames[int((~finite).nonzero()[0])]
+        raise NonFiniteError(f"Layer {layer}: {name} gave NaN or infinite values.")
 
 
 def _key(filename: str) -> int:

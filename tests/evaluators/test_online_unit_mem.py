@@ -23,6 +23,7 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
+from lightly_memloc.results import UnitMemResult
 
 
 class ConvNet(nn.Module):
@@ -628,42 +629,65 @@ def test_rows_that_are_no_multiple_of_the_images_are_refused(batches):
     assert_equals_brute_force(tracker.compute(), brute_force)
 
 
-def test_an_encoder_that_does_not_run_is_refused(batches):
-    encoder, other = ConvNet(), ConvNet()
-    tracker = OnlineUnitMem(encoder)
-    images, names = batches[0]
-    with (
-        pytest.raises(MemorizationError, match="encoder did not run"),
-        tracker.batch(names),
-    ):
-        other(images)
-    assert hooks_of(encoder) == 0
-
-
-def test_an_encoder_that_runs_no_longer_is_refused(batches):
+def test_a_step_without_the_encoder_is_not_counted(batches):
     encoder, other = ConvNet(), ConvNet()
     tracker, brute_force = OnlineUnitMem(encoder), BruteForce(encoder, CONV_NET)
-    train(encoder, encoder, batches[:2], tracker, brute_force)
-    images, names = batches[2]
-    with (
-        pytest.raises(MemorizationError, match="conv1, conv2, project"),
-        tracker.batch(names),
-    ):
+    images, names = batches[0]
+    with tracker.batch(names):
         other(images)
+    assert hooks_of(encoder) == 0
+    with pytest.raises(MemorizationError, match=r"0 passed .* encoder the one that"):
+        tracker.compute()
+    train(encoder, encoder, batches[1:2], tracker, brute_force)
+    with tracker.batch(names):
+        other(images)
+    train(encoder, encoder, batches[2:], tracker, brute_force)
     assert_equals_brute_force(tracker.compute(), brute_force)
 
 
-@pytest.mark.parametrize("layers", ["project", ["conv2", "project"], "linear"])
-def test_a_layer_by_name_that_training_does_not_run_is_refused(batches, layers):
+@pytest.mark.parametrize("layers", ["auto", ["conv2", "project"]])
+@pytest.mark.parametrize("without", [{0}, {1}, {0, 2}])
+def test_a_layer_is_measured_on_the_steps_in_which_it_runs(batches, layers, without):
+    encoder = ConvNet()
+    tracker = OnlineUnitMem(encoder, layers=layers)
+    spots = CONV_NET if layers == "auto" else {name: CONV_NET[name] for name in layers}
+    names = [name for name in spots if name != "project"]
+    always = BruteForce(encoder, {name: spots[name] for name in names})
+    at_times = BruteForce(encoder, {"project": spots["project"]})
+
+    def epoch():
+        for number, (images, names) in enumerate(batches):
+            if number in without:
+                with tracker.batch(names), always.batch(names):
+                    together(encoder.encode, images)
+            else:
+                with tracker.batch(names), always.batch(names), at_times.batch(names):
+                    together(encoder, images)
+
+    with pytest.warns(MemorizationWarning, match=r"did not run in .*: project\."):
+        epoch()
+    result = tracker.compute()
+    assert result.settings["images"] == 16
+    for brute_force in (always, at_times):
+        units = result.to_pandas()
+        part = units[units["layer"].isin(brute_force.mu)]
+        images = len(next(iter(brute_force.mu.values())))
+        assert_equals_brute_force(
+            UnitMemResult({"images": images}, {**result.tables, "units": part}),
+            brute_force,
+        )
+
+
+@pytest.mark.parametrize("layers", ["project", "linear"])
+def test_the_one_layer_asked_for_that_never_runs_gives_no_result(batches, layers):
     encoder = ConvNet()
     tracker = OnlineUnitMem(encoder, layers=layers)
     images, names = batches[0]
-    with (
-        pytest.raises(MemorizationError, match=r"did not run in .*: project"),
-        tracker.batch(names),
-    ):
+    with tracker.batch(names):
         encoder.encode(images)
     assert hooks_of(encoder) == 0
+    with pytest.raises(MemorizationError, match="at least two images; 0 passed"):
+        tracker.compute()
 
 
 def test_an_automatic_layer_that_training_does_not_run_is_left_out(batches):
@@ -674,20 +698,6 @@ def test_an_automatic_layer_that_training_does_not_run_is_left_out(batches):
         train(encoder, encoder.encode, batches[:1], tracker, brute_force)
     # It is known now: no more warnings, which pytest would turn into errors.
     train(encoder, encoder.encode, batches[1:], tracker, brute_force)
-    assert_equals_brute_force(tracker.compute(), brute_force)
-
-
-def test_a_layer_that_stops_to_run_within_the_epoch_is_refused(batches):
-    encoder = ConvNet()
-    tracker, brute_force = OnlineUnitMem(encoder), BruteForce(encoder, CONV_NET)
-    train(encoder, encoder, batches[:1], tracker, brute_force)
-    images, names = batches[1]
-    with (
-        pytest.raises(MemorizationError, match=r"did not run in .*: project"),
-        tracker.batch(names),
-    ):
-        encoder.encode(images)
-    train(encoder, encoder, batches[2:], tracker, brute_force)
     assert_equals_brute_force(tracker.compute(), brute_force)
 
 
