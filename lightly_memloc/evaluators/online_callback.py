@@ -3,23 +3,18 @@
 import functools
 import sys
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import CombinedLoader
-from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
+from torch.utils.data import DataLoader
 from typing_extensions import Self
 
-from lightly_memloc.data import filename_of
 from lightly_memloc.errors import (
     MemorizationError,
     MemorizationWarning,
@@ -27,6 +22,7 @@ from lightly_memloc.errors import (
 )
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
 from lightly_memloc.evaluators.callback import CALLBACKS, StudyCallback
+from lightly_memloc.evaluators.drawn_images import Drawn, Order, first_view
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.functional.unit_activation import Rectify
@@ -74,8 +70,8 @@ class OnlineUnitMemCallback(StudyCallback):
         self._options = layers, rectify
         self._folder = folder
         self._tracker: OnlineUnitMem | None = None
-        self._order: _Order | None = None
-        self._drawn = _Drawn()
+        self._order: Order | None = None
+        self._drawn = Drawn()
         self._indices: list[int] | None = None
         self._places: list[int] | None = None
         self._has_one_loader = True
@@ -107,7 +103,7 @@ class OnlineUnitMemCallback(StudyCallback):
         def watch(loader: Any) -> Any:
             loader = process(loader)
             if trainer.training and isinstance(loader, DataLoader):
-                self._order = _Order.watch(loader, self._drawn)
+                self._order = Order.watch(loader, self._drawn)
                 if self._order is not None:
                     self._restore.callback(self._order.leave, loader)
             return loader
@@ -232,7 +228,7 @@ class OnlineUnitMemCallback(StudyCallback):
 
     def _images(self, batch: Any) -> tuple[list[str], list[int] | None] | None:
         """File names and, if known, indices of a batch's images; None if unknown."""
-        view = _first_view(batch)
+        view = first_view(batch)
         if view is None:
             return None
         n_images = len(view)
@@ -270,114 +266,3 @@ class OnlineUnitMemCallback(StudyCallback):
         if what not in self._warned:
             self._warned.add(what)
             warnings.warn(f"{what}: {why}", MemorizationWarning, stacklevel=2)
-
-
-@dataclass
-class _Drawn:
-    """What a data loader drew and collated, and training has not seen yet.
-
-    Attributes:
-        indices: Indices of the images, in the order drawn.
-        places: For each batch, which of its drawn images each row is; None if unknown.
-    """
-
-    indices: deque[int] = field(default_factory=deque)
-    places: deque[list[int] | None] = field(default_factory=deque)
-
-    def batch(self, size: int) -> list[int]:
-        """Take the indices of the next batch."""
-        return [self.indices.popleft() for _ in range(min(size, len(self.indices)))]
-
-
-class _Collate:
-    """A collate function that records which of the images drawn each row is."""
-
-    def __init__(self, collate: Callable[[Any], Any], records: list[_Drawn]) -> None:
-        self.collate = collate
-        self._records = records
-
-    def __call__(self, items: Any) -> Any:
-        batch = self.collate(items)
-        places = _places(items, batch)
-        for record in self._records:
-            record.places.append(places)
-        return batch
-
-
-def _places(items: Sequence[Any], batch: Any) -> list[int] | None:
-    """Which item each row of a batch is; None if rows and items differ."""
-    rows, samples = _first_view(batch), [_first_view(item) for item in items]
-    if rows is None or rows.ndim == 0:
-        return None
-    places: list[int] = []
-    for number, row in enumerate(rows):
-        equal = [
-            place
-            for place, sample in enumerate(samples)
-            if sample is not None and torch.equal(sample, row)
-        ]
-        if not equal:
-            return None
-        # Of equal images, the one at the row's own place.
-        places.append(number if number in equal else equal[0])
-    return places
-
-
-class _Order(Sampler[int]):
-    """A data loader's sampler that records the images it draws, for each callback."""
-
-    def __init__(self, sampler: Any, dataset: Any, batch_size: int) -> None:
-        self.batch_size = batch_size
-        self._sampler = sampler
-        self._dataset = dataset
-        self._records: list[_Drawn] = []
-
-    @classmethod
-    def watch(cls, loader: DataLoader[Any], record: _Drawn) -> "_Order | None":
-        """Record the order of a loader's images, if it draws them by a sampler."""
-        batches = loader.batch_sampler
-        streams = isinstance(loader.dataset, IterableDataset)
-        if streams or type(batches) is not BatchSampler:
-            return None
-        if not isinstance(batches.sampler, cls):
-            batches.sampler = cls(batches.sampler, loader.dataset, batches.batch_size)
-        order: _Order = batches.sampler
-        # Worker processes collate where nothing can be recorded.
-        if loader.num_workers == 0 and not isinstance(loader.collate_fn, _Collate):
-            loader.collate_fn = _Collate(loader.collate_fn, order._records)
-        if not any(record is other for other in order._records):
-            order._records.append(record)
-        return order
-
-    def leave(self, loader: DataLoader[Any]) -> None:
-        """Give the loader its sampler and its collate function back."""
-        if isinstance(loader.collate_fn, _Collate):
-            loader.collate_fn = loader.collate_fn.collate
-        loader.batch_sampler.sampler = self._sampler  # type: ignore[union-attr]
-
-    def filename(self, index: int) -> str:
-        """An image's file name."""
-        return filename_of(self._dataset, index)
-
-    def __iter__(self) -> Iterator[int]:
-        for record in self._records:
-            record.indices.clear()
-            record.places.clear()
-        for index in self._sampler:
-            for record in self._records:
-                record.indices.append(int(index))
-            yield index
-
-    def __len__(self) -> int:
-        return len(self._sampler)
-
-    def __getattr__(self, name: str) -> Any:
-        # Lightning tells samplers the epoch.
-        return getattr(self._sampler, name)
-
-
-def _first_view(images: Any) -> Tensor | None:
-    """The first view of an image or a batch ``(views, ...)``."""
-    while isinstance(images, list | tuple) and len(images):
-        images = images[0]
-    return images if isinstance(images, Tensor) else None
