@@ -8,6 +8,7 @@ from html import unescape
 from html.parser import HTMLParser
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 
 import nbformat
 import pytest
@@ -117,9 +118,11 @@ def test_every_public_name_is_in_the_reference(site):
             *(importlib.import_module(f"lightly_memloc.{p}") for p in PACKAGES),
         ]
         for name in module.__all__
-        if not ids & _paths(module, name)
+        # A package has pages for what it contains.
+        if not isinstance(getattr(module, name), ModuleType)
+        and not ids & _paths(module, name)
     ]
-    assert missing == ["lightly_memloc.functional"]  # a module, with its own page
+    assert missing == []
 
 
 def test_docstrings_show_their_formulas_links_and_sources(site):

@@ -14,8 +14,8 @@ from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import ResNet9
 from tests.evaluators import trainer_of_two
-from tests.evaluators.test_trace_free import assert_unchanged, snapshot
 from tests.evaluators.tiny import Shades, Tiny
+from tests.runtime.test_trace_free import assert_unchanged, snapshot
 
 QUIET = {
     "accelerator": "cpu",
