@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 import lightly_memloc as memloc
 from lightly_memloc import load_result
 from lightly_memloc.data import Digits
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationWarning
 from lightly_memloc.functional import unit_mem
 from tests.evaluators import lightly_examples as examples
 
@@ -511,13 +511,14 @@ def test_a_stream_of_images_with_file_names(tmp_path, digits):
     assert set(online["index"]) == {-1}
 
 
-def test_a_stream_of_images_without_file_names_is_refused():
-    with pytest.raises(MemorizationError, match="no sampler to watch"):
-        fit(
-            examples.SimCLR,
-            loader_of(StreamedDigits(named=False)),
-            [memloc.OnlineUnitMemCallback()],
-        )
+def test_a_stream_of_images_without_file_names_is_left_out():
+    online = memloc.OnlineUnitMemCallback()
+    with (
+        pytest.warns(MemorizationWarning, match="no sampler to watch"),
+        pytest.warns(MemorizationWarning, match="An epoch has no result"),
+    ):
+        fit(examples.SimCLR, loader_of(StreamedDigits(named=False)), [online])
+    assert online.results == []
 
 
 def test_training_leaves_the_data_loader_as_it_was():
