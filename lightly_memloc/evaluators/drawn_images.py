@@ -3,11 +3,18 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, IterableDataset, Sampler
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    Sampler,
+    default_collate,
+)
 
 from lightly_memloc.data import filename_of
 
@@ -52,8 +59,10 @@ def _places(items: Sequence[Any], batch: Any) -> list[int] | None:
     places: list[int] = []
     for number, row in enumerate(rows):
         # A row's own place first: most collate functions keep the order.
-        candidates = sorted(range(len(samples)), key=lambda place: place != number)
-        found = (place for place in candidates if _is_equal(samples[place], row))
+        own = range(len(samples))[number : number + 1]
+        found = (
+            at for at in chain(own, range(len(samples))) if _is_equal(samples[at], row)
+        )
         place = next(found, None)
         if place is None:
             return None
@@ -84,9 +93,13 @@ class Order(Sampler[int]):
         if not isinstance(batches.sampler, cls):
             batches.sampler = cls(batches.sampler, loader.dataset, batches.batch_size)
         order: Order = batches.sampler
-        # Worker processes collate where nothing can be recorded.
-        if loader.num_workers == 0 and not isinstance(loader.collate_fn, _Collate):
-            loader.collate_fn = _Collate(loader.collate_fn, order._records)
+        # Worker processes collate where nothing can be recorded; torch's own function
+        # keeps every image in its place, so that there is nothing to record.
+        collate = loader.collate_fn
+        if loader.num_workers == 0 and not (
+            collate is default_collate or isinstance(collate, _Collate)
+        ):
+            loader.collate_fn = _Collate(collate, order._records)
         if not any(record is other for other in order._records):
             order._records.append(record)
         return order

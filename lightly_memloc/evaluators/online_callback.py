@@ -15,11 +15,7 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 from typing_extensions import Self
 
-from lightly_memloc.errors import (
-    MemorizationError,
-    MemorizationWarning,
-    NonFiniteError,
-)
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
 from lightly_memloc.evaluators.callback import CALLBACKS, StudyCallback
 from lightly_memloc.evaluators.drawn_images import Drawn, Order, first_view
@@ -142,7 +138,7 @@ class OnlineUnitMemCallback(StudyCallback):
                 raise
             try:
                 watch.__exit__(None, None, None)
-            except (MemorizationError, NonFiniteError) as error:
+            except MemorizationError as error:
                 self._warn_once("Training steps are left out of UnitMem", error)
             return output
 

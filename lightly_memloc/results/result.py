@@ -141,7 +141,7 @@ def load_result(folder: str | PathLike[str]) -> Result:
         written_by = str(document.get("version", _FIRST_VERSION))
         schema = int(document.get("schema", 1))
         if schema > _SCHEMA:
-            raise _NewerSchemaError(
+            raise MemorizationError(
                 f"{path} was written by lightly-memloc {written_by} with result schema "
                 f"{schema}, but this version reads schemas up to {_SCHEMA}. Install "
                 f"lightly-memloc {written_by} or newer to read it."
@@ -152,17 +152,13 @@ def load_result(folder: str | PathLike[str]) -> Result:
             for name, table in document["tables"].items()
         }
         return result(document["settings"], tables, written_by)
-    except _NewerSchemaError:
+    except MemorizationError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MemorizationError(
             f"{folder} holds no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
-
-
-class _NewerSchemaError(MemorizationError):
-    """A result that a newer version wrote."""
 
 
 def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:

@@ -77,9 +77,8 @@ def lacks_bfloat16(device: str | torch.device) -> bool:
     on_cpu = not accelerated if str(device) == "auto" else "cpu" in str(device)
     tell = getattr(torch.cpu, "get_capabilities", dict)
     capabilities: dict[str, Any] = tell()
-    known = any("bf16" in name for name in capabilities)
-    has_units = any(capabilities[name] for name in capabilities if "bf16" in name)
-    return on_cpu and known and not has_units
+    units = [there for name, there in capabilities.items() if "bf16" in name]
+    return on_cpu and bool(units) and not any(units)
 
 
 def state_device(device: torch.device) -> torch.device:
