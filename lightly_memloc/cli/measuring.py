@@ -8,6 +8,7 @@ from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.cli.subject import Subject
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS, Study, measure
+from lightly_memloc.evaluators.evaluator import result_folder
 
 
 def measure_and_show(
@@ -46,7 +47,7 @@ def measure_and_show(
     Raises:
         MemorizationError: If there is nowhere to resume from, or the measurement fails.
     """
-    folder = out or (subject.folder and subject.folder / name.replace("_", "-"))
+    folder = out or (subject.folder and subject.folder / result_folder(name))
     study = Study(
         subject.f,
         subject.dataset,

@@ -21,7 +21,12 @@ from typing_extensions import Self
 from lightly_memloc.data import MemorizationSplit
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators.backbone import Backbone, FoundBackbone, find_backbone
-from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, R
+from lightly_memloc.evaluators.evaluator import (
+    EVALUATORS,
+    Evaluator,
+    R,
+    result_folder,
+)
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.results import Result, plot_epochs
@@ -284,7 +289,7 @@ class MemorizationCallback(StudyCallback):
                 scalars |= result.scalars()
                 if trainer.is_global_zero and not n_batches:
                     folder = self._results_folder / f"epoch={epoch}"
-                    result.save(folder / name.replace("_", "-"))
+                    result.save(folder / result_folder(name))
                     self._show(trainer, result)
             except Exception as error:
                 if self._on_error == "raise":

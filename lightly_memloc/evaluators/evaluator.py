@@ -336,3 +336,12 @@ class _TraceFree(Callback):
 
 
 EVALUATORS: Registry[type[Evaluator[Any]]] = Registry("memloc.evaluators")
+
+
+def result_folder(evaluator: str) -> str:
+    """Name of the folder for an evaluator's result, such as ``unit-mem``.
+
+    Args:
+        evaluator: The evaluator's name, such as ``unit_mem``.
+    """
+    return evaluator.replace("_", "-")

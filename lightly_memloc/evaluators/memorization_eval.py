@@ -12,7 +12,7 @@ from torch import nn
 from torch.utils.data import ConcatDataset
 
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
-from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.evaluators.evaluator import EVALUATORS, result_folder
 from lightly_memloc.evaluators.study import Study
 
 
@@ -97,7 +97,7 @@ def memorization_eval(
         )
         trainer.validate(model=evaluator, verbose=False)
         if trainer.is_global_zero:
-            evaluator.result.save(folder / name.replace("_", "-"))
+            evaluator.result.save(folder / result_folder(name))
         for metric, value in evaluator.result.scalars().items():
             print_rank_zero(f"memorization {metric}: {value}")
             metrics[metric] = value

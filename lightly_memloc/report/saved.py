@@ -7,6 +7,7 @@ from typing import TypeVar
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS
+from lightly_memloc.evaluators.evaluator import result_folder
 from lightly_memloc.report.titles import TITLES
 from lightly_memloc.results import Result, load_epochs, load_result
 from lightly_memloc.training import Run, Runs
@@ -94,5 +95,5 @@ class Saved:
 def _import_evaluator(folder_name: str) -> None:
     """Import the evaluator of another package that measured, for its result class."""
     for name in EVALUATORS.names():
-        if name.replace("_", "-") == folder_name:
+        if result_folder(name) == folder_name:
             EVALUATORS[name]
