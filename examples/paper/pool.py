@@ -33,10 +33,11 @@ def call_all(function, calls, workers, title, log):
                 done.result()
                 progress.advance(bar)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.kill()
-                process.join()
+            # The pool waits for its processes itself: of two that wait for one
+            # process, one may not learn that it has ended.
+            pool.shutdown(cancel_futures=True)
             raise
 
 
