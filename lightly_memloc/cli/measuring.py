@@ -6,8 +6,9 @@ from typing import Any
 
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.cli.subject import Subject
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import EVALUATORS, Study, measure
+from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.evaluators.evaluator import result_folder
 
 
@@ -49,21 +50,25 @@ def measure_and_show(
     """
     folder = out or (subject.folder and subject.folder / result_folder(name))
     study = Study(
-        subject.f,
         subject.dataset,
         subject.transform,
-        subject.g,
         subject.split,
-        layers=layers or "auto",
         n_views=views,
+        seed=seed,
+        plain_transform=subject.plain_transform,
+    )
+    result = EVALUATORS[name](
+        subject.f,
+        study,
+        subject.g,
+        layers=layers or "auto",
         batch_size=batch_size,
         num_workers=num_workers,
-        seed=seed,
+        device=device,
         skip_unreadable=skip_unreadable,
         state_file=_state_file(folder, resume),
-    )
-    evaluator = EVALUATORS[name].from_study(study, **options)
-    result = measure(evaluator, device)
+        **options,
+    ).run()
     if subject.source:
         result = replace(result, settings=result.settings | {"source": subject.source})
     save_and_show(result, as_json, folder)
