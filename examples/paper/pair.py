@@ -7,6 +7,7 @@ import private_mae  # noqa: F401
 import torch
 
 import lightly_memloc as memloc
+from lightly_memloc.data import Study
 from lightly_memloc.interventions import measure_fine_tuning, measure_pruning
 from lightly_memloc.probes import ProbeTask, measure_probes
 from lightly_memloc.results import AnalysisResult, load_result
@@ -63,12 +64,9 @@ def study_pair(folder, training, data, draw, number, scale, device):
             run.folder / "prune",
             lambda: measure_pruning(
                 encoders[0],
-                dataset,
-                transform,
+                Study(dataset, transform, split, n_views=scale.n_views),
                 task,
-                split.candidate,
                 amount=scale.pruned,
-                n_views=scale.n_views,
                 **trials,
             ),
         )

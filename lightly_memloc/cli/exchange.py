@@ -42,10 +42,10 @@ def exchange(
             subject.g,
             layer_mem_of(subject, num_workers, device),
             subject.probe_task(256, num_workers),
-            n_layers,
-            probe,
-            first,
-            device,
+            n_layers=n_layers,
+            probe=probe,
+            seed=first,
+            device=device,
         )
 
     intervene_and_show(source, "exchange", intervene, seed, out, as_json)

@@ -66,11 +66,11 @@ def finetune(
             subject.f,
             layer_mem_of(subject, num_workers, device),
             task_of(subject),
-            n_layers,
-            epochs,
-            learning_rate,
-            range(first, first + seeds),
-            device,
+            n_layers=n_layers,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seeds=range(first, first + seeds),
+            device=device,
         )
 
     intervene_and_show(source, "finetune", intervene, seed, out, as_json)

@@ -6,7 +6,6 @@ from typing import Any
 
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.cli.subject import Subject
-from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.evaluators.evaluator import result_folder
@@ -49,17 +48,9 @@ def measure_and_show(
         MemorizationError: If there is nowhere to resume from, or the measurement fails.
     """
     folder = out or (subject.folder and subject.folder / result_folder(name))
-    study = Study(
-        subject.dataset,
-        subject.transform,
-        subject.split,
-        n_views=views,
-        seed=seed,
-        plain_transform=subject.plain_transform,
-    )
     result = EVALUATORS[name](
         subject.f,
-        study,
+        subject.study(views, seed),
         subject.g,
         layers=layers or "auto",
         batch_size=batch_size,

@@ -59,17 +59,14 @@ def prune(
         assert subject.split is not None
         return measure_pruning(
             subject.f,
-            subject.dataset,
-            subject.transform,
+            subject.study(views),
             subject.probe_task(256, num_workers),
-            subject.split.candidate,
-            layers or "auto",
-            amount,
-            not whole,
+            layers=layers or "auto",
+            amount=amount,
+            per_layer=not whole,
             probe=probe,
-            n_views=views,
-            num_workers=num_workers,
             seeds=range(first, first + seeds),
+            num_workers=num_workers,
             device=device,
         )
 

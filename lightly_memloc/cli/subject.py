@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lightly_memloc.data import MemorizationSplit, open_dataset
+from lightly_memloc.data import MemorizationSplit, Study, open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import load_encoder
 from lightly_memloc.probes import ProbeTask
@@ -113,6 +113,17 @@ class Subject:
             MemorizationSplit.load(split) if split else None,
             None,
             _described(source, model, checkpoint, reference, split, config.input_size),
+        )
+
+    def study(self, views: int, seed: int = 0) -> Study:
+        """The images and their views."""
+        return Study(
+            self.dataset,
+            self.transform,
+            self.split,
+            n_views=views,
+            seed=seed,
+            plain_transform=self.plain_transform,
         )
 
     def probe_task(self, batch_size: int, num_workers: int) -> ProbeTask:

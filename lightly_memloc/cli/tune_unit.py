@@ -42,19 +42,14 @@ def tune_unit(
     from lightly_memloc.interventions import measure_unit_tuning
 
     subject = Subject.resolve(source)
-    assert subject.split is not None
     result = measure_unit_tuning(
         subject.f,
-        subject.dataset,
-        subject.transform,
-        subject.split.candidate,
-        layers or "auto",
-        n_units,
-        steps,
-        learning_rate,
-        views,
+        subject.study(views, seed),
+        layers=layers or "auto",
+        n_units=n_units,
+        steps=steps,
+        learning_rate=learning_rate,
         num_workers=num_workers,
-        seed=seed,
         device=device,
     )
     save_and_show(result, as_json, out or Path(source) / "tune-unit")

@@ -25,6 +25,7 @@ from lightly_memloc.runtime import load_encoder, replacing
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.pair import make_transform, train_pair
+from lightly_memloc.training.plain_transform import make_plain_transform
 from lightly_memloc.training.provenance import provenance
 
 _CONFIG, _SPLIT, _LOSSES = "config.yaml", "split.json", "losses.csv"
@@ -148,6 +149,25 @@ class Run:
     def transform(self) -> Callable[[Any], Any]:
         """Make the training's augmentation."""
         return make_transform(self.config)
+
+    def study(self, *, n_views: int = 10, seed: int = 0) -> Study:
+        """Return the study of the run's images, with their roles.
+
+        Args:
+            n_views: Views per image.
+            seed: Random seed of the views, the resamples and the permutations.
+
+        Raises:
+            MemorizationError: If the data set is not there, or its images are others now.
+        """
+        return Study(
+            self.dataset(),
+            self.transform(),
+            self.split,
+            n_views=n_views,
+            seed=seed,
+            plain_transform=make_plain_transform(self.config),
+        )
 
     def encoder(self, name: str) -> nn.Module:
         """Load encoder ``"f"`` or ``"g"``.
