@@ -36,7 +36,14 @@ def study_pair(folder, training, data, draw, number, scale, device):
     # Other seeds for other pairs, the same ones for a pair's other trainings.
     config = TrainingConfig.for_data(str(data), seed=number, **training.settings)
     split = draw.split(number)
-    run = Run.train(folder, str(data), split, config, device, training.callbacks)
+    run = Run.train(
+        folder,
+        str(data),
+        split,
+        config,
+        device=device,
+        callbacks=training.callbacks,
+    )
     dataset, transform = run.dataset(), run.transform()
     encoders = run.encoder("f"), run.encoder("g")
     options = {"n_views": scale.n_views, "seed": number, "device": device}

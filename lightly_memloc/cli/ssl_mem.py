@@ -57,12 +57,12 @@ def ssl_mem(
             (state_folder / name / kept).unlink(missing_ok=True)
     result = measure_ssl_mem_runs(
         of.folder,
-        layers or "auto",
-        views,
-        batch_size,
-        num_workers,
-        seed,
-        device,
+        layers=layers or "auto",
+        n_views=views,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        seed=seed,
+        device=device,
         skip_unreadable=skip_unreadable,
         state_folder=state_folder,
     )

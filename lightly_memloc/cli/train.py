@@ -142,7 +142,8 @@ def _train_one(
     chosen = (
         MemorizationSplit.load(split) if split else roles.split(dataset, config.seed)
     )
-    run = Run.train(out, data, chosen, config, *following)
+    device, callbacks = following
+    run = Run.train(out, data, chosen, config, device=device, callbacks=callbacks)
     if rank_and_world_size()[0]:
         return
     save_epochs(out)
@@ -178,17 +179,18 @@ def _train_several(
             "--runs draws a split for each run: leave --split out, or train runs one by "
             "one."
         )
-    unreadable = roles.unreadable(open_dataset(data))
+    device, callbacks = following
     trained = train_runs(
         out,
         data,
         n_runs,
         config,
-        roles.candidate,
-        roles.independent,
-        roles.external,
-        unreadable,
-        *following,
+        candidate=roles.candidate,
+        independent=roles.independent,
+        external=roles.external,
+        exclude=roles.unreadable(open_dataset(data)),
+        device=device,
+        callbacks=callbacks,
     )
     if rank_and_world_size()[0]:
         return

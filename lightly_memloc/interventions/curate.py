@@ -232,7 +232,9 @@ def _retrained(
         with replacing(reference) as partial:
             shutil.copyfile(run.folder / "g.ckpt", partial)
     title = f"{folder.name}: training"
-    retrained = Run.train(folder, run.data, split, run.config, device, title=title)
+    retrained = Run.train(
+        folder, run.data, split, run.config, device=device, title=title
+    )
     return retrained.encoder("f")
 
 
