@@ -65,7 +65,7 @@ def measure_and_show(
     evaluator = EVALUATORS[name].from_study(study, **options)
     result = measure(evaluator, device)
     if subject.source:
-        result = replace(result, settings=result.settings | {"source": subject.source})
+        result = replace(result, settings={**result.settings, "source": subject.source})
     save_and_show(result, as_json, folder)
 
 

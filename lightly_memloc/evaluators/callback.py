@@ -284,7 +284,7 @@ class MemorizationCallback(StudyCallback):
                 result = _measure_together(
                     evaluator.from_study(study), pl_module.device
                 )
-                result = replace(result, settings=result.settings | moment)
+                result = replace(result, settings={**result.settings, **moment})
                 self.history.append(result)
                 scalars |= result.scalars()
                 if trainer.is_global_zero and not n_batches:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -176,7 +177,8 @@ class OnlineUnitMemCallback(StudyCallback):
             return
         finally:
             self._tracker.reset()
-        result.settings["epoch"] = trainer.current_epoch
+        settings = {**result.settings, "epoch": trainer.current_epoch}
+        result = replace(result, settings=settings)
         self.results.append(result)
         scalars = {
             name.replace("unit_mem", "unit_mem_online", 1): value

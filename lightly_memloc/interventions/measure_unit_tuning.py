@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.evaluators import measure_unit_mem
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.tune_unit import tune_unit
@@ -141,7 +142,7 @@ def measure_unit_tuning(
         "n_views": n_views,
         "seed": seed,
     }
-    return UnitTuningResult.from_units(pd.DataFrame(rows), settings)
+    return summarize_tuning(pd.DataFrame(rows), settings)
 
 
 def _drawn(

@@ -15,7 +15,7 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.functional import Estimate, calibrated_layer_mem
 from lightly_memloc.probes import ProbeTask, probe_named
-from lightly_memloc.results import CurationResult, LayerMemResult, estimate_columns
+from lightly_memloc.results import CurationResult, LayerMemResult
 from lightly_memloc.runtime import replacing
 from lightly_memloc.training import Run
 
@@ -104,7 +104,10 @@ def retrain_without(
         for encoder in encoders.values()
     ]
     accuracies = pd.DataFrame(
-        [(name, *test(f, task, seed, device)) for name, f in encoders.items()],
+        [
+            (name, *test(f, task, seed, device).columns("").values())
+            for name, f in encoders.items()
+        ],
         columns=["encoder", "accuracy", "low", "high"],
     )
     images = {
@@ -113,9 +116,9 @@ def retrain_without(
         "external": len(split.external),
     }
     return CurationResult(
-        curation.settings | {"images": images, "probe": probe, "notes": [_NOTE]},
-        curation.tables
-        | {
+        {**curation.settings, "images": images, "probe": probe, "notes": [_NOTE]},
+        {
+            **curation.tables,
             "layers": _layers(measured, memorized, common, split.external),
             "accuracy": accuracies,
             "random": pd.DataFrame({"index": np.sort(drawn)}),
@@ -176,7 +179,7 @@ def _layers(
         original=calibrated(original, common).value,
         without_memorized=calibrated(without_memorized, common).value,
         without_random=calibrated(without_random, common).value,
-        **estimate_columns("difference", difference),
+        **difference.columns("difference"),
         removed_before=calibrated(original, memorized).value,
-        **estimate_columns("removed_after", removed),
+        **removed.columns("removed_after"),
     )

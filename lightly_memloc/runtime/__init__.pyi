@@ -1,0 +1,30 @@
+from .checkpoint import load_encoder
+from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
+from .distributed import gathered, rank_and_world_size
+from .files import replacing
+from .fingerprint import digest
+from .generators import generators_restored, seed_generators
+from .progress import tracked
+from .quiet import quiet_lightning
+from .registry import Registry
+from .state_file import StateFile
+from .trace_free import leave_no_trace
+
+__all__ = [
+    "Registry",
+    "StateFile",
+    "digest",
+    "gathered",
+    "generators_restored",
+    "lacks_bfloat16",
+    "leave_no_trace",
+    "load_encoder",
+    "quiet_lightning",
+    "rank_and_world_size",
+    "replacing",
+    "resolve_device",
+    "seed_generators",
+    "state_device",
+    "tracked",
+    "trainer_device",
+]
