@@ -33,16 +33,16 @@ def analyze(
     memorised images from the least? With unit-mem: do memorised images win units? From
     unit-mem and class-mem: are units tied to images or to classes?
     """
+    from lightly_memloc import estimation
     from lightly_memloc.cli.output import save_and_show
     from lightly_memloc.results import (
-        AnalysisResult,
         ClassMemResult,
         LayerMemResult,
         UnitMemResult,
         find_result,
     )
 
-    result = AnalysisResult.from_results(
+    result = estimation.analyze(
         find_result(run / "layer-mem", LayerMemResult),
         find_result(run / "unit-mem", UnitMemResult),
         find_result(run / "class-mem", ClassMemResult),

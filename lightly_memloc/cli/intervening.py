@@ -6,6 +6,7 @@ from pathlib import Path
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.cli.subject import Subject
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import pool_trials
 from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.results import (
     InterventionResult,
@@ -39,7 +40,7 @@ def intervene_and_show(
     """
     if Runs.is_runs(source):
         folders = {run: Path(source) / run for run in Runs(source).names}
-        result = InterventionResult.pooled(
+        result = pool_trials(
             {
                 run: intervene(Subject.resolve(str(folder)), seed + number)
                 for number, (run, folder) in enumerate(folders.items())

@@ -61,7 +61,7 @@ def measure_and_show(
         **options,
     ).run()
     if subject.source:
-        result = replace(result, settings=result.settings | {"source": subject.source})
+        result = replace(result, settings={**result.settings, "source": subject.source})
     save_and_show(result, as_json, folder)
 
 

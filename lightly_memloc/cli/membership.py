@@ -24,7 +24,8 @@ def membership(
     By the encoder's own alignment, and by SSLMem if there is a reference encoder.
     """
     from lightly_memloc.errors import MemorizationError
-    from lightly_memloc.results import LayerMemResult, MembershipResult, load_result
+    from lightly_memloc.estimation import infer_membership
+    from lightly_memloc.results import LayerMemResult, load_result
     from lightly_memloc.training import Run
 
     source = folder / "layer-mem" if Run.is_run(folder) else folder
@@ -32,4 +33,4 @@ def membership(
     if not isinstance(measured, LayerMemResult):
         raise MemorizationError(f"{source} holds no LayerMem, but {measured.kind}.")
     out = folder / "membership" if Run.is_run(folder) else None
-    save_and_show(MembershipResult.from_layer_mem(measured), as_json, out)
+    save_and_show(infer_membership(measured), as_json, out)

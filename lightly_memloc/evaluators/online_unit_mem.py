@@ -15,8 +15,8 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
+from lightly_memloc.estimation import unit_mem_tables
 from lightly_memloc.evaluators.unit_evaluator import Rectification
-from lightly_memloc.evaluators.unit_tables import unit_mem_tables
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
@@ -163,9 +163,12 @@ class OnlineUnitMem:
         names = self._names_of(side_by_side.winner)
         tables = unit_mem_tables(
             layers,
-            side_by_side,
             [names[key] for key in side_by_side.winner.tolist()],
             self.rectification.rectified(layers),
+            unit_mem=side_by_side.unit_mem.cpu().numpy(),
+            mu_max=side_by_side.mu_max.cpu().numpy(),
+            mu_rest=side_by_side.mu_rest.cpu().numpy(),
+            dead=side_by_side.dead.cpu().numpy(),
         )
         settings = {
             "online": True,

@@ -13,9 +13,9 @@ from typing_extensions import Unpack
 
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import top_images_table, unit_mem_tables
 from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import top_images_table, unit_mem_tables
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
@@ -124,18 +124,25 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = self.metrics["unit_mem"].compute()
-        against_holdout = None
+        member_share, gap = None, None
         if "member_share" in self.metrics:
-            against_holdout = self.metrics["member_share"].compute()
+            member_share, gap = self.metrics["member_share"].compute()
         names = self.filenames(values.winner.tolist())
         tables = unit_mem_tables(
             self.layers,
-            values,
             list(zip(values.winner.tolist(), names, strict=True)),
             self.rectification.rectified(self.layers),
-            against_holdout,
+            member_share,
+            gap,
+            unit_mem=values.unit_mem.cpu().numpy(),
+            mu_max=values.mu_max.cpu().numpy(),
+            mu_rest=values.mu_rest.cpu().numpy(),
+            dead=values.dead.cpu().numpy(),
         )
-        top = top_images_table(tables["units"], self.metrics["top_images"].compute())
+        most = self.metrics["top_images"].compute()
+        top = top_images_table(
+            tables["units"], most.image.cpu().numpy(), most.activation.cpu().numpy()
+        )
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
         return UnitMemResult(self.settings(), tables)
 

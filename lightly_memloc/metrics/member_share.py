@@ -8,12 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightly_memloc.functional import (
-    Estimate,
-    MemberShareEstimate,
-    member_share,
-    unit_mem_gap,
-)
+from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
 from lightly_memloc.functional.unit_mem_gap import MAX_PAIRS
 from lightly_memloc.metrics.grouped_maxima import GroupedMaxima
 
@@ -26,7 +21,7 @@ class MemberShareValues(NamedTuple):
         gap: Mean UnitMem on members minus that on as many non-members.
     """
 
-    member_share: MemberShareEstimate
+    member_share: Estimate
     gap: Estimate
 
 
@@ -127,5 +122,5 @@ class MemberShare(GroupedMaxima):
         ]
         return MemberShareValues(
             member_share(wins, is_member, seed=self.seed),
-            Estimate(*(np.concatenate(field) for field in zip(*gaps, strict=True))),
+            Estimate.joined(gaps),
         )

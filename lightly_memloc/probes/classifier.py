@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from lightly_memloc.functional import Accuracy, accuracy
+from lightly_memloc.functional import Estimate, accuracy
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import (
     generators_restored,
@@ -19,7 +19,7 @@ from lightly_memloc.runtime import (
 
 def train_classifier(
     classifier: pl.LightningModule, task: ProbeTask, epochs: int, seed: int, device: str
-) -> Accuracy:
+) -> Estimate:
     """Train a classifier on a task, and test it.
 
     Args:

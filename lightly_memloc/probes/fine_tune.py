@@ -8,7 +8,7 @@ import torch
 from lightly.utils.benchmarking import FinetuneClassifier
 from torch import nn
 
-from lightly_memloc.functional import Accuracy
+from lightly_memloc.functional import Estimate
 from lightly_memloc.layers import weights_of
 from lightly_memloc.probes.classifier import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
@@ -25,7 +25,7 @@ class FineTuned:
     """
 
     encoder: nn.Module
-    accuracy: Accuracy
+    accuracy: Estimate
 
 
 def fine_tune(

@@ -5,7 +5,7 @@ from lightly.utils.benchmarking import knn_predict
 from torch import nn
 from torch.nn import functional
 
-from lightly_memloc.functional import Accuracy, accuracy
+from lightly_memloc.functional import Estimate, accuracy
 from lightly_memloc.probes.features import features
 from lightly_memloc.probes.task import ProbeTask
 
@@ -17,7 +17,7 @@ def knn_probe(
     device: str = "auto",
     k: int = 20,
     temperature: float = 0.1,
-) -> Accuracy:
+) -> Estimate:
     """Test how well an image's nearest neighbours tell its class.
 
     lightly's ``knn_predict`` on features of unit norm, which weighs neighbours by

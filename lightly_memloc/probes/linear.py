@@ -6,7 +6,7 @@ import torch
 from lightly.utils.benchmarking import LinearClassifier
 from torch import nn
 
-from lightly_memloc.functional import Accuracy
+from lightly_memloc.functional import Estimate
 from lightly_memloc.probes.classifier import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import generators_restored, seed_generators
@@ -18,7 +18,7 @@ def linear_probe(
     seed: int = 0,
     device: str = "auto",
     epochs: int = 90,
-) -> Accuracy:
+) -> Estimate:
     """Test how well a linear classifier tells classes by a frozen encoder [0].
 
     lightly's ``LinearClassifier``, trained with Lightning.

@@ -5,14 +5,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from lightly_memloc.functional import Accuracy, accuracy
+from lightly_memloc.functional import Estimate, accuracy
 from lightly_memloc.probes.features import features
 from lightly_memloc.probes.task import ProbeTask
 
 
 def logistic_probe(
     encoder: nn.Module, task: ProbeTask, seed: int = 0, device: str = "auto"
-) -> Accuracy:
+) -> Estimate:
     """Test how well logistic regression tells classes by an encoder's frozen features.
 
     scikit-learn's, with its default penalty, on features that are standardised. The

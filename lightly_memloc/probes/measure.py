@@ -6,7 +6,7 @@ import pandas as pd
 from torch import nn
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import Accuracy
+from lightly_memloc.functional import Estimate
 from lightly_memloc.probes.fine_tune import fine_tune
 from lightly_memloc.probes.knn import knn_probe
 from lightly_memloc.probes.linear import linear_probe
@@ -14,12 +14,12 @@ from lightly_memloc.probes.logistic import logistic_probe
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.results import ProbeResult
 
-Probe = Callable[[nn.Module, ProbeTask, int, str], Accuracy]
+Probe = Callable[[nn.Module, ProbeTask, int, str], Estimate]
 
 
 def _fine_tune_probe(
     encoder: nn.Module, task: ProbeTask, seed: int, device: str
-) -> Accuracy:
+) -> Estimate:
     return fine_tune(encoder, task, seed=seed, device=device).accuracy
 
 
@@ -71,7 +71,7 @@ def measure_probes(
     """
     chosen = {name: probe_named(name) for name in probes}
     rows = [
-        (encoder, name, *probe(model, task, seed, device))
+        (encoder, name, *probe(model, task, seed, device).columns("").values())
         for encoder, model in encoders.items()
         for name, probe in chosen.items()
     ]

@@ -11,7 +11,7 @@ from scipy import stats
 
 from lightly_memloc.functional import alignment_distance
 from lightly_memloc.metrics import MemberShare
-from lightly_memloc.results import LayerMemResult
+from tests.estimation.measured import from_distances
 
 PAIRS = 200
 SETTINGS = {"normalization": "relative", "top_k": 10, "seed": 0}
@@ -36,7 +36,7 @@ def simulated_pair(rng, images_per_role, effect=0.0, offset=1.15):
     images = pd.DataFrame(
         {"index": np.arange(n), "filename": np.arange(n).astype(str), "role": roles}
     )
-    return LayerMemResult.from_distances(
+    return from_distances(
         [("layer", "conv")], images, *distances, SETTINGS, n_resamples=400
     )
 
