@@ -112,8 +112,8 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
     def compute(self) -> ClassMemResult:
         """Return the result over the images of all processes."""
         values = self.metrics["class_mem"].compute()
-        columns = {"class_mem": values.class_mem, "class": values.target}
-        units = unit_table(self.layers, **columns, dead=values.dead)
+        columns = {"class_mem": values["class_mem"], "class": values["target"]}
+        units = unit_table(self.layers, **columns, dead=values["dead"])
         rectified = self.rectification.rectified(self.layers)
         by_layer = layer_table(self.layers, units, "class_mem", rectified=rectified)
         return ClassMemResult(

@@ -136,9 +136,9 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             name: [metric.compute() for metric in self.metrics[name]]
             for name in self.encoders
         }
-        measured = values["f"][0].image.cpu().numpy()
+        measured = values["f"][0]["image"].cpu().numpy()
         distances = {
-            name: torch.stack([v.distance for v in of_encoder], dim=1).cpu().numpy()
+            name: torch.stack([v["distance"] for v in of_encoder], dim=1).cpu().numpy()
             for name, of_encoder in values.items()
         }
         images = self.roles.set_index("index").loc[measured].reset_index()

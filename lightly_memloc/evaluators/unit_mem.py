@@ -17,7 +17,11 @@ from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import top_images_table, unit_mem_tables
+from lightly_memloc.evaluators.unit_tables import (
+    holdout_estimates,
+    top_images_table,
+    unit_mem_tables,
+)
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
@@ -151,12 +155,17 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         values = self.metrics["unit_mem"].compute()
         against_holdout = None
         if "member_share" in self.metrics:
-            against_holdout = self.metrics["member_share"].compute()
-        names = self.filenames(values.winner.tolist())
+            counts = self.metrics["member_share"].compute()
+            against_holdout = holdout_estimates(
+                {name: count.cpu().numpy() for name, count in counts.items()},
+                [layer.num_units for layer in self.layers],
+                self.views.seed,
+            )
+        winners = values["winner"].tolist()
         tables = unit_mem_tables(
             self.layers,
             values,
-            list(zip(values.winner.tolist(), names, strict=True)),
+            list(zip(winners, self.filenames(winners), strict=True)),
             self.rectification.rectified(self.layers),
             against_holdout,
         )

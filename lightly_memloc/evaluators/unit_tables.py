@@ -1,16 +1,63 @@
 """Tables of unit metrics: a row a unit, and a row a layer."""
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lightly_memloc.functional import Estimate, MemberShareEstimate
+from lightly_memloc.functional import (
+    Estimate,
+    MemberShareEstimate,
+    member_share,
+    unit_mem_gap,
+)
 from lightly_memloc.layers import CapturedLayer
-from lightly_memloc.metrics import MemberShareValues, TopImagesValues, UnitMemValues
 from lightly_memloc.results import estimate_columns
+
+
+class HoldoutEstimates(NamedTuple):
+    """How units prefer members to non-members, with one entry per layer.
+
+    Attributes:
+        member_share: Share of live units whose winning image is a member.
+        gap: Mean UnitMem on members minus that on equally many non-members.
+    """
+
+    member_share: MemberShareEstimate
+    gap: Estimate
+
+
+def holdout_estimates(
+    counts: Mapping[str, NDArray[Any]], sizes: Sequence[int], seed: int
+) -> HoldoutEstimates:
+    """Estimate member share and UnitMem gap of each layer.
+
+    Args:
+        counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
+        sizes: Number of units of each layer.
+        seed: Random seed of the resamples and the permutations.
+
+    Returns:
+        Both estimates; NaN for a layer without live units.
+    """
+    is_member = counts["member"].reshape(-1)
+    wins = counts["wins"].reshape(len(is_member), len(sizes))
+    edges = np.cumsum(sizes)[:-1]
+    gaps = [
+        unit_mem_gap(largest, total, counts["count"])
+        for largest, total in zip(
+            np.split(counts["largest"], edges, axis=2),
+            np.split(counts["total"], edges, axis=2),
+            strict=True,
+        )
+    ]
+    return HoldoutEstimates(
+        member_share(wins, is_member, seed=seed),
+        Estimate(*(np.concatenate(field) for field in zip(*gaps, strict=True))),
+    )
 
 
 def unit_table(layers: Sequence[CapturedLayer], **columns: Tensor) -> pd.DataFrame:
@@ -60,10 +107,10 @@ def layer_table(
 
 def unit_mem_tables(
     layers: Sequence[CapturedLayer],
-    values: UnitMemValues,
+    values: Mapping[str, Tensor],
     winners: Sequence[tuple[int, str]],
     rectified: Sequence[bool],
-    against_holdout: MemberShareValues | None = None,
+    against_holdout: HoldoutEstimates | None = None,
 ) -> dict[str, pd.DataFrame]:
     """The tables of a result of UnitMem.
 
@@ -76,16 +123,16 @@ def unit_mem_tables(
     """
     units = unit_table(
         layers,
-        unit_mem=values.unit_mem,
-        mu_max=values.mu_max,
-        mu_rest=values.mu_rest,
-        dead=values.dead,
+        unit_mem=values["unit_mem"],
+        mu_max=values["mu_max"],
+        mu_rest=values["mu_rest"],
+        dead=values["dead"],
     )
     indices, filenames = zip(*winners, strict=True)
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
     unknown = np.full(len(layers), np.nan)
-    estimates = against_holdout or MemberShareValues(
+    estimates = against_holdout or HoldoutEstimates(
         MemberShareEstimate(*(unknown for _ in MemberShareEstimate._fields)),
         Estimate(*(unknown for _ in Estimate._fields)),
     )
@@ -95,7 +142,7 @@ def unit_mem_tables(
     return {"layers": by_layer, "units": units}
 
 
-def top_images_table(units: pd.DataFrame, top: TopImagesValues) -> pd.DataFrame:
+def top_images_table(units: pd.DataFrame, top: Mapping[str, Tensor]) -> pd.DataFrame:
     """A row a live unit and image that activates it most.
 
     Args:
@@ -103,10 +150,10 @@ def top_images_table(units: pd.DataFrame, top: TopImagesValues) -> pd.DataFrame:
         top: The images, the units of all layers side by side.
     """
     live = units[~units["dead"]]
-    k, positions = len(top.image), live.index.to_numpy()
+    k, positions = len(top["image"]), live.index.to_numpy()
     rows = live.loc[live.index.repeat(k), ["layer", "unit"]].reset_index(drop=True)
     return rows.assign(
         rank=np.tile(np.arange(1, k + 1), len(live)),
-        index=top.image.cpu().numpy()[:, positions].T.ravel(),
-        mu=top.activation.cpu().numpy()[:, positions].T.ravel(),
+        index=top["image"].cpu().numpy()[:, positions].T.ravel(),
+        mu=top["activation"].cpu().numpy()[:, positions].T.ravel(),
     )
