@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from lightly_memloc.data import MemorizationSplit, Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import Readings, estimate_layer_mem
-from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
+from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, computed
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import AlignmentDistance
@@ -120,8 +120,8 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         """Return the result over the images of all processes."""
         measured = {
             name: [
-                tuple(of.cpu().numpy() for of in metric.compute())
-                for metric in self.metrics[name]
+                (values["image"], values["distance"])
+                for values in map(computed, self.metrics[name])
             ]
             for name in self.encoders
         }
