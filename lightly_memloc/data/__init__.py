@@ -10,6 +10,7 @@ from lightly_memloc.data.multi_view import (
 )
 from lightly_memloc.data.source import open_dataset
 from lightly_memloc.data.split import ROLES, MemorizationSplit
+from lightly_memloc.data.study import Study
 from lightly_memloc.data.targets import targets_of
 from lightly_memloc.data.unreadable import unreadable_images
 
@@ -18,6 +19,7 @@ __all__ = [
     "Digits",
     "MemorizationSplit",
     "MultiViewDataset",
+    "Study",
     "filename_of",
     "fingerprint",
     "open_dataset",

@@ -7,15 +7,14 @@ from lightly_memloc.evaluators.callback import (
 )
 from lightly_memloc.evaluators.class_mem import ClassMemEvaluator, measure_class_mem
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
-from lightly_memloc.evaluators.layer_mem import LayerMemEvaluator, measure_layer_mem
-from lightly_memloc.evaluators.measure import measure
+from lightly_memloc.evaluators.layer_mem import (
+    LayerMemEvaluator,
+    measure_layer_mem,
+    refuse_different_architectures,
+)
 from lightly_memloc.evaluators.memorization_eval import memorization_eval
 from lightly_memloc.evaluators.online_callback import OnlineUnitMemCallback
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
-from lightly_memloc.evaluators.same_architecture import (
-    refuse_different_architectures,
-)
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_mem import UnitMemEvaluator, measure_unit_mem
 from lightly_memloc.runtime import load_encoder
 
@@ -28,11 +27,9 @@ __all__ = [
     "MemorizationCallback",
     "OnlineUnitMem",
     "OnlineUnitMemCallback",
-    "Study",
     "StudyCallback",
     "UnitMemEvaluator",
     "load_encoder",
-    "measure",
     "measure_class_mem",
     "measure_layer_mem",
     "measure_unit_mem",

@@ -9,28 +9,30 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 import pytorch_lightning as pl
-import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 from torch import nn
-from typing_extensions import Self
+from typing_extensions import Self, Unpack
 
-from lightly_memloc.data import MemorizationSplit
+from lightly_memloc.data import MemorizationSplit, Study
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators.backbone import Backbone, FoundBackbone, find_backbone
 from lightly_memloc.evaluators.evaluator import (
     EVALUATORS,
     Evaluator,
-    R,
     result_folder,
 )
-from lightly_memloc.evaluators.measure import measure
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.results import Result, plot_epochs
-from lightly_memloc.runtime import Registry, gathered, load_encoder, rank_and_world_size
+from lightly_memloc.runtime import (
+    LoadingArguments,
+    PassOptions,
+    Registry,
+    load_encoder,
+    rank_and_world_size,
+    reason,
+)
 
 
 class StudyCallback(pl.Callback):
@@ -42,7 +44,7 @@ class StudyCallback(pl.Callback):
         """Make the callback for a training.
 
         Args:
-            study: What the training is about; its encoder is not known yet.
+            study: The images of the training.
             folder: Where results are written.
         """
 
@@ -80,7 +82,7 @@ class MemorizationCallback(StudyCallback):
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
         indices: The images to measure, which the encoder is trained on; by default the
-            split's candidates, or all.
+            split's candidates, or all images but the holdout.
         holdout: Images that the encoder is not trained on, for member share and gap; by
             default the split's external images.
         reference: For LayerMem: an encoder of the same architecture that is trained on
@@ -93,16 +95,16 @@ class MemorizationCallback(StudyCallback):
         layers: ``"auto"``, or names, globs or kinds of layers.
         every_n_epochs: Epochs from one measurement to the next.
         n_views: Views per image.
-        batch_size: Images per batch; the encoder sees ``batch_size * n_views`` views.
-        num_workers: Worker processes that load images.
-        seed: Seed of the views, the resamples and the permutations.
+        seed: Random seed of the views, the resamples and the permutations.
         evaluators: Names of evaluators, those of other packages included. By default
             ``"unit_mem"``, and ``"layer_mem"`` if there is a split.
         folder: Where results are written; by default ``memorization`` in the trainer's
             log folder.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
         on_error: Whether a measurement that fails during training gives a
             ``MemorizationWarning`` (``"warn"``), or ends training (``"raise"``).
+        options: How the pass over the images runs: ``batch_size``, ``num_workers``,
+            ``precision`` and ``skip_unreadable``, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Raises:
         MemorizationError: If an evaluator is unknown, there is a reference encoder but
@@ -129,22 +131,20 @@ class MemorizationCallback(StudyCallback):
         self,
         dataset: Any,
         transform: Callable[[Any], Any],
-        indices: Sequence[int] | NDArray[Any] | None = None,
-        holdout: Sequence[int] | NDArray[Any] | None = None,
+        indices: ArrayLike | None = None,
+        holdout: ArrayLike | None = None,
+        *,
         reference: nn.Module | str | PathLike[str] | None = None,
         split: MemorizationSplit | None = None,
         backbone: Backbone | None = None,
         layers: str | Sequence[str] = "auto",
         every_n_epochs: int = 10,
         n_views: int = 10,
-        batch_size: int = 64,
-        num_workers: int = 0,
         seed: int = 0,
         evaluators: Sequence[str] | None = None,
         folder: str | PathLike[str] | None = None,
-        *,
-        skip_unreadable: bool = False,
         on_error: Literal["warn", "raise"] = "warn",
+        **options: Unpack[LoadingArguments],
     ) -> None:
         if on_error not in ("warn", "raise"):
             raise MemorizationError(
@@ -173,21 +173,19 @@ class MemorizationCallback(StudyCallback):
         self._measured_step = -1
         self._label = ""
         self._results_folder = Path()
+        self._layers = layers
+        self._options = options
+        self._batch_size = PassOptions(**options).batch_size
         # The encoder is known when training begins.
+        self._encoder: nn.Module = nn.Identity()
         self._study = Study(
-            nn.Identity(),
             dataset,
             transform,
-            None,
             split,
-            indices,
-            holdout,
-            layers,
-            n_views,
-            batch_size,
-            num_workers,
-            seed,
-            skip_unreadable,
+            indices=indices,
+            holdout=holdout,
+            n_views=n_views,
+            seed=seed,
         )
 
     @classmethod
@@ -196,17 +194,12 @@ class MemorizationCallback(StudyCallback):
         return cls(
             study.dataset,
             study.transform,
-            None if study.indices is None else np.asarray(study.indices),
-            None if study.holdout is None else np.asarray(study.holdout),
-            study.reference,
-            study.split,
-            layers=study.layers,
+            study.indices,
+            study.holdout,
+            split=study.split,
             n_views=study.n_views,
-            batch_size=study.batch_size,
-            num_workers=study.num_workers,
             seed=study.seed,
             folder=folder,
-            skip_unreadable=study.skip_unreadable,
         )
 
     def history_to_pandas(self) -> pd.DataFrame:
@@ -229,7 +222,7 @@ class MemorizationCallback(StudyCallback):
         """What tells it from other callbacks in the training's checkpoints."""
         return self._generate_state_key(
             evaluators=list(self._evaluators),
-            layers=self._study.layers,
+            layers=self._layers,
             backbone=getattr(self._backbone, "__qualname__", self._backbone),
         )
 
@@ -245,11 +238,11 @@ class MemorizationCallback(StudyCallback):
         """Find the encoder, and refuse at once what would fail later."""
         self._measured_step = -1
         found = find_backbone(pl_module, self._backbone)
-        reference = self._load_reference(found)
-        self._study = replace(self._study, model=found.module, reference=reference)
+        self._encoder = found.module
+        self._reference = self._load_reference(found)
         self._name_apart(trainer, found)
-        for evaluator in self._evaluators.values():
-            evaluator.from_study(self._study)
+        for make in self._evaluators.values():
+            self._evaluator(make, self._study, pl_module)
         self._try_out(pl_module, found)
 
     def on_train_epoch_end(
@@ -278,12 +271,11 @@ class MemorizationCallback(StudyCallback):
         n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         study = self._study
         if n_batches:
-            study = study.trial(n_batches * study.batch_size // 2)
-        for name, evaluator in self._evaluators.items():
+            study = study.trial(n_batches * self._batch_size // 2)
+        for name, make in self._evaluators.items():
             try:
-                result = _measure_together(
-                    evaluator.from_study(study), pl_module.device
-                )
+                evaluator = self._evaluator(make, study, pl_module)
+                result = evaluator.run(progress=False)
                 result = replace(result, settings=result.settings | moment)
                 self.history.append(result)
                 scalars |= result.scalars()
@@ -294,7 +286,7 @@ class MemorizationCallback(StudyCallback):
             except Exception as error:
                 if self._on_error == "raise":
                     raise
-                failure = f"{name} at epoch {epoch}: {_reason(error)}"
+                failure = f"{name} at epoch {epoch}: {reason(error)}"
                 self.failures.append(failure)
                 warnings.warn(
                     f"MemorizationCallback left out {failure}",
@@ -331,12 +323,12 @@ class MemorizationCallback(StudyCallback):
 
     def _try_out(self, pl_module: pl.LightningModule, found: FoundBackbone) -> None:
         """Measure a few images of each role, and forget the results."""
-        for name, evaluator_class in self._evaluators.items():
-            evaluator = self._trial_of(evaluator_class)
+        for name, make in self._evaluators.items():
+            evaluator = self._trial_of(make, pl_module)
             if evaluator is None:
                 continue
             try:
-                _measure_together(evaluator, pl_module.device)
+                evaluator.run(progress=False)
             except MemorizationError:
                 # Other images may be readable where all of these are left out.
                 if evaluator.layers or not evaluator.skipped:
@@ -344,7 +336,7 @@ class MemorizationCallback(StudyCallback):
             except Exception as error:
                 raise MemorizationError(
                     f"MemorizationCallback cannot measure {name} of {found.name!r}: a "
-                    f"trial on a few images failed with {_reason(error)} The encoder "
+                    f"trial on a few images failed with {reason(error)} The encoder "
                     "must take a batch of views as its only argument, and the transform "
                     "an image of the data set."
                 ) from error
@@ -365,50 +357,33 @@ class MemorizationCallback(StudyCallback):
         encoder = copy.deepcopy(found.module).cpu()
         return load_encoder(encoder, self._reference, found.name)
 
-    def _trial_of(self, evaluator: type[Evaluator[Any]]) -> Evaluator[Any] | None:
+    def _evaluator(
+        self,
+        make: Callable[..., Evaluator[Any]],
+        study: Study,
+        pl_module: pl.LightningModule,
+    ) -> Evaluator[Any]:
+        return make(
+            self._encoder,
+            study,
+            self._reference,
+            layers=self._layers,
+            device=pl_module.device,
+            **self._options,
+        )
+
+    def _trial_of(
+        self, make: Callable[..., Evaluator[Any]], pl_module: pl.LightningModule
+    ) -> Evaluator[Any] | None:
         """An evaluator of as few images as it takes, or None if a batch is too few.
 
         The whole study has been accepted: ClassMem, say, refuses images of one class.
         """
         n_images = max(2, rank_and_world_size()[1])
-        while n_images <= max(2, self._study.batch_size):
+        while n_images <= max(2, self._batch_size):
             try:
-                return evaluator.from_study(self._study.trial(n_images))
+                study = self._study.trial(n_images)
+                return self._evaluator(make, study, pl_module)
             except MemorizationError:
                 n_images *= 2
         return None
-
-
-def _measure_together(evaluator: Evaluator[R], device: torch.device) -> R:
-    """Measure, or fail in all processes if one of them fails.
-
-    A process that failed alone would leave the others waiting for its share.
-    """
-    finish = evaluator.finish
-    told = False
-
-    def tell(failure: str | None) -> None:
-        nonlocal told
-        told = True
-        failures = [one for one in gathered(failure) if one is not None]
-        if failures and failure is None:
-            raise MemorizationError(f"Another process failed: {failures[0]}")
-
-    def finish_together() -> R:
-        tell(None)
-        return finish()
-
-    evaluator.finish = finish_together  # type: ignore[method-assign]
-    try:
-        return measure(evaluator, device, progress=False)
-    except Exception as error:
-        if not told:
-            tell(_reason(error))
-        raise
-
-
-def _reason(error: Exception) -> str:
-    """An error's message; with its type, unless this package raised it."""
-    if isinstance(error, MemorizationError):
-        return str(error)
-    return f"{type(error).__name__}: {error}."

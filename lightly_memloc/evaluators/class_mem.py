@@ -1,7 +1,6 @@
 """Measuring ClassMem: which units are tied to classes of images."""
 
 from collections.abc import Callable, Sequence
-from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,19 +8,18 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
 from torchmetrics import Metric
-from typing_extensions import Self
+from typing_extensions import Unpack
 
-from lightly_memloc.data import targets_of
+from lightly_memloc.data import Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.evaluator import EVALUATORS
-from lightly_memloc.evaluators.measure import measure
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
 from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.metrics import ClassMem
 from lightly_memloc.results import ClassMemResult
+from lightly_memloc.runtime import PassArguments, PassOptions
 
 
 @EVALUATORS.register("class_mem")
@@ -39,66 +37,43 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
     def __init__(
         self,
         model: nn.Module,
-        dataset: Any,
-        transform: Callable[[Any], Any],
-        indices: ArrayLike | None = None,
-        layers: str | Sequence[str] = "auto",
-        n_views: int = 10,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        seed: int = 0,
-        rectify: Rectify = "auto",
+        study: Study,
+        reference: nn.Module | None = None,
         *,
+        layers: str | Sequence[str] = "auto",
+        rectify: Rectify = "auto",
         num_classes: int | None = None,
-        skip_unreadable: bool = False,
-        state_file: str | PathLike[str] | None = None,
+        **options: Unpack[PassArguments],
     ) -> None:
-        chosen = np.unique(
-            np.asarray(range(len(dataset)) if indices is None else indices)
-        )
-        known = targets_of(dataset)
+        known = targets_of(study.dataset)
         if num_classes is None and known is None:
             raise MemorizationError(
                 "The data set does not tell its classes: pass num_classes=..., with targets "
                 "from 0 to num_classes - 1."
             )
-        if known is not None and len(np.unique(known[chosen])) < 2:
+        if known is not None and len(np.unique(known[study.members])) < 2:
             raise MemorizationError(
                 "ClassMem needs labelled images of at least two classes, got "
-                f"{len(np.unique(known[chosen]))}. A folder gives a class a subfolder."
+                f"{len(np.unique(known[study.members]))}. In a folder of images, each "
+                "class is a subfolder."
             )
-        n_classes = num_classes or int(np.max(known if known is not None else 0)) + 1
         super().__init__(
-            model,
-            dataset,
-            transform,
-            chosen,
-            layers,
-            n_views,
-            batch_size,
-            num_workers,
-            seed,
-            rectify,
-            skip_unreadable,
-            state_file,
+            model, study, study.members, layers, rectify, PassOptions(**options)
         )
-        self.n_classes = n_classes
+        self.n_classes = (
+            num_classes or int(np.max(known if known is not None else 0)) + 1
+        )
 
-    @classmethod
-    def from_study(cls, study: Study, **options: Any) -> Self:
-        """Make the evaluator of a study of labelled images."""
-        return cls(
-            study.model,
-            study.dataset,
-            study.transform,
-            study.members,
-            **study.options(),
-            **options,
-        )
+    def identity(self) -> dict[str, Any]:
+        """What an interrupted measurement must share to be resumed by this one."""
+        return super().identity() | {"classes": self.n_classes}
 
     def settings(self) -> dict[str, Any]:
-        """What identifies the measurement, besides encoders, images and views."""
-        return super().settings() | {"classes": self.n_classes}
+        """What the measurement was asked for, and the images that it left out."""
+        return super().settings() | {
+            "images": len(self.indices),
+            "classes": self.n_classes,
+        }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
         """Make the metric that accumulates, once the layers are known."""
@@ -116,17 +91,7 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         units = unit_table(self.layers, **columns, dead=values.dead)
         rectified = self.rectification.rectified(self.layers)
         by_layer = layer_table(self.layers, units, "class_mem", rectified=rectified)
-        return ClassMemResult(
-            {
-                "n_views": self.views.n_views,
-                "seed": self.views.seed,
-                "rectify": self.rectification.rectify,
-                "images": len(self.indices),
-                "classes": self.n_classes,
-                "skipped": self.all_skipped(),
-            },
-            {"layers": by_layer, "units": units},
-        )
+        return ClassMemResult(self.settings(), {"layers": by_layer, "units": units})
 
 
 def measure_class_mem(
@@ -134,17 +99,13 @@ def measure_class_mem(
     dataset: Any,
     transform: Callable[[Any], Any],
     indices: ArrayLike | None = None,
+    *,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
-    batch_size: int = 64,
-    num_workers: int = 0,
     seed: int = 0,
-    device: str | torch.device = "auto",
     rectify: Rectify = "auto",
-    *,
     num_classes: int | None = None,
-    skip_unreadable: bool = False,
-    state_file: str | PathLike[str] | None = None,
+    **options: Unpack[PassArguments],
 ) -> ClassMemResult:
     """Measure ClassMem of every unit of every layer in one pass [0].
 
@@ -159,20 +120,16 @@ def measure_class_mem(
         indices: The images to measure; all of them by default.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
-        batch_size: Images per batch; the encoder sees ``batch_size * n_views`` views.
-        num_workers: Worker processes that load images.
-        seed: Seed of the views.
-        device: ``"auto"`` or a torch device.
+        seed: Random seed of the views.
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
             absolute values, ``"none"`` leaves them, and ClassMem unbounded.
         num_classes: Number of classes; needed for data sets without ``targets``.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_file: Where the state is kept as the measurement goes on, and removed
-            when it is complete. If it is there already, left by the same measurement
-            when it was interrupted, that is resumed, with the same result.
+        options: How the pass over the images runs: ``batch_size``, ``num_workers``,
+            ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has a row a unit.
+        The result; ``to_pandas()`` has one row per unit.
 
     Raises:
         MemorizationError: If the targets are no class indices or of fewer than two
@@ -180,24 +137,15 @@ def measure_class_mem(
             or the state file is that of another measurement.
         UnreadableImageError: If an image cannot be read.
     """
-    return measure(
-        ClassMemEvaluator(
-            model,
-            dataset,
-            transform,
-            indices,
-            layers,
-            n_views,
-            batch_size,
-            num_workers,
-            seed,
-            rectify,
-            num_classes=num_classes,
-            skip_unreadable=skip_unreadable,
-            state_file=state_file,
-        ),
-        device,
-    )
+    study = Study(dataset, transform, indices=indices, n_views=n_views, seed=seed)
+    return ClassMemEvaluator(
+        model,
+        study,
+        layers=layers,
+        rectify=rectify,
+        num_classes=num_classes,
+        **options,
+    ).run()
 
 
 def _class_indices(batch: ViewBatch) -> Tensor:

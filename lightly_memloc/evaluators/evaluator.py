@@ -1,35 +1,38 @@
 """Evaluators: measurements as LightningModules, for Trainer.validate."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from os import PathLike
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import ArrayLike
+from lightning_fabric.utilities import move_data_to_device
+from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
-from typing_extensions import Self
 
-from lightly_memloc.data import MultiViewDataset, filename_of
+from lightly_memloc.data import Study, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.results import Result
 from lightly_memloc.runtime import (
+    PassOptions,
     Registry,
     StateFile,
     digest,
+    fail_together,
     gathered,
     leave_no_trace,
     rank_and_world_size,
+    resolve_device,
+    share_buffers,
     state_device,
+    tracked,
 )
 
 R = TypeVar("R", bound=Result)
@@ -38,25 +41,25 @@ R = TypeVar("R", bound=Result)
 class Evaluator(pl.LightningModule, Generic[R]):
     """A measurement over the views of images, in the manner of lightly's evaluators.
 
-    ``Trainer.validate(evaluator)`` runs it: the views come from the evaluator itself,
-    devices, precision and processes from Lightning, and each process takes its share of
-    the images. Afterwards every process has the whole result in :attr:`result`, whose
-    scalars are logged. Encoders and generators end as they began.
+    :meth:`run` measures in one call. ``Trainer.validate(evaluator)`` does the same with
+    Lightning's devices, precision and processes; the views come from the evaluator. In
+    both cases each process takes its share of the images, and afterwards every process
+    has the whole result in :attr:`result`. Encoders and generators end as they began.
+
+    A subclass takes the arguments ``(model, study, reference=None, *, layers="auto",
+    ...)``, with options of its own and those of :class:`PassOptions`, so that callbacks
+    and commands can make it by its name.
 
     Args:
         encoders: The encoders by name; the first one's layers are measured in all.
-        views: The views of the images.
-        indices: The images to measure, in any form that numpy reads as integers.
+        study: The images and their views.
+        indices: The images to measure.
         layers: ``"auto"``, or names, globs or kinds of layers.
-        batch_size: Images per batch and process.
-        num_workers: Worker processes that load images.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_file: Where the state is kept as the measurement goes on. One that is
-            there already, of the same measurement, is resumed.
+        options: How the pass over the images runs.
+        anchored: Whether the image without augmentation comes before its views.
 
     Raises:
-        MemorizationError: If the images are not in the data set or too few for the
-            processes, or the state file is that of another measurement.
+        MemorizationError: If there are too few views to compare.
     """
 
     title: ClassVar[str]
@@ -65,50 +68,30 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def __init__(
         self,
         encoders: dict[str, nn.Module],
-        views: MultiViewDataset,
-        indices: ArrayLike,
+        study: Study,
+        indices: NDArray[np.int64],
         layers: str | Sequence[str],
-        batch_size: int,
-        num_workers: int,
-        skip_unreadable: bool,
-        state_file: str | PathLike[str] | None,
+        options: PassOptions,
+        *,
+        anchored: bool = False,
     ) -> None:
         super().__init__()
-        indices = np.asarray(indices, dtype=np.int64)
-        if len(indices) and not 0 <= indices.min() <= indices.max() < len(views):
-            raise MemorizationError(
-                f"Indices {indices.min()} to {indices.max()} do not fit a data set of "
-                f"{len(views)} images."
-            )
-        if batch_size < 1:
-            raise MemorizationError(f"Expected batch_size >= 1, got {batch_size}.")
         self.encoders = nn.ModuleDict(encoders)
         # mypy would take what it holds for plain modules.
         self.metrics: Any = nn.ModuleDict()
-        self.views = views
+        self.study = study
+        self.views = study.views(anchored=anchored)
         self.indices = indices
         self.patterns = layers
-        self.batch_size = batch_size
-        self.num_workers = num_workers
-        self.skip_unreadable = skip_unreadable
+        self.options = options
         self.layers: list[CapturedLayer] = []
         self.skipped: list[str] = []
         self.first_batch = 0
-        self._state_file = StateFile(state_file) if state_file is not None else None
+        self._state_file = (
+            None if options.state_file is None else StateFile(options.state_file)
+        )
+        self._ran_on = str(options.device)
         self._result: R | None = None
-
-    @classmethod
-    @abstractmethod
-    def from_study(cls, study: Study, **options: Any) -> Self:
-        """Make the evaluator of a study.
-
-        Args:
-            study: The study.
-            options: The evaluator's own arguments.
-
-        Raises:
-            MemorizationError: If the study lacks what it needs.
-        """
 
     @property
     def result(self) -> R:
@@ -119,9 +102,41 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """
         if self._result is None:
             raise MemorizationError(
-                "Nothing is measured yet: run Trainer.validate(evaluator) first."
+                "Nothing has been measured yet: call evaluator.run() or "
+                "Trainer.validate(evaluator) first."
             )
         return self._result
+
+    def run(self, *, progress: bool = True) -> R:
+        """Measure, and return the result.
+
+        Args:
+            progress: Whether a terminal shows the progress.
+
+        Raises:
+            MemorizationError: If torch has no such device, or the measurement fails, in
+                this or in another process.
+        """
+        encoders = list(self.encoders.values())
+        on = resolve_device(self.options.device, encoders[0])
+        failure: Exception | None = None
+        with (
+            leave_no_trace(encoders, on),
+            torch.inference_mode(),
+            self.options.autocast(on),
+        ):
+            share_buffers(encoders)
+            try:
+                loader = self.val_dataloader()
+                batches: Iterable[ViewBatch] = loader
+                if progress:
+                    batches = tracked(loader, len(loader), self.title)
+                for number, batch in enumerate(batches):
+                    self._take(move_data_to_device(batch, on), number)
+            except Exception as error:
+                failure = error
+            fail_together(failure)
+            return self._finish()
 
     @abstractmethod
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
@@ -189,9 +204,26 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "this one out with layers=..., or switch off what routes or skips it."
         )
 
-    def settings(self) -> dict[str, Any]:
-        """What identifies the measurement, besides encoders, images and views."""
+    def identity(self) -> dict[str, Any]:
+        """What an interrupted measurement must share to be resumed by this one.
+
+        Encoders, images, views and batches are compared besides.
+        """
         return {"evaluator": type(self).__name__, "layers": self.patterns}
+
+    def settings(self) -> dict[str, Any]:
+        """What the measurement was asked for, where it ran, and what it left out."""
+        layers, options = self.patterns, self.options.settings()
+        if self._trainer is not None:
+            options["precision"] = self.trainer.precision
+        return {
+            "layers": layers if isinstance(layers, str) else list(layers),
+            "n_views": self.study.n_views,
+            "seed": self.study.seed,
+            **options,
+            "device": self._ran_on,
+            "skipped": sorted(name for of in gathered(self.skipped) for name in of),
+        }
 
     def accumulated(self) -> dict[str, Any]:
         """What has been accumulated so far, in plain types and tensors."""
@@ -218,13 +250,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             )
         if self._state_file is not None:
             self.first_batch = self._state_file.open(self._fingerprint())
-        return view_loader(
-            self.views,
-            self.indices,
-            self.batch_size,
-            self.num_workers,
-            self.first_batch,
-        )
+        return view_loader(self.views, self.indices, self.options, self.first_batch)
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that leaves no trace of the measurement."""
@@ -232,41 +258,16 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
         """Measure a batch of images."""
-        if batch.unreadable and not self.skip_unreadable:
-            raise UnreadableImageError(batch.unreadable[0].message)
-        if batch.views is not None:
-            images = batch.views.flatten(0, 1)
-            if self.layers:
-                self._keep(self.first_batch + batch_idx)
-            else:
-                self._begin(images)
-            self.measure(batch, images)
-        self.skipped += [image.filename for image in batch.unreadable]
+        self._take(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
         """Make the result and log its scalars."""
-        self.finish()
+        self._finish()
         self.log_dict(self.result.scalars(), sync_dist=True)
-
-    def finish(self) -> R:
-        """Make the result, after the last batch."""
-        if not self.layers:
-            raise MemorizationError(
-                "None of the images could be read, among them "
-                f"{', '.join(self.skipped[:3])}."
-            )
-        self._result = self.compute()
-        if self._state_file is not None:
-            self._state_file.remove()
-        return self._result
 
     def filenames(self, indices: Sequence[int]) -> list[str]:
         """File names of images."""
         return [filename_of(self.views.dataset, int(index)) for index in indices]
-
-    def all_skipped(self) -> list[str]:
-        """File names of the images that any process left out, sorted."""
-        return sorted(name for names in gathered(self.skipped) for name in names)
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be equal for a state file to belong to this measurement."""
@@ -280,15 +281,42 @@ class Evaluator(pl.LightningModule, Generic[R]):
             for value in encoder.state_dict().values()
         )
         return {
-            "settings": repr(self.settings()),
-            "seed": self.views.seed,
-            "batch_size": self.batch_size,
+            "settings": repr(self.identity()),
+            "precision": self.options.precision,
+            "seed": self.study.seed,
+            "batch_size": self.options.batch_size,
             "images": digest([torch.tensor(self.indices)]),
             "views": digest(first_views),
             "weights": digest(weights),
         }
 
+    def _take(self, batch: ViewBatch, number: int) -> None:
+        """Measure a batch of images, the first of which tells the layers."""
+        if batch.unreadable and not self.options.skip_unreadable:
+            raise UnreadableImageError(batch.unreadable[0].message)
+        if batch.views is not None:
+            images = batch.views.flatten(0, 1)
+            if self.layers:
+                self._keep(self.first_batch + number)
+            else:
+                self._begin(images)
+            self.measure(batch, images)
+        self.skipped += [image.filename for image in batch.unreadable]
+
+    def _finish(self) -> R:
+        """Make the result, after the last batch."""
+        if not self.layers:
+            raise MemorizationError(
+                "None of the images could be read, among them "
+                f"{', '.join(self.skipped[:3])}."
+            )
+        self._result = self.compute()
+        if self._state_file is not None:
+            self._state_file.remove()
+        return self._result
+
     def _begin(self, images: Tensor) -> None:
+        self._ran_on = images.device.type
         encoder = next(iter(self.encoders.values()))
         self.layers = trace_layers(encoder, self.patterns, self.read, images[:2])
         self.metrics.update(self.make_metrics())
@@ -335,7 +363,8 @@ class _TraceFree(Callback):
         self._restore.close()
 
 
-EVALUATORS: Registry[type[Evaluator[Any]]] = Registry("memloc.evaluators")
+# Made by (model, study, reference, *, layers, options), whatever the class.
+EVALUATORS: Registry[Callable[..., Evaluator[Any]]] = Registry("memloc.evaluators")
 
 
 def result_folder(evaluator: str) -> str:

@@ -1,25 +1,22 @@
 """Measuring LayerMem: how much better f aligns its candidates than g does, by layer."""
 
 from collections.abc import Callable, Sequence
-from os import PathLike
 from typing import Any, ClassVar, Literal
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
-from typing_extensions import Self
+from typing_extensions import Unpack
 
-from lightly_memloc.data import MemorizationSplit, MultiViewDataset
+from lightly_memloc.data import MemorizationSplit, Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
-from lightly_memloc.evaluators.measure import measure
-from lightly_memloc.evaluators.same_architecture import refuse_different_architectures
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import AlignmentDistance
 from lightly_memloc.results import LayerMemResult
+from lightly_memloc.runtime import PassArguments, PassOptions
 
 
 @EVALUATORS.register("layer_mem")
@@ -38,43 +35,33 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
 
     def __init__(
         self,
-        f: nn.Module,
-        g: nn.Module | None,
-        dataset: Any,
-        split: MemorizationSplit,
-        transform: Callable[[Any], Any],
-        layers: str | Sequence[str] = "auto",
-        n_views: int = 10,
-        batch_size: int = 64,
-        num_workers: int = 0,
-        seed: int = 0,
+        model: nn.Module,
+        study: Study,
+        reference: nn.Module | None = None,
         *,
+        layers: str | Sequence[str] = "auto",
         pairs: Literal["all", "anchor"] = "all",
-        anchor_transform: Callable[[Any], Any] | None = None,
         normalize: bool = True,
         normalization: Literal["relative", "raw", "range"] = "relative",
         top_k: int = 50,
         n_resamples: int = 2000,
-        skip_unreadable: bool = False,
-        state_file: str | PathLike[str] | None = None,
+        **options: Unpack[PassArguments],
     ) -> None:
-        roles = _measured_roles(split, dataset, has_reference=g is not None)
-        if (pairs == "anchor") != (anchor_transform is not None):
+        roles = _measured_roles(study.roles, has_reference=reference is not None)
+        if pairs == "anchor" and study.plain_transform is None:
             raise MemorizationError(
-                "pairs='anchor' and anchor_transform go together: the transform makes "
-                "the image without augmentation that each view is compared with."
+                "pairs='anchor' compares each view with the image without augmentation: "
+                "it needs the transform that makes such an image."
             )
-        if g is not None:
-            refuse_different_architectures(f, g)
+        if reference is not None:
+            refuse_different_architectures(model, reference)
         super().__init__(
-            {"f": f} if g is None else {"f": f, "g": g},
-            MultiViewDataset(dataset, transform, n_views, seed, anchor_transform),
+            {"f": model} if reference is None else {"f": model, "g": reference},
+            study,
             roles["index"].to_numpy(),
             layers,
-            batch_size,
-            num_workers,
-            skip_unreadable,
-            state_file,
+            PassOptions(**options),
+            anchored=pairs == "anchor",
         )
         self.roles = roles
         self.pairs = pairs
@@ -83,23 +70,21 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         self.top_k = top_k
         self.n_resamples = n_resamples
 
-    @classmethod
-    def from_study(cls, study: Study, **options: Any) -> Self:
-        """Make the evaluator of a study with a split, or with a holdout."""
-        return cls(
-            study.model,
-            study.reference,
-            study.dataset,
-            study.roles(),
-            study.transform,
-            **study.options(),
-            **options,
-        )
+    def identity(self) -> dict[str, Any]:
+        """What an interrupted measurement must share to be resumed by this one."""
+        distance = {"pairs": self.pairs, "normalize": self.normalize}
+        return super().identity() | distance
 
     def settings(self) -> dict[str, Any]:
-        """What identifies the measurement, besides encoders, images and views."""
-        distance = {"pairs": self.pairs, "normalize": self.normalize}
-        return super().settings() | distance
+        """What the measurement was asked for, and the images that it left out."""
+        return super().settings() | {
+            "pairs": self.pairs,
+            "normalize": self.normalize,
+            "normalization": self.normalization,
+            "top_k": self.top_k,
+            "n_resamples": self.n_resamples,
+            "reference": "g" in self.encoders,
+        }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
         """Make the metrics that accumulate: one for each encoder and layer.
@@ -148,16 +133,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             images,
             distances["f"],
             distances.get("g"),
-            {
-                "n_views": self.views.n_views,
-                "seed": self.views.seed,
-                "pairs": self.pairs,
-                "normalize": self.normalize,
-                "normalization": self.normalization,
-                "top_k": self.top_k,
-                "reference": "g" in self.encoders,
-                "skipped": self.all_skipped(),
-            },
+            self.settings(),
             self.n_resamples,
         )
 
@@ -168,21 +144,17 @@ def measure_layer_mem(
     dataset: Any,
     split: MemorizationSplit,
     transform: Callable[[Any], Any],
+    *,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
-    batch_size: int = 64,
-    num_workers: int = 0,
     seed: int = 0,
-    device: str | torch.device = "auto",
-    *,
     pairs: Literal["all", "anchor"] = "all",
     anchor_transform: Callable[[Any], Any] | None = None,
     normalize: bool = True,
     normalization: Literal["relative", "raw", "range"] = "relative",
     top_k: int = 50,
     n_resamples: int = 2000,
-    skip_unreadable: bool = False,
-    state_file: str | PathLike[str] | None = None,
+    **options: Unpack[PassArguments],
 ) -> LayerMemResult:
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
@@ -205,10 +177,7 @@ def measure_layer_mem(
             ``MultiViewTransform``, whose first view counts.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
-        batch_size: Images per batch; the encoders see ``batch_size * n_views`` views.
-        num_workers: Worker processes that load images.
-        seed: Seed of the views, the resamples and the permutations.
-        device: ``"auto"`` or a torch device.
+        seed: Random seed of the views, the resamples and the permutations.
         pairs: ``"all"`` pairs of views; or ``"anchor"``, the pairs of the image without
             augmentation with each view, as the official scripts have it.
         anchor_transform: The transform without augmentation, for ``pairs="anchor"``.
@@ -217,14 +186,13 @@ def measure_layer_mem(
         top_k: Number of most and least memorised candidates to average over; at most
             half of the candidates.
         n_resamples: Bootstrap resamples and permutations.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_file: Where the state is kept as the measurement goes on, and removed
-            when it is complete. If it is there already, left by the same measurement
-            when it was interrupted, that is resumed, with the same result.
+        options: How the pass over the images runs: ``batch_size``, ``num_workers``,
+            ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has a row a layer, ``samples_to_pandas()`` one an
-        image.
+        The result; ``to_pandas()`` has one row per layer, ``samples_to_pandas()`` one
+        row per image.
 
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
@@ -233,29 +201,52 @@ def measure_layer_mem(
             another measurement.
         UnreadableImageError: If an image cannot be read.
     """
-    return measure(
-        LayerMemEvaluator(
-            f,
-            g,
-            dataset,
-            split,
-            transform,
-            layers,
-            n_views,
-            batch_size,
-            num_workers,
-            seed,
-            pairs=pairs,
-            anchor_transform=anchor_transform,
-            normalize=normalize,
-            normalization=normalization,
-            top_k=top_k,
-            n_resamples=n_resamples,
-            skip_unreadable=skip_unreadable,
-            state_file=state_file,
-        ),
-        device,
+    if (pairs == "anchor") != (anchor_transform is not None):
+        raise MemorizationError(
+            "pairs='anchor' and anchor_transform go together: the transform makes "
+            "the image without augmentation that each view is compared with."
+        )
+    study = Study(
+        dataset,
+        transform,
+        split,
+        n_views=n_views,
+        seed=seed,
+        plain_transform=anchor_transform,
     )
+    return LayerMemEvaluator(
+        f,
+        study,
+        g,
+        layers=layers,
+        pairs=pairs,
+        normalize=normalize,
+        normalization=normalization,
+        top_k=top_k,
+        n_resamples=n_resamples,
+        **options,
+    ).run()
+
+
+def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
+    """Raise if two encoders differ in the names or shapes of their weights.
+
+    Raises:
+        MemorizationError: If they do; names the first difference.
+    """
+    shapes_f, shapes_g = (
+        {name: tuple(value.shape) for name, value in model.state_dict().items()}
+        for model in (f, g)
+    )
+    for name in [*shapes_f, *shapes_g]:
+        shape_f, shape_g = shapes_f.get(name), shapes_g.get(name)
+        if shape_f != shape_g:
+            raise MemorizationError(
+                f"f and g differ in architecture: {name} has shape "
+                f"{shape_f or 'none (it is missing)'} in f and "
+                f"{shape_g or 'none (it is missing)'} in g. Their layers cannot be "
+                "compared; give the encoders the same architecture."
+            )
 
 
 def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
@@ -268,11 +259,8 @@ def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
             )
 
 
-def _measured_roles(
-    split: MemorizationSplit, dataset: Any, has_reference: bool
-) -> pd.DataFrame:
+def _measured_roles(split: MemorizationSplit, has_reference: bool) -> pd.DataFrame:
     """Index and role of the images to measure, by index."""
-    split.refuse_other(dataset)
     roles = ["candidate", "external"]
     if has_reference:
         roles.append("independent")
@@ -284,7 +272,7 @@ def _measured_roles(
         raise MemorizationError(
             "Without a reference encoder, memorisation shows only against images that "
             f"the encoder never saw: expected external images, got "
-            f"{len(split.external)}."
+            f"{len(split.external)}. Give a split, or a holdout, of at least two."
         )
     table = pd.concat(
         pd.DataFrame({"index": getattr(split, role), "role": role}) for role in roles

@@ -9,11 +9,10 @@ from lightly.transforms import SimCLRTransform
 from lightly.utils.dist import print_rank_zero
 from pytorch_lightning import Trainer
 from torch import nn
-from torch.utils.data import ConcatDataset
 
+from lightly_memloc.data import Study
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
 from lightly_memloc.evaluators.evaluator import EVALUATORS, result_folder
-from lightly_memloc.evaluators.study import Study
 
 
 def memorization_eval(
@@ -59,7 +58,7 @@ def memorization_eval(
         backbone: The encoder's name in the model, or a function that gives it.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
-        seed: Seed of the views, the resamples and the permutations.
+        seed: Random seed of the views, the resamples and the permutations.
         evaluators: Names of evaluators.
 
     Returns:
@@ -69,25 +68,24 @@ def memorization_eval(
         MemorizationError: If the encoder cannot be found, or not be measured.
     """
     print_rank_zero("Running memorization evaluation...")
-    members = LightlyDataset(input_dir=str(train_dir))
-    holdout = LightlyDataset(input_dir=str(val_dir))
-    n_members, n_images = len(members), len(members) + len(holdout)
-    study = Study(
-        find_backbone(model, backbone).module,
-        ConcatDataset([members, holdout]),
+    encoder = find_backbone(model, backbone).module
+    study = Study.of_two(
+        LightlyDataset(input_dir=str(train_dir)),
+        LightlyDataset(input_dir=str(val_dir)),
         SimCLRTransform() if transform is None else transform,
-        indices=range(n_members),
-        holdout=range(n_members, n_images),
-        layers=layers,
         n_views=n_views,
-        batch_size=batch_size_per_device,
-        num_workers=num_workers,
         seed=seed,
     )
     folder = Path(log_dir) / "memorization_eval"
     metrics: dict[str, float] = {}
     for name in evaluators:
-        evaluator = EVALUATORS[name].from_study(study)
+        evaluator = EVALUATORS[name](
+            encoder,
+            study,
+            layers=layers,
+            batch_size=batch_size_per_device,
+            num_workers=num_workers,
+        )
         trainer = Trainer(
             accelerator=accelerator,
             devices=devices,

@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from pytorch_lightning.utilities import CombinedLoader
 from torch.utils.data import DataLoader
 from typing_extensions import Self
 
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators.backbone import Backbone, find_backbone
 from lightly_memloc.evaluators.callback import CALLBACKS, StudyCallback
 from lightly_memloc.evaluators.drawn_images import Drawn, Order, first_view
 from lightly_memloc.evaluators.online_unit_mem import OnlineUnitMem
-from lightly_memloc.evaluators.study import Study
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.results import UnitMemResult, plot_epochs
 
@@ -77,7 +78,7 @@ class OnlineUnitMemCallback(StudyCallback):
     @classmethod
     def from_study(cls, study: Study, folder: Path) -> Self:
         """Make the callback for a training."""
-        return cls(layers=study.layers, folder=folder)
+        return cls(folder=folder)
 
     def plot(self) -> Figure:
         """Return a figure of the mean UnitMem of each layer over epochs.
@@ -176,7 +177,8 @@ class OnlineUnitMemCallback(StudyCallback):
             return
         finally:
             self._tracker.reset()
-        result.settings["epoch"] = trainer.current_epoch
+        moment = {"epoch": trainer.current_epoch}
+        result = replace(result, settings=result.settings | moment)
         self.results.append(result)
         scalars = {
             name.replace("unit_mem", "unit_mem_online", 1): value

@@ -15,7 +15,7 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
-from lightly_memloc.evaluators.rectification import Rectification
+from lightly_memloc.evaluators.unit_evaluator import Rectification
 from lightly_memloc.evaluators.unit_tables import unit_mem_tables
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify

@@ -1,22 +1,56 @@
 """The common part of the evaluators that measure units."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from os import PathLike
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightly_memloc.data import MultiViewDataset
+from lightly_memloc.data import Study
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators.evaluator import Evaluator, R
-from lightly_memloc.evaluators.rectification import Rectification
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional import unit_activation
-from lightly_memloc.functional.unit_activation import Rectify
+from lightly_memloc.functional.unit_activation import RECTIFICATIONS, Rectify
 from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics.image_metric import refuse_non_finite
+from lightly_memloc.runtime import PassOptions, gathered
+
+
+class Rectification:
+    """Rectify layers that give negative outputs, and remember which did.
+
+    Args:
+        rectify: How negative outputs are rectified.
+
+    Raises:
+        MemorizationError: If ``rectify`` is unknown.
+
+    Attributes:
+        negative: Names of the layers that gave negative outputs so far.
+    """
+
+    def __init__(self, rectify: Rectify) -> None:
+        if rectify not in RECTIFICATIONS:
+            raise MemorizationError(
+                f"Expected rectify to be one of {RECTIFICATIONS}, got {rectify!r}."
+            )
+        self.rectify = rectify
+        self.negative: set[str] = set()
+
+    def of(self, layer: CapturedLayer, output: Tensor) -> Rectify:
+        """How to rectify an output; not at all if there is nothing to rectify."""
+        if layer.name not in self.negative and bool(output.amin() < 0):
+            self.negative.add(layer.name)
+        return self.rectify if layer.name in self.negative else "none"
+
+    def rectified(self, layers: Sequence[CapturedLayer]) -> list[bool]:
+        """Whether each layer was rectified, on any process."""
+        negative = set().union(*gathered(self.negative))
+        return [self.rectify != "none" and layer.name in negative for layer in layers]
 
 
 class UnitEvaluator(Evaluator[R]):
@@ -24,20 +58,14 @@ class UnitEvaluator(Evaluator[R]):
 
     Args:
         model: The encoder.
-        dataset: Map-style data set of images without a transform of its own.
-        transform: The training augmentation.
+        study: The images and their views.
         indices: The images to measure.
         layers: ``"auto"``, or names, globs or kinds of layers.
-        n_views: Views per image.
-        batch_size: Images per batch and process.
-        num_workers: Worker processes that load images.
-        seed: Seed of all that is random.
         rectify: How negative outputs are rectified.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_file: Where the state is kept as the measurement goes on.
+        options: How the pass over the images runs.
 
     Raises:
-        MemorizationError: If ``rectify`` is unknown or the images do not fit.
+        MemorizationError: If ``rectify`` is unknown.
     """
 
     read: ClassVar[Literal["state", "units"]] = "units"
@@ -45,28 +73,13 @@ class UnitEvaluator(Evaluator[R]):
     def __init__(
         self,
         model: nn.Module,
-        dataset: Any,
-        transform: Callable[[Any], Any],
-        indices: NDArray[Any],
+        study: Study,
+        indices: NDArray[np.int64],
         layers: str | Sequence[str],
-        n_views: int,
-        batch_size: int,
-        num_workers: int,
-        seed: int,
         rectify: Rectify,
-        skip_unreadable: bool,
-        state_file: str | PathLike[str] | None,
+        options: PassOptions,
     ) -> None:
-        super().__init__(
-            {"model": model},
-            MultiViewDataset(dataset, transform, n_views, seed),
-            indices,
-            layers,
-            batch_size,
-            num_workers,
-            skip_unreadable,
-            state_file,
-        )
+        super().__init__({"model": model}, study, indices, layers, options)
         self.rectification = Rectification(rectify)
 
     @abstractmethod
@@ -79,8 +92,12 @@ class UnitEvaluator(Evaluator[R]):
             batch: The batch of images.
         """
 
+    def identity(self) -> dict[str, Any]:
+        """What an interrupted measurement must share to be resumed by this one."""
+        return super().identity() | {"rectify": self.rectification.rectify}
+
     def settings(self) -> dict[str, Any]:
-        """What identifies the measurement, besides encoders, images and views."""
+        """What the measurement was asked for, and the images that it left out."""
         return super().settings() | {"rectify": self.rectification.rectify}
 
     def accumulated(self) -> dict[str, Any]:

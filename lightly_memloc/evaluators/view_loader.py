@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from lightly_memloc.data import MultiViewDataset, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
-from lightly_memloc.runtime import rank_and_world_size
+from lightly_memloc.runtime import PassOptions, rank_and_world_size
 
 
 class UnreadableImage(NamedTuple):
@@ -39,8 +39,7 @@ class ViewBatch(NamedTuple):
 def view_loader(
     dataset: MultiViewDataset,
     indices: NDArray[Any],
-    batch_size: int,
-    num_workers: int,
+    options: PassOptions,
     first_batch: int = 0,
 ) -> DataLoader[Any]:
     """Make a loader of this rank's share of the images.
@@ -48,17 +47,16 @@ def view_loader(
     Args:
         dataset: The multi-view data set.
         indices: Indices of the images that all ranks load together.
-        batch_size: Images per batch.
-        num_workers: Worker processes.
+        options: How the pass over the images runs.
         first_batch: Number of batches to leave out at the beginning.
     """
     rank, world_size = rank_and_world_size()
-    share = indices[rank::world_size][first_batch * batch_size :]
+    share = indices[rank::world_size][first_batch * options.batch_size :]
     return DataLoader(
         _Reader(dataset),
-        batch_size=batch_size,
+        batch_size=options.batch_size,
         sampler=_Share(share.tolist()),
-        num_workers=num_workers,
+        num_workers=options.num_workers,
         collate_fn=_collate,
         # The global generator would give the workers' base seed, and move on.
         generator=torch.Generator(),

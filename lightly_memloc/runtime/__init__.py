@@ -7,10 +7,21 @@ from lightly_memloc.runtime.device import (
     state_device,
     trainer_device,
 )
-from lightly_memloc.runtime.distributed import gathered, rank_and_world_size
+from lightly_memloc.runtime.distributed import (
+    fail_together,
+    gathered,
+    rank_and_world_size,
+    reason,
+    share_buffers,
+)
 from lightly_memloc.runtime.files import replacing
 from lightly_memloc.runtime.fingerprint import digest
 from lightly_memloc.runtime.generators import generators_restored, seed_generators
+from lightly_memloc.runtime.pass_options import (
+    LoadingArguments,
+    PassArguments,
+    PassOptions,
+)
 from lightly_memloc.runtime.progress import tracked
 from lightly_memloc.runtime.quiet import quiet_lightning
 from lightly_memloc.runtime.registry import Registry
@@ -18,9 +29,13 @@ from lightly_memloc.runtime.state_file import StateFile
 from lightly_memloc.runtime.trace_free import leave_no_trace
 
 __all__ = [
+    "LoadingArguments",
+    "PassArguments",
+    "PassOptions",
     "Registry",
     "StateFile",
     "digest",
+    "fail_together",
     "gathered",
     "generators_restored",
     "lacks_bfloat16",
@@ -28,9 +43,11 @@ __all__ = [
     "load_encoder",
     "quiet_lightning",
     "rank_and_world_size",
+    "reason",
     "replacing",
     "resolve_device",
     "seed_generators",
+    "share_buffers",
     "state_device",
     "tracked",
     "trainer_device",

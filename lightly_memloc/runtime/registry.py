@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from lightly_memloc.errors import MemorizationError
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class Registry(Generic[T]):
@@ -30,7 +31,7 @@ class Registry(Generic[T]):
         self.group = group
         self._registered: dict[str, T] = {}
 
-    def register(self, name: str) -> Callable[[T], T]:
+    def register(self, name: str) -> Callable[[C], C]:
         """Return a decorator that registers a class.
 
         Args:
@@ -40,10 +41,10 @@ class Registry(Generic[T]):
             MemorizationError: If the name is taken.
         """
 
-        def add(entry: T) -> T:
+        def add(entry: C) -> C:
             if name in self._registered:
                 raise MemorizationError(f"{self.group} has a {name!r} already.")
-            self._registered[name] = entry
+            self._registered[name] = cast(T, entry)
             return entry
 
         return add

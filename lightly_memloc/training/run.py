@@ -12,9 +12,15 @@ import yaml
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
-from lightly_memloc.data import ROLES, MemorizationSplit, fingerprint, open_dataset
+from lightly_memloc.data import (
+    ROLES,
+    MemorizationSplit,
+    Study,
+    fingerprint,
+    open_dataset,
+)
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import CALLBACKS, Study
+from lightly_memloc.evaluators import CALLBACKS
 from lightly_memloc.runtime import load_encoder, replacing
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import TrainingConfig
@@ -107,13 +113,7 @@ class Run:
         following = [
             [
                 CALLBACKS[callback].from_study(
-                    Study(
-                        nn.Identity(),
-                        dataset,
-                        transform,
-                        indices=members,
-                        holdout=split.external,
-                    ),
+                    Study(dataset, transform, indices=members, holdout=split.external),
                     path / "training" / name / callback,
                 )
                 for callback in callbacks

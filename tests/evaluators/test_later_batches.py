@@ -7,7 +7,9 @@ from torch import nn
 from torchvision import transforms
 
 import lightly_memloc as memloc
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import EVALUATORS
 from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny
 
 PLAIN = transforms.ToTensor()
@@ -19,16 +21,11 @@ QUIET = {
 }
 
 
-def evaluator_of(name, model, dataset, **options):
-    options |= {"n_views": 2, "batch_size": 2}
+def evaluator_of(name, model, dataset, *, indices=None, holdout=None, **options):
     if name == "layer_mem":
-        split = memloc.MemorizationSplit(
-            len(dataset), candidate=range(6), external=range(6, 12)
-        )
-        return memloc.LayerMemEvaluator(model, None, dataset, split, PLAIN, **options)
-    if name == "class_mem":
-        return memloc.ClassMemEvaluator(model, dataset, PLAIN, **options)
-    return memloc.UnitMemEvaluator(model, dataset, PLAIN, **options)
+        indices, holdout = range(6), range(6, 12)
+    study = Study(dataset, PLAIN, indices=indices, holdout=holdout, n_views=2)
+    return EVALUATORS[name](model, study, batch_size=2, **options)
 
 
 class SkipsItsLastLayer(nn.Module):

@@ -3,12 +3,13 @@
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 from torch.utils.data import get_worker_info
 
 import lightly_memloc as memloc
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import EVALUATORS, Study
-from lightly_memloc.evaluators import measure as measure_once
+from lightly_memloc.evaluators import EVALUATORS
 from tests.evaluators.tiny import Shades, Tiny
 
 NAMES = ["layer_mem", "unit_mem", "class_mem"]
@@ -27,15 +28,16 @@ def split():
 
 @pytest.fixture
 def measure(pair, split, transform):
-    def measured(name, dataset, **options):
+    def measured(name, dataset, model=None, **options):
         options = {"n_views": 3} | options
+        f, g = pair if model is None else (model, None)
         if name == "layer_mem":
-            return memloc.measure_layer_mem(*pair, dataset, split, transform, **options)
+            return memloc.measure_layer_mem(f, g, dataset, split, transform, **options)
         options["indices"] = split.candidate
         if name == "unit_mem":
             options["holdout"] = split.external
         function = getattr(memloc, f"measure_{name}")
-        return function(pair[0], dataset, transform, **options)
+        return function(f, dataset, transform, **options)
 
     return measured
 
@@ -62,7 +64,8 @@ class WhoReads(Shades):
 @pytest.mark.parametrize("name", NAMES)
 def test_num_workers(measure, name):
     result = measure(name, WhoReads(12), num_workers=2, batch_size=6)
-    assert result.settings == measure(name, Shades(12)).settings
+    changed = {"num_workers": 2, "batch_size": 6}
+    assert result.settings == measure(name, Shades(12)).settings | changed
     with pytest.raises(AttributeError):
         measure(name, WhoReads(12))
 
@@ -91,22 +94,17 @@ def test_a_study_has_the_same_options(measure, pair, split, transform, name):
         "skip_unreadable": True,
     }
     broken = [int(split.candidate[-1])]
-    study = Study(
-        pair[0],
-        WhoReads(12, broken),
-        transform,
-        reference=pair[1],
-        split=split,
-        num_workers=2,
-        batch_size=3,
-        **options,
-    )
+    n_views, seed = options.pop("n_views"), options.pop("seed")
+    data = WhoReads(12, broken), transform, split
+    study = Study(*data, n_views=n_views, seed=seed)
+    batches = {"num_workers": 2, "batch_size": 3}
     sizes = []
     pair[0].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
-    result = measure_once(EVALUATORS[name].from_study(study), "cpu")
+    result = EVALUATORS[name](pair[0], study, pair[1], **options, **batches).run()
     assert max(sizes) == 3 * 4
+    options |= {"n_views": n_views, "seed": seed}
     expected = measure(name, Shades(12, broken), **options)
-    assert result.settings == expected.settings
+    assert result.settings == expected.settings | batches
     for table in expected.tables:
         pd.testing.assert_frame_equal(result.tables[table], expected.tables[table])
 
@@ -115,6 +113,66 @@ def test_a_study_has_the_same_options(measure, pair, split, transform, name):
 def test_a_study_has_a_state_file(pair, split, transform, tmp_path, name):
     state = tmp_path / "state"
     state.write_text("not a state")
-    study = Study(pair[0], Shades(12), transform, split=split, state_file=state)
+    evaluator = EVALUATORS[name](
+        pair[0], Study(Shades(12), transform, split), state_file=state
+    )
     with pytest.raises(MemorizationError, match="is not the state of a measurement"):
-        measure_once(EVALUATORS[name].from_study(study), "cpu")
+        evaluator.run()
+
+
+ASKED = {
+    "layers": ["mix", "head"],
+    "n_views": 4,
+    "seed": 3,
+    "batch_size": 5,
+    "num_workers": 1,
+    "precision": "bf16-mixed",
+    "skip_unreadable": True,
+}
+OWN = {
+    "layer_mem": {"normalize": False, "normalization": "raw", "n_resamples": 9},
+    "unit_mem": {"rest": "median", "rectify": "abs"},
+    "class_mem": {"rectify": "abs"},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_settings_tell_what_was_asked_for(measure, name):
+    asked = ASKED | OWN[name]
+    settings = measure(name, Shades(12), **asked, device="cpu").settings
+    assert {option: settings[option] for option in asked} == asked
+    assert settings["device"] == "cpu"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_precision(measure, name):
+    class Half(nn.Module):
+        """Tells in which precision its convolution runs."""
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 3)
+            self.types = set()
+
+        def forward(self, x):
+            y = self.conv(x)
+            self.types.add(y.dtype)
+            return y
+
+    for precision, dtype in (
+        ("32-true", torch.float32),
+        ("bf16-mixed", torch.bfloat16),
+    ):
+        encoder = Half()
+        measure(name, Shades(12), model=encoder, precision=precision)
+        assert encoder.types == {dtype}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("precision", "64"), ("batch_size", 0), ("num_workers", -1)],
+)
+def test_options_without_a_meaning(measure, name, option, value):
+    with pytest.raises(MemorizationError, match=f"Expected {option}.*got.*{value}"):
+        measure(name, Shades(12), **{option: value})

@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from torchvision import transforms
 
 import lightly_memloc as memloc
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime import state_file
 from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny
@@ -99,6 +100,7 @@ def cropped(image):
         ("layer_mem", {}, {"g": None}, "images|weights"),
         ("layer_mem", {}, {"batch_size": 3}, "batch_size"),
         ("layer_mem", {}, {"seed": 1}, "seed"),
+        ("layer_mem", {}, {"precision": "bf16-mixed"}, "precision"),
         ("layer_mem", {}, {"n_views": 3}, "views"),
         ("layer_mem", {"transform": plain}, {"transform": cropped}, "views"),
         ("layer_mem", {}, {"layers": ["mix", "head"]}, "settings"),
@@ -166,12 +168,11 @@ def test_a_trainer_resumes(measure, pair, split, transform, tmp_path):
     state, broken = tmp_path / "state", (2, 11)
     interrupt(measure, "layer_mem", state, broken=broken)
     rest = Shades(broken=broken)
+    f, g = pair
     evaluator = memloc.LayerMemEvaluator(
-        *pair,
-        rest,
-        split,
-        transform,
-        n_views=2,
+        f,
+        Study(rest, transform, split, n_views=2),
+        g,
         batch_size=2,
         skip_unreadable=True,
         state_file=state,

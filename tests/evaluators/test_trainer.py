@@ -1,6 +1,7 @@
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,9 @@ from torchvision import transforms
 
 import lightly_memloc as memloc
 from lightly_memloc import load_result
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.training import ResNet9
 from tests.evaluators import trainer_of_two
 from tests.evaluators.tiny import Shades, Tiny
@@ -27,27 +30,21 @@ QUIET = {
 
 @pytest.fixture(params=["unit_mem", "layer_mem", "class_mem"])
 def measurement(request, encoders, digits, small_split, transform):
-    """An evaluator's class, the function that measures the same, and arguments."""
+    """The encoder, what makes its evaluator, and what measures the same in one call."""
     f, g = encoders
     candidate, external = small_split.candidate, small_split.external
-    measurements = {
-        "unit_mem": (
-            memloc.UnitMemEvaluator,
-            memloc.measure_unit_mem,
-            (f, digits, transform, candidate, external),
+    measure = {
+        "unit_mem": partial(
+            memloc.measure_unit_mem, f, digits, transform, candidate, external
         ),
-        "layer_mem": (
-            memloc.LayerMemEvaluator,
-            memloc.measure_layer_mem,
-            (f, g, digits, small_split, transform),
+        "layer_mem": partial(
+            memloc.measure_layer_mem, f, g, digits, small_split, transform
         ),
-        "class_mem": (
-            memloc.ClassMemEvaluator,
-            memloc.measure_class_mem,
-            (f, digits, transform, candidate),
-        ),
-    }
-    return measurements[request.param]
+        "class_mem": partial(memloc.measure_class_mem, f, digits, transform, candidate),
+    }[request.param]
+    study = Study(digits, transform, small_split, n_views=2)
+    make = partial(EVALUATORS[request.param], f, study, g)
+    return f, make, partial(measure, n_views=2)
 
 
 def assert_same(result, expected):
@@ -60,38 +57,36 @@ def assert_same(result, expected):
 
 
 def test_a_trainer_measures_what_the_function_does(measurement):
-    evaluator_class, function, arguments = measurement
-    evaluator = evaluator_class(*arguments, n_views=2, batch_size=5)
+    _, make, measure = measurement
+    evaluator = make(batch_size=5)
     trainer = Trainer(**QUIET)
     [logged] = trainer.validate(evaluator, verbose=False)
     result = evaluator.result
-    assert_same(result, function(*arguments, n_views=2, batch_size=5))
+    assert_same(result, measure(batch_size=5))
     assert logged == pytest.approx(result.scalars(), rel=1e-6)
 
 
 def test_a_second_validation_measures_anew(measurement):
-    evaluator_class, function, arguments = measurement
-    evaluator = evaluator_class(*arguments, n_views=2)
+    encoder, make, measure = measurement
+    evaluator = make()
     Trainer(**QUIET).validate(evaluator, verbose=False)
     with torch.no_grad():
-        for parameter in arguments[0].parameters():
+        for parameter in encoder.parameters():
             parameter.add_(torch.randn_like(parameter))
     Trainer(**QUIET).validate(evaluator, verbose=False)
-    assert_same(evaluator.result, function(*arguments, n_views=2))
+    assert_same(evaluator.result, measure())
 
 
 def test_a_trainer_leaves_no_trace(measurement):
-    evaluator_class, _, arguments = measurement
-    model = arguments[0].train()
-    model.layer1.eval()
+    model, make, _ = measurement
+    model.train().layer1.eval()
     before = snapshot(model)
-    Trainer(**QUIET).validate(evaluator_class(*arguments, n_views=2), verbose=False)
+    Trainer(**QUIET).validate(make(), verbose=False)
     assert_unchanged(before, snapshot(model))
 
 
 def test_a_trainer_that_fails_leaves_no_trace(measurement, monkeypatch):
-    evaluator_class, _, arguments = measurement
-    model = arguments[0]
+    model, make, _ = measurement
 
     def fail(self, x):
         torch.rand(1)
@@ -100,24 +95,27 @@ def test_a_trainer_that_fails_leaves_no_trace(measurement, monkeypatch):
     monkeypatch.setattr(type(model), "forward", fail)
     before = snapshot(model.eval())
     with pytest.raises(RuntimeError, match="no forward"):
-        Trainer(**QUIET).validate(evaluator_class(*arguments, n_views=2))
+        Trainer(**QUIET).validate(make())
     assert_unchanged(before, snapshot(model))
 
 
 def test_mixed_precision(encoders, digits, transform):
-    arguments = (encoders[0], digits, transform, range(20), range(20, 40))
-    evaluator = memloc.UnitMemEvaluator(*arguments, n_views=2)
+    images = {"indices": range(20), "holdout": range(20, 40), "n_views": 2}
+    study = Study(digits, transform, **images)
+    evaluator = memloc.UnitMemEvaluator(encoders[0], study)
     Trainer(**QUIET, precision="bf16-mixed").validate(evaluator, verbose=False)
-    exact = memloc.measure_unit_mem(*arguments, n_views=2)
+    assert evaluator.result.settings["precision"] == "bf16-mixed"
+    exact = memloc.measure_unit_mem(encoders[0], digits, transform, **images)
     values = evaluator.result.to_pandas()["unit_mem"]
     difference = (values - exact.to_pandas()["unit_mem"]).abs()
     assert 0 < difference.max() < 0.05
 
 
 def test_the_result_before_measuring(measurement):
-    evaluator_class, _, arguments = measurement
-    with pytest.raises(MemorizationError, match=r"run Trainer.validate"):
-        _ = evaluator_class(*arguments).result
+    _, make, _ = measurement
+    words = r"call evaluator\.run\(\) or Trainer\.validate"
+    with pytest.raises(MemorizationError, match=words):
+        _ = make().result
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +144,17 @@ def test_two_processes_of_a_trainer(two_processes, digits, transform):
     folder, encoders, split = two_processes
     assert len(split.candidate) % 2 == 1
     unit_mem = memloc.measure_unit_mem(
-        encoders[0], digits, transform, split.candidate, split.external, n_views=2
+        encoders[0],
+        digits,
+        transform,
+        split.candidate,
+        split.external,
+        n_views=2,
+        batch_size=4,
     )
-    layer_mem = memloc.measure_layer_mem(*encoders, digits, split, transform, n_views=2)
+    layer_mem = memloc.measure_layer_mem(
+        *encoders, digits, split, transform, n_views=2, batch_size=4
+    )
     for rank in range(2):
         for name, expected in (("unit", unit_mem), ("layer", layer_mem)):
             assert_same(load_result(folder / f"{name}-{rank}"), expected)
@@ -188,3 +194,10 @@ def test_as_many_images_as_processes_are_enough(two_processes, transform):
         assert_same(load_result(folder / f"few-{rank}"), expected)
         message = (folder / f"too-few-{rank}").read_text()
         assert message.startswith("Cannot measure 1 images with 2 processes")
+
+
+def test_processes_fail_together(two_processes):
+    folder, *_ = two_processes
+    words = [(folder / f"failed-{rank}").read_text() for rank in range(2)]
+    assert words[0].startswith("Another process failed: shade/01.png: cannot be read")
+    assert words[1].startswith("shade/01.png: cannot be read")

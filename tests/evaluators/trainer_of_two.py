@@ -8,7 +8,7 @@ from pytorch_lightning import Trainer
 from torch import distributed
 
 import lightly_memloc as memloc
-from lightly_memloc.data import Digits
+from lightly_memloc.data import Digits, Study
 from lightly_memloc.errors import MemorizationError
 from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny, Unlabelled
 
@@ -19,19 +19,11 @@ BROKEN = (5, 8, 13)
 def main(folder):
     torch.set_num_threads(1)
     encoders, split, transform = torch.load(folder / "task.pt", weights_only=False)
+    study = Study(Digits(), transform, split, n_views=2)
+    f, g = encoders
     evaluators = {
-        "unit": memloc.UnitMemEvaluator(
-            encoders[0],
-            Digits(),
-            transform,
-            split.candidate,
-            split.external,
-            n_views=2,
-            batch_size=4,
-        ),
-        "layer": memloc.LayerMemEvaluator(
-            *encoders, Digits(), split, transform, n_views=2, batch_size=4
-        ),
+        "unit": memloc.UnitMemEvaluator(f, study, batch_size=4),
+        "layer": memloc.LayerMemEvaluator(f, study, g, batch_size=4),
     }
     for name, evaluator in evaluators.items():
         trainer = Trainer(
@@ -47,6 +39,7 @@ def main(folder):
     resume(folder, transform)
     negative_in_one_process(folder, transform)
     few_images(folder, transform)
+    fail_in_one_process(folder, transform)
     # What is written is complete when either of them ends.
     distributed.barrier()
 
@@ -107,6 +100,14 @@ def few_images(folder, transform):
         memloc.measure_class_mem(*measured, indices=[1], **options)
     except MemorizationError as error:
         (folder / f"too-few-{distributed.get_rank()}").write_text(str(error))
+
+
+def fail_in_one_process(folder, transform):
+    """Measure images one of which the second process cannot read."""
+    try:
+        memloc.measure_unit_mem(Tiny(), Shades(6, broken=[1]), transform, n_views=2)
+    except MemorizationError as error:
+        (folder / f"failed-{distributed.get_rank()}").write_text(str(error))
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from PIL import UnidentifiedImageError
 from torch.utils.data import Dataset
 
 import lightly_memloc as memloc
-from lightly_memloc.data import Digits
+from lightly_memloc.data import Digits, Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import measure as measure_once
 from lightly_memloc.runtime import state_file as state_files
 
 UNREADABLE = 3
@@ -151,20 +150,22 @@ def test_an_evaluator_that_resumed_measures_anew_when_it_runs_again(
 ):
     evaluator = memloc.UnitMemEvaluator(
         encoders[0],
-        Mortal(),
-        transform,
-        split.candidate,
-        split.external,
-        n_views=2,
+        Study(
+            Mortal(),
+            transform,
+            indices=split.candidate,
+            holdout=split.external,
+            n_views=2,
+        ),
         batch_size=2,
         skip_unreadable=True,
         state_file=interrupted,
     )
-    measure_once(evaluator, "cpu")
+    evaluator.run()
     with torch.no_grad():
         for parameter in encoders[0].parameters():
             parameter.add_(torch.randn_like(parameter))
-    again = measure_once(evaluator, "cpu")
+    again = evaluator.run()
     assert_identical(again, measure("unit_mem", encoders, split, transform, Mortal()))
 
 

@@ -1,0 +1,164 @@
+"""A study: the images to measure, how they are augmented, and their roles."""
+
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from torch.utils.data import ConcatDataset
+
+from lightly_memloc.data.multi_view import MultiViewDataset
+from lightly_memloc.data.split import MemorizationSplit
+from lightly_memloc.errors import MemorizationError
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """The images to measure, how they are augmented, and their roles; never a model.
+
+    Attributes:
+        dataset: Map-style data set of images without a transform of its own.
+        transform: The training augmentation: a view transform, or a lightly
+            ``MultiViewTransform``, whose first view counts.
+        split: The roles of the images, if known.
+        indices: Images that the encoder was trained on; by default the split's
+            candidates, or else all images but the holdout.
+        holdout: Images from the same distribution that the encoder never saw; by
+            default the split's external images.
+        n_views: Views per image.
+        seed: Random seed of the views, the resamples and the permutations.
+        plain_transform: A transform without augmentation, for views to be compared with
+            and for probes.
+
+    Raises:
+        MemorizationError: If the split was made for another data set, indices are no
+            integers or do not fit the data set, or an image is in ``indices`` and in
+            ``holdout``.
+
+    Examples:
+        >>> from lightly.transforms import SimCLRTransform
+        >>> from lightly_memloc.data import Digits, Study
+        >>> study = Study(
+        ...     Digits(), SimCLRTransform(input_size=32), holdout=range(100, 1797)
+        ... )
+        >>> len(study.members), len(study.non_members)
+        (100, 1697)
+    """
+
+    dataset: Any
+    transform: Callable[[Any], Any]
+    split: MemorizationSplit | None = None
+    _: KW_ONLY
+    indices: ArrayLike | None = None
+    holdout: ArrayLike | None = None
+    n_views: int = 10
+    seed: int = 0
+    plain_transform: Callable[[Any], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.split is not None:
+            self.split.refuse_other(self.dataset)
+        for chosen in (self.members, self.non_members):
+            if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < len(self.dataset):
+                raise MemorizationError(
+                    f"Indices {chosen[0]} to {chosen[-1]} do not fit a data set of "
+                    f"{len(self.dataset)} images."
+                )
+        both = np.intersect1d(self.members, self.non_members)
+        if len(both):
+            raise MemorizationError(
+                f"Image {both[0]} and {len(both) - 1} more are in indices and in "
+                "holdout at once; the holdout must be images that the encoder never saw."
+            )
+
+    @classmethod
+    def of_two(
+        cls,
+        members: Any,
+        holdout: Any,
+        transform: Callable[[Any], Any],
+        **options: Any,
+    ) -> "Study":
+        """Make the study of two data sets: members, and images that were never seen.
+
+        Args:
+            members: Map-style data set of the images that the encoder was trained on.
+            holdout: Map-style data set of images that it never saw. Its images follow
+                those of ``members`` in the study's data set.
+            transform: The training augmentation.
+            options: Other attributes of the study, such as ``n_views``.
+        """
+        n_members, n_images = len(members), len(members) + len(holdout)
+        return cls(
+            ConcatDataset([members, holdout]),
+            transform,
+            indices=range(n_members),
+            holdout=range(n_members, n_images),
+            **options,
+        )
+
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """Images that the encoder was trained on, ascending."""
+        if self.indices is not None:
+            return _index_set(self.indices)
+        if self.split is not None:
+            return self.split.candidate
+        return np.setdiff1d(np.arange(len(self.dataset)), self.non_members)
+
+    @property
+    def non_members(self) -> NDArray[np.int64]:
+        """Images that the encoder never saw, ascending; empty if none are known."""
+        if self.holdout is None and self.split is not None:
+            return self.split.external
+        return _index_set([] if self.holdout is None else self.holdout)
+
+    @property
+    def roles(self) -> MemorizationSplit:
+        """The roles of the images: those of the split, or else of members and holdout."""
+        if self.split is not None:
+            return self.split
+        return MemorizationSplit(
+            len(self.dataset), candidate=self.members, external=self.non_members
+        )
+
+    def views(self, *, anchored: bool = False) -> MultiViewDataset:
+        """Return the seeded views of the images.
+
+        Args:
+            anchored: Whether the image without augmentation comes before its views.
+
+        Raises:
+            MemorizationError: If there are too few views to compare.
+        """
+        anchor = self.plain_transform if anchored else None
+        return MultiViewDataset(
+            self.dataset, self.transform, self.n_views, self.seed, anchor
+        )
+
+    def trial(self, n_images: int) -> "Study":
+        """Return a study of a few images of each role, at least two."""
+        n = max(2, n_images)
+        return replace(
+            self,
+            indices=self.members[:n],
+            holdout=self.non_members[:n],
+            split=self.split
+            and replace(
+                self.split,
+                candidate=self.split.candidate[:n],
+                independent=self.split.independent[:n],
+                external=self.split.external[:n],
+            ),
+        )
+
+
+def _index_set(indices: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(indices)
+    if array.size and not np.issubdtype(array.dtype, np.integer):
+        raise MemorizationError(
+            f"Expected integer indices, got {array.dtype}. Convert a mask with "
+            "np.flatnonzero(mask)."
+        )
+    return np.unique(array.astype(np.int64))

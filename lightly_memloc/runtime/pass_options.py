@@ -1,0 +1,91 @@
+"""How a pass over the images runs: what may change its speed, but not its numbers."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any, Literal, TypedDict, get_args
+
+import torch
+
+from lightly_memloc.errors import MemorizationError
+
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+_AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+
+
+class LoadingArguments(TypedDict, total=False):
+    """Keyword arguments of a measurement whose device is given, as in a training."""
+
+    batch_size: int
+    num_workers: int
+    precision: Precision
+    skip_unreadable: bool
+
+
+class PassArguments(LoadingArguments, total=False):
+    """Keyword arguments of :class:`PassOptions`, for functions that pass them on."""
+
+    device: str | torch.device
+    state_file: str | PathLike[str] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassOptions:
+    """Options of a pass over the images; every measurement takes them as keywords.
+
+    Attributes:
+        batch_size: Images per batch and process; an encoder sees ``batch_size *
+            n_views`` views at a time.
+        num_workers: Worker processes that load images.
+        device: ``"auto"`` or a torch device.
+        precision: ``"32-true"`` runs encoders in the precision of their weights,
+            ``"16-mixed"`` and ``"bf16-mixed"`` run them under autocast, as in Lightning.
+            Distances and activations are accumulated in double precision in any case.
+        skip_unreadable: Whether unreadable images are left out instead of refused.
+        state_file: Where the state of the measurement is kept while it runs; the file is
+            removed when the measurement is complete. If an interrupted measurement left
+            the file, it is resumed, with the same result.
+
+    Raises:
+        MemorizationError: If an option has no valid value.
+    """
+
+    batch_size: int = 64
+    num_workers: int = 0
+    device: str | torch.device = "auto"
+    precision: Precision = "32-true"
+    skip_unreadable: bool = False
+    state_file: str | PathLike[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise MemorizationError(f"Expected batch_size >= 1, got {self.batch_size}.")
+        if self.num_workers < 0:
+            raise MemorizationError(
+                f"Expected num_workers >= 0, got {self.num_workers}."
+            )
+        if self.precision not in get_args(Precision):
+            raise MemorizationError(
+                f"Expected precision to be one of {', '.join(get_args(Precision))}, got "
+                f"{self.precision!r}."
+            )
+
+    def settings(self) -> dict[str, Any]:
+        """Return the options for a result's settings: all but device and state file."""
+        return {
+            "batch_size": self.batch_size,
+            "num_workers": self.num_workers,
+            "precision": self.precision,
+            "skip_unreadable": self.skip_unreadable,
+        }
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """Return the context that runs encoders in the precision asked for.
+
+        Args:
+            device: Where they run.
+        """
+        if self.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(device.type, _AUTOCAST[self.precision])
