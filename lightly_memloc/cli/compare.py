@@ -1,5 +1,6 @@
 """Commands that compare what was measured: ssl-mem, membership, analyze."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from lightly_memloc.cli.options import (
     ResumableGroup,
     ViewsGroup,
 )
-from lightly_memloc.cli.output import save_and_show
+from lightly_memloc.cli.output import is_study, save_and_show
 from lightly_memloc.errors import MemorizationError
 
 
@@ -41,13 +42,10 @@ def ssl_mem(
             (state_folder / name / kept).unlink(missing_ok=True)
     result = measure_ssl_mem_runs(
         of.folder,
-        views.layers or "auto",
-        views.views,
-        execution.batch_size,
-        execution.num_workers,
-        views.seed,
-        execution.device,
-        skip_unreadable=execution.skip_unreadable,
+        layers=views.layers or "auto",
+        n_views=views.views,
+        seed=views.seed,
+        **asdict(execution),
         state_folder=state_folder,
     )
     save_and_show(result, output.as_json, folder)
@@ -69,16 +67,19 @@ def membership(
     encoder, SSLMem.
     """
     from lightly_memloc.results import LayerMemResult, MembershipResult, load_result
-    from lightly_memloc.training import Run
 
-    source = folder / "layer-mem" if Run.is_run(folder) else folder
+    of_run = is_study(folder)
+    source = folder / "layer-mem" if of_run else folder
     measured = load_result(source)
     if not isinstance(measured, LayerMemResult):
         raise MemorizationError(
             f"{source} contains no LayerMem result, but one of {measured.kind}."
         )
-    out = folder / "membership" if Run.is_run(folder) else None
-    save_and_show(MembershipResult.from_layer_mem(measured), as_json, out)
+    save_and_show(
+        MembershipResult.from_layer_mem(measured),
+        as_json,
+        folder / "membership" if of_run else None,
+    )
 
 
 def analyze(

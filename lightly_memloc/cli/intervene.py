@@ -1,11 +1,13 @@
 """Commands that change an encoder: prune, finetune, exchange, tune-unit, curate."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightly_memloc.cli.encoder import EncoderGroup, Subject
 from lightly_memloc.cli.options import (
     DeviceGroup,
     NumLayers,
@@ -21,7 +23,6 @@ from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
-    from lightly_memloc.cli.subject import Subject
     from lightly_memloc.probes import ProbeTask
     from lightly_memloc.results import (
         InterventionResult,
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
         SSLMemRunsResult,
     )
     from lightly_memloc.training import Runs
-
-_PROBE_BATCH = 256
 
 
 def prune(
@@ -60,23 +59,22 @@ def prune(
     run, intervals are over the random seeds of views, random units and probe.
     """
     from lightly_memloc.interventions import measure_pruning
+    from lightly_memloc.probes import ProbeTask
 
-    def intervene(subject: "Subject", seeds: range) -> "InterventionResult":
-        assert subject.split is not None
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
         return measure_pruning(
             subject.f,
-            subject.dataset,
-            subject.transform,
-            subject.probe_task(_PROBE_BATCH, execution.num_workers),
-            subject.split.candidate,
-            views.layers or "auto",
-            amount,
-            not whole,
+            subject.study.dataset,
+            subject.study.transform,
+            ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
+            subject.study.members,
+            layers=views.layers or "auto",
+            amount=amount,
+            per_layer=not whole,
             probe=probe,
             n_views=views.views,
-            num_workers=execution.num_workers,
             seeds=seeds,
-            device=execution.device,
+            **asdict(execution),
         )
 
     _intervene("prune", source, intervene, views.seed, trials, output)
@@ -108,26 +106,27 @@ def finetune(
     from lightly_memloc.interventions import measure_fine_tuning
     from lightly_memloc.probes import ProbeTask
 
-    def task_of(subject: "Subject") -> "ProbeTask":
+    def task_of(subject: Subject) -> "ProbeTask":
         if data is None:
-            return subject.probe_task(_PROBE_BATCH, execution.num_workers)
+            return ProbeTask.of_study(subject.study, num_workers=execution.num_workers)
+        assert subject.study.plain_transform is not None
         return ProbeTask.of_dataset(
             open_dataset(data),
-            subject.plain_transform,
-            seed,
+            subject.study.plain_transform,
+            seed=seed,
             num_workers=execution.num_workers,
         )
 
-    def intervene(subject: "Subject", seeds: range) -> "InterventionResult":
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
         return measure_fine_tuning(
             subject.f,
             _layer_mem_of(subject, execution),
             task_of(subject),
-            n_layers,
-            epochs,
-            learning_rate,
-            seeds,
-            execution.device,
+            n_layers=n_layers,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seeds=seeds,
+            device=execution.device,
         )
 
     _intervene("finetune", source, intervene, seed, trials, output)
@@ -147,18 +146,19 @@ def exchange(
     these need several runs.
     """
     from lightly_memloc.interventions import measure_exchange
+    from lightly_memloc.probes import ProbeTask
 
-    def intervene(subject: "Subject", seeds: range) -> "InterventionResult":
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
         assert subject.g is not None
         return measure_exchange(
             subject.f,
             subject.g,
             _layer_mem_of(subject, execution),
-            subject.probe_task(_PROBE_BATCH, execution.num_workers),
-            n_layers,
-            probe,
-            seeds[0],
-            execution.device,
+            ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
+            n_layers=n_layers,
+            probe=probe,
+            seed=seeds[0],
+            device=execution.device,
         )
 
     _intervene("exchange", source, intervene, seed, 1, output)
@@ -181,24 +181,21 @@ def tune_unit(
     ] = 0.02,
 ) -> None:
     """Tune single units to single images, and test whether UnitMem follows."""
-    from lightly_memloc.cli.encoder import EncoderGroup
     from lightly_memloc.interventions import measure_unit_tuning
 
     subject = EncoderGroup().resolve(source)
-    assert subject.split is not None
     result = measure_unit_tuning(
         subject.f,
-        subject.dataset,
-        subject.transform,
-        subject.split.candidate,
-        views.layers or "auto",
-        n_units,
-        steps,
-        learning_rate,
-        views.views,
-        num_workers=execution.num_workers,
+        subject.study.dataset,
+        subject.study.transform,
+        subject.study.members,
+        layers=views.layers or "auto",
+        n_units=n_units,
+        steps=steps,
+        learning_rate=learning_rate,
+        n_views=views.views,
         seed=views.seed,
-        device=execution.device,
+        **asdict(execution),
     )
     save_and_show(result, output.as_json, output.out or Path(source) / "tune-unit")
 
@@ -233,7 +230,7 @@ def curate(
     kept.txt list file names, one per line, as LightlyDataset(filenames=...) takes them.
     """
     from lightly_memloc import interventions
-    from lightly_memloc.cli.encoder import EncoderGroup
+    from lightly_memloc.probes import ProbeTask
     from lightly_memloc.training import Run, Runs
 
     folder = output.out or Path(source) / ("retrain" if retrain else "curate")
@@ -247,20 +244,19 @@ def curate(
         result = interventions.curate(_ssl_mem_of(runs, views, execution), amount)
         dataset = runs.dataset()
     else:
-        subject = EncoderGroup().resolve(source)
-        dataset = subject.dataset
-        result = interventions.curate(_layer_mem_of(subject, execution, views), amount)
+        subject = EncoderGroup().resolve(source, views)
+        dataset = subject.study.dataset
+        result = interventions.curate(_layer_mem_of(subject, execution), amount)
         if retrain:
             result = interventions.retrain_without(
                 Run(source),
                 result,
-                subject.probe_task(_PROBE_BATCH, execution.num_workers),
+                ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
                 folder,
-                probe,
-                views,
-                num_workers=execution.num_workers,
+                probe=probe,
+                n_views=views,
                 seed=seed,
-                device=execution.device,
+                **asdict(execution),
             )
     interventions.write_filename_lists(result, dataset, folder)
     save_and_show(result, output.as_json, folder)
@@ -287,11 +283,10 @@ def _intervene(
     Raises:
         MemorizationError: If the source is neither a run nor a folder of runs.
     """
-    from lightly_memloc.cli.encoder import EncoderGroup
     from lightly_memloc.results import InterventionResult
     from lightly_memloc.training import Runs
 
-    def resolved(folder: Path | str) -> "Subject":
+    def resolved(folder: Path | str) -> Subject:
         return EncoderGroup().resolve(str(folder))
 
     if Runs.is_runs(source):
@@ -306,31 +301,18 @@ def _intervene(
     save_and_show(result, output.as_json, output.out or Path(source) / name)
 
 
-def _layer_mem_of(
-    subject: "Subject", execution: DeviceGroup, views: int = 10
-) -> "LayerMemResult":
-    """Return the saved LayerMem of a subject, or measure it.
-
-    Raises:
-        MemorizationError: If there are no roles or no reference encoder.
-    """
-    from lightly_memloc.evaluators import measure_layer_mem
+def _layer_mem_of(subject: Subject, execution: DeviceGroup) -> "LayerMemResult":
+    """Return the saved LayerMem of a run, or measure it."""
+    from lightly_memloc.evaluators import LayerMemEvaluator
     from lightly_memloc.results import LayerMemResult, find_result
 
-    if subject.folder is not None:
-        measured = find_result(subject.folder / "layer-mem", LayerMemResult)
-        if measured is not None:
-            return measured
-    assert subject.split is not None
-    return measure_layer_mem(
-        subject.f,
-        subject.g,
-        subject.dataset,
-        subject.split,
-        subject.transform,
-        n_views=views,
-        num_workers=execution.num_workers,
-        device=execution.device,
+    assert subject.folder is not None
+    measured = find_result(subject.folder / "layer-mem", LayerMemResult)
+    return (
+        measured
+        or LayerMemEvaluator(
+            subject.f, subject.study, subject.g, **asdict(execution)
+        ).run()
     )
 
 
@@ -343,6 +325,5 @@ def _ssl_mem_of(runs: "Runs", views: int, execution: DeviceGroup) -> "SSLMemRuns
     return measured or measure_ssl_mem_runs(
         runs.folder,
         n_views=views,
-        num_workers=execution.num_workers,
-        device=execution.device,
+        **asdict(execution),
     )

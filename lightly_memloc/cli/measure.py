@@ -1,9 +1,9 @@
 """Commands that measure an encoder: layer-mem, unit-mem, class-mem, measure, probe."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -19,9 +19,6 @@ from lightly_memloc.cli.options import (
 )
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError
-
-if TYPE_CHECKING:
-    from lightly_memloc.cli.subject import Subject
 
 _PROBING = BatchGroup(batch_size=256)
 
@@ -45,13 +42,8 @@ def layer_mem(
     Compares the candidates with independent and external images, layer by layer.
     Without a reference encoder, only the alignment gap is measured.
     """
-    if encoder.model is not None and encoder.split is None:
-        raise MemorizationError(
-            "layer-mem needs --split: a file with the images that the encoder was "
-            "trained on and the images that it was not."
-        )
-    subject = encoder.resolve(source)
-    _measure("layer_mem", subject, views, execution, output)
+    encoder.require_split("layer-mem")
+    _measure("layer_mem", source, encoder, views, execution, output)
 
 
 def unit_mem(
@@ -70,8 +62,7 @@ def unit_mem(
     one, all images are measured, and memorisation cannot be told apart from
     selectivity.
     """
-    subject = encoder.resolve(source)
-    _measure("unit_mem", subject, views, execution, output, rest=rest.value)
+    _measure("unit_mem", source, encoder, views, execution, output, rest=rest.value)
 
 
 def class_mem(
@@ -85,7 +76,7 @@ def class_mem(
 
     With a split, the candidates are measured; without one, all images.
     """
-    _measure("class_mem", encoder.resolve(source), views, execution, output)
+    _measure("class_mem", source, encoder, views, execution, output)
 
 
 def measure(
@@ -103,7 +94,7 @@ def measure(
     output: ResumableGroup,
 ) -> None:
     """Measure with any evaluator by name, including those of other packages."""
-    _measure(evaluator, encoder.resolve(source), views, execution, output)
+    _measure(evaluator, source, encoder, views, execution, output)
 
 
 def probe(
@@ -125,16 +116,20 @@ def probe(
     Probes are trained on the shared, candidate and independent images, and tested on
     the external images. The probe `finetune` trains the encoder as well.
     """
-    from lightly_memloc.probes import measure_probes
+    from lightly_memloc.probes import ProbeTask, measure_probes
 
+    encoder.require_split("probe")
     subject = encoder.resolve(source)
-    encoders = {"f": subject.f} | ({} if subject.g is None else {"g": subject.g})
     result = measure_probes(
-        encoders,
-        subject.probe_task(execution.batch_size, execution.num_workers),
+        {"f": subject.f} | ({} if subject.g is None else {"g": subject.g}),
+        ProbeTask.of_study(
+            subject.study,
+            batch_size=execution.batch_size,
+            num_workers=execution.num_workers,
+        ),
         probe or ("logistic", "knn"),
-        seed,
-        execution.device,
+        seed=seed,
+        device=execution.device,
     )
     folder = output.out or (subject.folder and subject.folder / "probe")
     save_and_show(result, output.as_json, folder)
@@ -142,17 +137,19 @@ def probe(
 
 def _measure(
     name: str,
-    subject: "Subject",
+    source: str,
+    encoder: EncoderGroup,
     views: ViewsGroup,
     execution: PassGroup,
     output: ResumableGroup,
     **options: Any,
 ) -> None:
-    """Measure a subject, save the result and show it.
+    """Measure with an evaluator, save the result and show it.
 
     Args:
         name: The evaluator's name.
-        subject: The encoders and images to measure.
+        source: A run folder; for a custom encoder, a folder of images.
+        encoder: The encoder.
         views: Layers and views.
         execution: How the pass runs.
         output: Where the result goes.
@@ -161,26 +158,20 @@ def _measure(
     Raises:
         MemorizationError: If there is nothing to resume, or the measurement fails.
     """
-    from lightly_memloc.evaluators import EVALUATORS, Study
-    from lightly_memloc.evaluators import measure as run
+    from lightly_memloc.evaluators import EVALUATORS
     from lightly_memloc.evaluators.evaluator import result_folder
 
+    subject = encoder.resolve(source, views.views, views.seed)
     folder = output.out or (subject.folder and subject.folder / result_folder(name))
-    study = Study(
+    result = EVALUATORS[name](
         subject.f,
-        subject.dataset,
-        subject.transform,
+        subject.study,
         subject.g,
-        subject.split,
         layers=views.layers or "auto",
-        n_views=views.views,
-        seed=views.seed,
-        batch_size=execution.batch_size,
-        num_workers=execution.num_workers,
-        skip_unreadable=execution.skip_unreadable,
+        **asdict(execution),
         state_file=_state_file(folder, output.resume),
-    )
-    result = run(EVALUATORS[name].from_study(study, **options), execution.device)
+        **options,
+    ).run()
     if subject.source:
         result = replace(result, settings=result.settings | {"source": subject.source})
     save_and_show(result, output.as_json, folder)

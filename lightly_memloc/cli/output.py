@@ -53,26 +53,25 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     if as_json:
         print_json(result.to_dict())
         return
-    print_tables(result)
-    print_finding(result)
+    print_result(result)
     if folder is not None:
         say(f"Saved tables, JSON and plots to {folder}.")
-        print(f"As a page: lightly-memloc report {_reported(folder)}")
+        whole = folder.parent if is_study(folder.parent) else folder
+        print(f"As a page: lightly-memloc report {whole}")
 
 
-def _reported(folder: Path) -> Path:
-    """Return the folder whose report includes a result: its run's or runs', if any."""
-    from lightly_memloc.training import Run, Runs
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a run folder or a folder of runs.
 
-    whole = folder.parent
-    return whole if Run.is_run(whole) or Runs.is_runs(whole) else folder
+    Tells by the files alone, since an import of the training takes seconds.
+    """
+    return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
 
 
 def print_result(result: "Result") -> None:
-    """Print a result's tables and its finding, followed by an empty line."""
+    """Print a result's tables and what it shows in words."""
     print_tables(result)
     print_finding(result)
-    print()
 
 
 def print_tables(result: "Result") -> None:

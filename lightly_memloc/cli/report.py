@@ -9,6 +9,7 @@ from lightly_memloc.cli.options import OUTPUT, Json
 from lightly_memloc.cli.output import (
     print_finding,
     print_json,
+    print_result,
     print_tables,
     say,
 )
@@ -54,8 +55,7 @@ def report(
         print_json({name: of.to_dict() for name, of in saved.results.items()})
         return
     for result in saved.results.values():
-        print_tables(result)
-        print_finding(result)
+        print_result(result)
         say("")
     say(f"The report is {page}.")
 
