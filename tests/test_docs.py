@@ -75,7 +75,7 @@ def test_what_the_concepts_say_of_the_demo(demo):
     unit = units.loc["layer3.residual.conv1"]
     for words in (
         f"LayerMem of `layer3.head.conv` is {head['layer_mem']:+.3f}",
-        f"the same number is {head['external']:+.3f}. What remains between the two is "
+        f"it is {head['external']:+.3f}. The difference between the two is "
         f"{head['calibrated']:+.3f}.",
         f"it is {last['alignment_gap']:+.3f} (95% interval "
         f"{last['alignment_gap_low']:+.3f} to {last['alignment_gap_high']:+.3f}, "
@@ -87,9 +87,9 @@ def test_what_the_concepts_say_of_the_demo(demo):
         f"(p = {p_value(unit['gap_p'])})",
         f"is {null['symmetric']:+.3f} in the demo's last layer (95% interval "
         f"{null['symmetric_low']:+.3f} to {null['symmetric_high']:+.3f}, "
-        f"p = {p_value(null['symmetric_p'])}), where between candidates and "
-        f"independent images it is {last['symmetric']:+.3f}",
-        f"LayerMem as published is {null['layer_mem']:+.3f} on those external images "
+        f"p = {p_value(null['symmetric_p'])}). Between candidates and independent "
+        f"images it is {last['symmetric']:+.3f}.",
+        f"The published LayerMem of the external images is {null['layer_mem']:+.3f} "
         f"(p = {p_value(null['layer_mem_p'])})",
     ):
         assert words in page

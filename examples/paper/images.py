@@ -1,4 +1,4 @@
-"""CIFAR-10 as one folder of images, and what each image is for."""
+"""CIFAR-10 as one folder of images, and the roles of the images."""
 
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -13,8 +13,8 @@ from lightly_memloc.errors import MemorizationError
 def unpack(archive, folder):
     """Unpack ``part/class/name`` of a ZIP file to ``images/class/part-name``.
 
-    Training and test images become one data set, from which all roles are drawn at
-    random: only so are candidates and external images exchangeable.
+    Training and test images form one data set, from which all roles are drawn at
+    random. This makes candidates and external images exchangeable.
     """
     images, done = Path(folder) / "images", Path(folder) / "unpacked"
     if done.is_file():
@@ -29,7 +29,7 @@ def unpack(archive, folder):
                 (images / label / f"{part}-{file}").write_bytes(packed.read(name))
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise MemorizationError(
-            f"{archive} cannot be unpacked ({error}): expected a ZIP file of images "
+            f"{archive} cannot be unpacked ({error}). Expected a ZIP file of images "
             "called train/<class>/<name> and test/<class>/<name>."
         ) from error
     done.touch()
@@ -37,15 +37,15 @@ def unpack(archive, folder):
 
 
 class Draw:
-    """What each image is for: images of probes, and of each pair those of each role.
+    """Assigns images to the probes, and to the roles of each pair.
 
-    Images are drawn within classes. Pairs are drawn independently of each other, from
-    all that no probe needs.
+    Images are stratified by class. The roles of each pair are drawn independently,
+    from all images that no probe uses.
 
     Args:
         dataset: The images, with classes.
         roles: Numbers of shared, candidate, independent and external images.
-        probes: Numbers of images to train probes on, and to test them on.
+        probes: Numbers of images to train and to test the probes.
     """
 
     def __init__(self, dataset, roles, probes):
@@ -54,19 +54,19 @@ class Draw:
         needed = sum(roles) + sum(probes)
         if needed > len(dataset):
             raise MemorizationError(
-                f"This scale needs {needed} images, and there are {len(dataset)}."
+                f"This scale needs {needed} images, but there are only {len(dataset)}."
             )
         order = self._order(np.arange(len(dataset)), 0)
         self.probe_train, self.probe_test = _slices(order, probes)
         self._free = order[sum(probes) :]
 
     def split(self, pair):
-        """The roles of the images in a pair."""
+        """Draw the roles of the images in a pair."""
         order = self._order(self._free, pair)
         return MemorizationSplit(len(self._targets), *_slices(order, self._roles))
 
     def _order(self, indices, seed):
-        """Images at random, such that any stretch has its share of each class."""
+        """Shuffle images so that any contiguous part has its share of each class."""
         drawn = np.random.default_rng(seed).permutation(indices)
         place = np.empty(len(drawn))
         for label in np.unique(self._targets[drawn]):

@@ -1,4 +1,4 @@
-"""What was measured of a pair's encoders, by training, result and subject."""
+"""The measurements of a pair, by training, result and subject."""
 
 import json
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,12 @@ SECONDS = "seconds.json"
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of the encoders of one number.
+    """The measurements of the pairs with one number.
 
     Attributes:
-        folder: The folder of the pairs of that number, a training each.
+        folder: Folder of the pairs with this number, with one folder per training.
         subject: ``"trained"``, or the name of a control.
-        loaded: Results read already, by folder.
+        loaded: Results that were already loaded, by folder.
     """
 
     folder: Path
@@ -24,11 +24,11 @@ class Measured:
     loaded: dict = field(default_factory=dict, repr=False)
 
     def of(self, subject):
-        """The same, of another subject."""
+        """Return the measurements of another subject."""
         return replace(self, subject=subject)
 
     def __call__(self, training, name, subject=None):
-        """A result by its name; of the trained encoders, or of a control."""
+        """Load a result by its name, for the trained encoders or a control."""
         folder = self.folder / training
         subject = subject or self.subject
         if subject != "trained":
@@ -38,11 +38,11 @@ class Measured:
         return self.loaded[folder / name]
 
     def units(self, training, subject=None):
-        """UnitMem of each layer, averaged over f and g.
+        """Compute UnitMem of each layer, averaged over f and g.
 
-        f was trained on the candidates and g on the independent images, and the units
-        of each are shown both. An image that wins the units of any encoder counts for
-        members in one of them and against members in the other: what is left of member
+        f was trained on the candidates and g on the independent images. Both are
+        measured on both sets. An image that wins units of any encoder counts for
+        members in one encoder and against members in the other. What remains in member
         share and gap is memorisation.
         """
         f, g = (
@@ -53,10 +53,10 @@ class Measured:
         return f.assign(**{name: (f[name] + g[name]) / 2 for name in columns})
 
     def mean_unit_mem_by_epoch(self, training):
-        """Mean UnitMem over layers in each epoch of the training of f."""
+        """Compute the mean UnitMem over layers in each epoch of training f."""
         epochs = load_epochs(self.folder / training / "training/f/online_unit_mem")
         return [of.layers_to_pandas()["mean"].mean() for of in epochs]
 
     def seconds(self, training):
-        """How long training and measuring took."""
+        """Return how many seconds training and measuring took."""
         return json.loads((self.folder / training / SECONDS).read_text())

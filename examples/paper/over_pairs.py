@@ -9,12 +9,12 @@ def over_pairs(table, columns, by):
     """Average columns over pairs.
 
     Args:
-        table: Rows that differ in their pair alone where the columns ``by`` agree.
-        columns: What is averaged.
-        by: Columns that tell rows from each other, beside the pair.
+        table: Table with one row per pair and combination of the columns ``by``.
+        columns: Columns to average.
+        by: Columns that identify rows, besides the pair.
 
     Returns:
-        A row for each combination, in the order of the table: each column's mean, and
+        One row per combination, in the order of the table: the mean of each column, and
         its interval and p-value against zero in ``_low``, ``_high`` and ``_p``.
     """
     rows = []

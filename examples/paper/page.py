@@ -1,8 +1,8 @@
-"""The page of the results, from nothing but the tables.
+"""Render the page of results from the tables.
 
     python examples/paper/page.py docs/results/paper
 
-writes ``docs/results/paper.md``: the page with what the committed tables show, and how
+writes ``docs/results/paper.md``: the page with what the committed tables show and how
 their scale was chosen.
 """
 
@@ -41,10 +41,10 @@ def render(folder):
 
 
 def render_committed(folder):
-    """Render the page of the committed tables, with what they show.
+    """Render the page of the committed tables, with conclusions.
 
     Args:
-        folder: The folder of the tables; with the pilot's effects in ``pilot``.
+        folder: The folder of the tables, with the effects of the pilot in ``pilot``.
 
     Returns:
         The page in Markdown.
@@ -64,13 +64,13 @@ def render_committed(folder):
 
 
 def _found(claims, name, estimator):
-    """The effect of a claim of one, over pairs."""
+    """Return the effect, over pairs, of a claim that has only one effect."""
     (row,) = (row for row in claims[name]["rows"] if row["estimator"] == estimator)
     return row
 
 
 def _wider(claims, name, estimator, other):
-    """How many times as wide an estimator's interval is as another's."""
+    """Return how many times as wide an estimator's interval is as another's."""
     ends = [_found(claims, name, of) for of in (estimator, other)]
     widths = [of["value_high"] - of["value_low"] for of in ends]
     return round(widths[0] / widths[1])
@@ -89,7 +89,7 @@ def _environment():
 
 
 def _contents(folder):
-    """What both pages tell."""
+    """Collect the contents that both pages share."""
     folder = Path(folder)
     estimates = pd.read_csv(folder / "estimates.csv")
     verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
@@ -107,7 +107,7 @@ def _contents(folder):
 
 
 def _of_claim(claim, estimates, verdicts):
-    """What the page says of a claim."""
+    """Collect what the page shows about a claim."""
     verdict = verdicts.loc[claim.name]
     of = estimates[estimates["claim"] == claim.name]
     rows = []
@@ -138,11 +138,11 @@ def _of_claim(claim, estimates, verdicts):
 
 
 def _on_controls(estimates):
-    """How many effects on controls there are, and how many are told from zero.
+    """Count the effects on controls, and how many differ from zero.
 
-    Of the published metric, and of the estimators that verdicts rest on.
+    Separately for the published metric and for the estimators that decide verdicts.
     """
-    # What is taken off an effect is zero over itself, and no finding either way.
+    # An effect relative to a control is exactly zero for this control: leave it out.
     of = estimates[(estimates["subject"] != "trained") & (estimates["value"] != 0)]
     published = of["estimator"] == "published"
     deciding = [
@@ -161,7 +161,7 @@ def _on_controls(estimates):
 
 
 def _between(of):
-    """An effect with its interval; a small one with a digit more."""
+    """Format an effect with its interval; small effects get one more digit."""
     values = of["value"], of["value_low"], of["value_high"]
     digits = 4 if max(map(abs, values)) < 0.01 else 3
     value, low, high = (f"{value:+.{digits}f}" for value in values)

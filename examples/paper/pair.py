@@ -1,4 +1,4 @@
-"""One pair of encoders, f and g: trained, measured and intervened in."""
+"""One pair of encoders, f and g: training, measurements and interventions."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import private_mae  # noqa: F401
 import torch
 
 import lightly_memloc as memloc
+from lightly_memloc.data import Study
 from lightly_memloc.interventions import measure_fine_tuning, measure_pruning
 from lightly_memloc.probes import ProbeTask, measure_probes
 from lightly_memloc.results import AnalysisResult, load_result
@@ -19,23 +20,30 @@ from lightly_memloc.training import (
 
 
 def study_pair(folder, training, data, draw, number, scale, device):
-    """Train a pair in a run folder, and measure it there.
+    """Train a pair in a run folder and measure it there.
 
-    What is there already is neither trained nor measured again.
+    Existing trainings and results in the folder are kept.
 
     Args:
         folder: The run folder.
-        training: What is trained, and what is done with it.
+        training: The settings of the training and what is measured beside it.
         data: The folder of images.
         draw: The roles of the images.
         number: Number of the pair.
-        scale: How much is measured.
+        scale: What is trained and measured.
         device: The device.
     """
-    # Other seeds for other pairs, the same ones for a pair's other trainings.
+    # Each pair has its own seeds; all trainings of a pair share them.
     config = TrainingConfig.for_data(str(data), seed=number, **training.settings)
     split = draw.split(number)
-    run = Run.train(folder, str(data), split, config, device, training.callbacks)
+    run = Run.train(
+        folder,
+        str(data),
+        split,
+        config,
+        device=device,
+        callbacks=training.callbacks,
+    )
     dataset, transform = run.dataset(), run.transform()
     encoders = run.encoder("f"), run.encoder("g")
     options = {"n_views": scale.n_views, "seed": number, "device": device}
@@ -63,12 +71,9 @@ def study_pair(folder, training, data, draw, number, scale, device):
             run.folder / "prune",
             lambda: measure_pruning(
                 encoders[0],
-                dataset,
-                transform,
+                Study(dataset, transform, split, n_views=scale.n_views),
                 task,
-                split.candidate,
                 amount=scale.pruned,
-                n_views=scale.n_views,
                 **trials,
             ),
         )
@@ -81,10 +86,13 @@ def study_pair(folder, training, data, draw, number, scale, device):
 
 
 def _measure(folder, encoders, dataset, split, transform, options):
-    """LayerMem, which is returned, UnitMem and ClassMem, and what they say together.
+    """Measure LayerMem, UnitMem and ClassMem, and analyse them together.
 
-    UnitMem of f is measured on candidates against independent images, and that of g on
-    independent images against candidates.
+    UnitMem of f compares candidates with independent images. UnitMem of g compares
+    independent images with candidates.
+
+    Returns:
+        The result of LayerMem.
     """
     f, g = encoders
     candidate, independent = split.candidate, split.independent
@@ -116,14 +124,14 @@ def _measure(folder, encoders, dataset, split, transform, options):
 
 
 def _keep(folder, measure):
-    """The result that a folder holds, or one that is measured now."""
+    """Load a result from its folder, or measure and save it first."""
     if not (Path(folder) / "result.json").is_file():
         measure().save(folder)
     return load_result(folder)
 
 
 def _untrained(config, seed):
-    """Two encoders as they are before training."""
+    """Make two untrained encoders."""
     encoders = []
     for number in range(2):
         torch.manual_seed(2 * seed + number)
@@ -132,13 +140,13 @@ def _untrained(config, seed):
 
 
 def _shuffled(split, seed):
-    """A split in which the measured images' roles are drawn at random."""
+    """Make a split in which the roles of the measured images are shuffled."""
     sets = split.candidate, split.independent, split.external
     return _drawn(split.n, np.concatenate(sets), [len(of) for of in sets], seed)
 
 
 def _of_external(split, seed):
-    """A split in which images that no encoder saw have all the roles."""
+    """Make a split that divides the external images among the three roles."""
     third = len(split.external) // 3
     return _drawn(split.n, split.external, [third] * 3, seed)
 

@@ -1,4 +1,4 @@
-"""Figures of the tables: intervals are over pairs."""
+"""Figures of the tables. Intervals are over pairs."""
 
 import math
 
@@ -37,7 +37,7 @@ def _where(table, **of):
 
 
 def estimators(layer_mem, training, subject, title):
-    """LayerMem along depth by its three estimators."""
+    """Plot the three estimators of LayerMem along depth."""
     figure, axes = new_figure(title, "memorisation")
     of = _where(layer_mem, training=training, subject=subject)
     means = over_pairs(of, [name for name, *_ in _ESTIMATORS], ["layer"])
@@ -48,7 +48,7 @@ def estimators(layer_mem, training, subject, title):
 
 
 def subjects(table, training, column, title, ylabel, chance=0.0):
-    """A column along depth: of the trained encoders, and the means of the controls."""
+    """Plot a column along depth, for trained encoders and the means of controls."""
     figure, axes = new_figure(title, ylabel)
     for subject, label, color, marker, line in _SUBJECTS:
         of = _where(table, training=training, subject=subject)
@@ -61,7 +61,7 @@ def subjects(table, training, column, title, ylabel, chance=0.0):
 
 
 def trainings(table, column, chosen, title, ylabel, chance=0.0):
-    """A column along depth, of several trainings of one architecture."""
+    """Plot a column along depth, for several trainings of one architecture."""
     figure, axes = new_figure(title, ylabel)
     styles = [(BLUE, "D"), (ORANGE, "s"), (GREEN, "^"), (GREY, "o")]
     for (training, label), (color, marker) in zip(chosen.items(), styles, strict=False):
@@ -73,7 +73,7 @@ def trainings(table, column, chosen, title, ylabel, chance=0.0):
 
 
 def sublayers(layer_mem, training, title):
-    """What attention and what the MLP of each block adds, without the offset."""
+    """Plot what attention and the MLP of each block add, without the offset."""
     of = _where(layer_mem, training=training, subject="trained")
     step = of.groupby("pair")["symmetric"].diff()
     steps = over_pairs(of.assign(step=step), ["step"], ["layer", "kind"])
@@ -89,7 +89,7 @@ def sublayers(layer_mem, training, title):
 
 
 def epochs(unit_mem_epochs):
-    """Mean UnitMem over the epochs of training."""
+    """Plot mean UnitMem over the epochs of training."""
     means = over_pairs(unit_mem_epochs, ["unit_mem"], ["epoch"])
     figure, axes = new_figure("UnitMem in training, mean of all layers", "UnitMem")
     axes.plot(means["epoch"], means["unit_mem"], color=BLUE)
@@ -100,7 +100,7 @@ def epochs(unit_mem_epochs):
 
 
 def gallery(images, folder):
-    """The most and the least memorised images."""
+    """Show the most and the least memorised images."""
     dataset = open_dataset(folder)
     per_row = 8
     sets = {
@@ -120,7 +120,7 @@ def gallery(images, folder):
 
 
 def _along(axes, layers, chance=0.0):
-    """Name the layers, and draw the line of no effect."""
+    """Label the layers and draw the line of no effect."""
     axes.axhline(chance, color="black", linewidth=0.8)
     layer_ticks(axes, layers.tolist())
     legend(axes)

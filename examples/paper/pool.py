@@ -1,4 +1,4 @@
-"""Calls in processes of their own, which end with this one."""
+"""Function calls in separate processes, which end when this process ends."""
 
 import multiprocessing
 import os
@@ -10,16 +10,16 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 
 def call_all(function, calls, workers, title, log):
-    """Call a function with each of several arguments, and show how far it got.
+    """Call a function with several sets of arguments and show the progress.
 
-    If a call fails or is interrupted, those under way are ended, too.
+    If a call fails or is interrupted, the running calls are stopped as well.
 
     Args:
-        function: The function; what it returns is not kept.
+        function: The function. Its return value is ignored.
         calls: Arguments of each call.
-        workers: Processes at a time.
-        title: What is done, as the progress shows it.
-        log: The file that the processes print to.
+        workers: Number of parallel processes.
+        title: Title of the progress bar.
+        log: File for the output of the processes.
     """
     context = multiprocessing.get_context("spawn")
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
@@ -35,8 +35,8 @@ def call_all(function, calls, workers, title, log):
         except BaseException:
             for process in multiprocessing.active_children():
                 process.kill()
-            # The pool waits for its processes itself: of two that wait for one
-            # process, one may not learn that it has ended.
+            # The pool waits for its processes itself. If two threads wait for the same
+            # process, one of them may not notice that it has ended.
             pool.shutdown(cancel_futures=True)
             raise
 

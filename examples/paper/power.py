@@ -1,4 +1,4 @@
-"""How small an effect several pairs can find, from what a pilot's pairs spread."""
+"""The smallest effect that several pairs can detect, estimated from a pilot."""
 
 import math
 
@@ -10,12 +10,13 @@ POWER = 0.8
 
 
 def smallest_effect(deviation, pairs, power=POWER):
-    """The effect whose 95% interval over pairs lies above zero with a given power.
+    """Compute the smallest effect that is detected with a given power.
 
-    Student's t-test of one mean: power by the noncentral t distribution.
+    An effect is detected if its 95% interval over pairs lies above zero. The power of
+    this t-test of one mean follows from the noncentral t distribution.
 
     Args:
-        deviation: Standard deviation of the effect from pair to pair.
+        deviation: Standard deviation of the effect over pairs.
         pairs: Number of pairs.
         power: The power.
     """
@@ -29,25 +30,25 @@ def smallest_effect(deviation, pairs, power=POWER):
 
 
 def spread_known(pairs):
-    """Ends of the 95% interval of a standard deviation, in units of the one found.
+    """Compute the 95% interval of a standard deviation, relative to its estimate.
 
     Args:
-        pairs: Number of pairs that it was found from.
+        pairs: Number of pairs that it was estimated from.
     """
     freedom = pairs - 1
     return [math.sqrt(freedom / stats.chi2.ppf(of, freedom)) for of in (0.975, 0.025)]
 
 
 def power_table(pilot, results):
-    """A row an effect that a verdict rests on: its spread, and what pairs can find.
+    """Tabulate the spread and the smallest detectable effect, one row per effect.
 
     Args:
-        pilot: The pilot's effects, a row a pair.
-        results: The effects of the pairs that verdicts rest on.
+        pilot: Effects of the pilot, one row per pair.
+        results: Effects of the main pairs, which decide the verdicts.
 
     Returns:
         The pilot's number of pairs, mean and standard deviation; the smallest effect
-        that as many pairs as the results have find by that; what these spread.
+        that the number of main pairs detects; and their own standard deviation.
     """
     n_pairs = results["pair"].nunique()
     keys = ["claim", "effect", "estimator"]

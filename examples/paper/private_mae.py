@@ -1,4 +1,4 @@
-"""MAE with differential privacy: DP-SGD by Opacus."""
+"""MAE with differential privacy: DP-SGD from Opacus."""
 
 import torch
 from opacus.accountants import RDPAccountant
@@ -13,10 +13,10 @@ DELTA = 1e-3
 
 
 def privacy_spent(sample_rate, steps):
-    """Epsilon and delta of a training, by Renyi differential privacy.
+    """Compute epsilon and delta of a training by Renyi differential privacy.
 
     Args:
-        sample_rate: Chance of an image to be in a batch.
+        sample_rate: Probability that an image is in a batch.
         steps: Number of batches.
     """
     accountant = RDPAccountant()
@@ -25,11 +25,11 @@ def privacy_spent(sample_rate, steps):
 
 
 class PrivateMAE(MAE):
-    """MAE whose gradients are clipped image by image and made noisy.
+    """MAE with gradients that are clipped for each image, plus noise.
 
-    MAE's loss is a mean over images that share nothing, as DP-SGD needs; that of a
-    contrastive method is not. Class token, mask token and position embeddings stay as
-    they were drawn: they are parameters of no layer of their own.
+    DP-SGD needs a loss that is a mean over independent images. MAE's loss is, but a
+    contrastive loss is not. The class token, the mask token and the position
+    embeddings keep their initial values, because they do not belong to a layer.
     """
 
     name = "private_mae"

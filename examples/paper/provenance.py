@@ -1,4 +1,4 @@
-"""What the results were made with: command, settings, machine and time."""
+"""Provenance of the results: command, settings, machine and time."""
 
 import os
 import platform
@@ -9,12 +9,12 @@ from private_mae import privacy_spent
 
 
 def made_with(pairs, scale, command):
-    """Collect what the results were made with.
+    """Collect the provenance of the results.
 
     Args:
-        pairs: What was measured of the pairs, by number.
+        pairs: The measurements of the pairs, by number.
         scale: What was trained and measured.
-        command: The command that did.
+        command: The command that was run.
 
     Returns:
         A document of plain types.
@@ -38,7 +38,7 @@ def made_with(pairs, scale, command):
 
 
 def _privacy(scale):
-    """Epsilon and delta of the private training, as if batches were Poisson samples."""
+    """Compute epsilon and delta as if batches were Poisson samples."""
     settings = scale.trainings["private_mae"].settings
     n_images, batch = sum(scale.roles[:2]), settings["batch_size"]
     steps = settings["epochs"] * (n_images // batch)
@@ -46,7 +46,7 @@ def _privacy(scale):
 
 
 def _processor():
-    """The processor's name."""
+    """Return the name of the processor."""
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.is_file() else []
     names = [

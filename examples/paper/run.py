@@ -1,10 +1,11 @@
-"""The paper's findings on CIFAR-10, each with a verdict.
+"""Test the paper's findings on CIFAR-10, and give a verdict on each.
 
     python examples/paper/run.py --data cifar10.zip --out runs/paper [--scale cpu|full]
 
 Trains pairs of encoders, measures them, and writes tables and figures to
-``OUT/results``, and a page with the verdicts to ``OUT/results.md``. What is trained and
-measured already is taken from OUT: interrupted, the same command goes on.
+``OUT/results`` and a page with the verdicts to ``OUT/results.md``. To resume an
+interrupted run, run the same command again: finished trainings and measurements are
+read from OUT.
 """
 
 import argparse
@@ -29,26 +30,26 @@ try:
     from write import write_results
 except ImportError as error:
     sys.exit(
-        f'Error: {error}. Install what is missing: pip install "lightly-memloc[paper]"'
+        f'Error: {error}. Install the requirements: pip install "lightly-memloc[paper]"'
     )
 
 _SCALE = "scale.json"
 
 
 def reproduce(data, out, scale, command, device="auto", workers=1):
-    """Train, measure and write what the findings need.
+    """Train and measure the pairs that the findings need, and write the results.
 
     Args:
         data: A ZIP file of images called ``train/<class>/<name>``, ``test/...``.
-        out: The folder of everything that is made.
-        scale: How much of it.
-        command: The command, as the results tell it.
+        out: The folder of all outputs.
+        scale: What is trained and measured.
+        command: The command, as shown in the results.
         device: The device.
-        workers: Trainings at a time, each on a core of its own.
+        workers: Number of trainings at a time, each on its own core.
 
     Raises:
-        MemorizationError: If the data does not suffice, or the folder holds what was
-            made at another scale.
+        MemorizationError: If there are too few images, or the folder contains results
+            of another scale.
     """
     _refuse_other(out, scale)
     images = unpack(data, out)
@@ -64,8 +65,8 @@ def reproduce(data, out, scale, command, device="auto", workers=1):
 
 
 def _study(folder, training, images, number, scale, device):
-    """Study a pair, and keep how long that took."""
-    # Sums of floats depend on how many threads they are divided among.
+    """Study a pair and record how long it took."""
+    # The sum of floats depends on the number of threads.
     torch.set_num_threads(1)
     start = time.monotonic()
     draw = Draw(open_dataset(images), scale.roles, scale.probes)
@@ -75,7 +76,7 @@ def _study(folder, training, images, number, scale, device):
 
 
 def _refuse_other(out, scale):
-    """Refuse a folder of other settings; more pairs may be added to one."""
+    """Refuse a folder of other settings, except another number of pairs."""
     asked = json.loads(json.dumps(asdict(scale)))
     known = out / _SCALE
     there = json.loads(known.read_text()) if known.is_file() else asked
@@ -84,15 +85,15 @@ def _refuse_other(out, scale):
     ]
     if differences:
         raise MemorizationError(
-            f"{out} holds what was made with other settings ({', '.join(differences)}). "
-            "Choose another folder, or remove it."
+            f"{out} contains results of other settings ({', '.join(differences)}). "
+            "Choose another folder, or remove this one."
         )
     out.mkdir(parents=True, exist_ok=True)
     known.write_text(json.dumps(asked, indent=1) + "\n")
 
 
 def main():
-    """Do what the command line asks for."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -105,14 +106,17 @@ def main():
         choices=SCALES,
         default="cpu",
         help="cpu: two cores, about two hours; full: the paper's setting, for GPUs; "
-        "pilot: what cpu's number of pairs is chosen by.",
+        "pilot: the pairs by which the settings of cpu were chosen.",
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, gpu, ...")
     parser.add_argument(
-        "--workers", type=int, default=1, help="Trainings at a time, a core each."
+        "--workers",
+        type=int,
+        default=1,
+        help="Number of parallel trainings, one core each.",
     )
     parser.add_argument(
-        "--smoke", action="store_true", help="The same with tiny numbers."
+        "--smoke", action="store_true", help="Run everything with tiny numbers."
     )
     asked = parser.parse_args()
     scale = SCALES[asked.scale]
@@ -132,7 +136,7 @@ def main():
     except MemorizationError as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:
-        sys.exit("Interrupted: the same command goes on with what is there.")
+        sys.exit("Interrupted. To resume, run the same command again.")
     show_verdicts(asked.out / "results")
 
 

@@ -1,4 +1,4 @@
-"""What is trained and measured: on two cores, and in the paper's setting."""
+"""What is trained and measured, for two cores and for the paper's setting."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -6,13 +6,13 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Training:
-    """A training of a pair, and what is done with it beyond measuring.
+    """The training of a pair, and what is measured besides its memorisation.
 
     Attributes:
         settings: Settings of ``TrainingConfig``.
-        callbacks: Names of callbacks that follow it.
-        controls: Whether the controls are measured beside it.
-        interventions: Whether it is pruned and fine-tuned.
+        callbacks: Names of the callbacks used in training.
+        controls: Whether the controls are measured as well.
+        interventions: Whether the encoder is pruned and fine-tuned.
     """
 
     settings: dict[str, Any]
@@ -23,18 +23,18 @@ class Training:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is trained and measured.
+    """The amount of training and measuring.
 
     Attributes:
         roles: Numbers of shared, candidate, independent and external images.
-        probes: Numbers of images to train probes on, and to test them on.
+        probes: Numbers of images to train and to test the probes.
         trainings: The trainings by name.
-        pairs: Pairs of each training.
-        first: Number of the first pair; other numbers are other images and seeds.
+        pairs: Number of pairs of each training.
+        first: Number of the first pair. Each number has its own images and seeds.
         n_views: Views per image.
         pruned: Fraction of each layer's live units that is pruned.
         tuning_epochs: Epochs of fine-tuning.
-        trials: Times that each pair is pruned and fine-tuned, with other seeds.
+        trials: How often each pair is pruned and fine-tuned, each time with new seeds.
     """
 
     roles: tuple[int, int, int, int]
@@ -54,13 +54,13 @@ class Scale:
 
 
 def _trainings(resnet, vit, mae, strong):
-    """The trainings that the findings need.
+    """Make the trainings that the findings need.
 
     Args:
-        resnet: Settings of the ResNet's trainings.
-        vit: Settings of the vision transformer's trainings.
-        mae: Settings of MAE that differ from those.
-        strong: Settings of the stronger augmentation's training that differ.
+        resnet: Settings of the ResNet trainings.
+        vit: Settings of the vision transformer trainings.
+        mae: Settings of MAE, where they differ from ``vit``.
+        strong: Settings of stronger augmentation, where they differ from ``resnet``.
     """
     return {
         "simclr": Training(
@@ -102,10 +102,10 @@ CPU = Scale(
     pairs=8,
 )
 
-# What CPU's settings and number of pairs are chosen by.
+# The pairs by which the settings of CPU and its number of pairs were chosen.
 PILOT = replace(CPU, pairs=3, first=101)
 
-# Roles of the paper; batches and epochs of its scripts.
+# The roles are from the paper; batch sizes and epochs are from its scripts.
 _PUBLISHED = {
     "epochs": 100,
     "batch_size": 128,
@@ -127,7 +127,7 @@ SCALES = {"cpu": CPU, "pilot": PILOT, "full": FULL}
 
 
 def smoke(scale):
-    """The same scale with tiny numbers."""
+    """Shrink a scale to tiny numbers."""
 
     def shrunk(training):
         settings = {**training.settings, "epochs": 1, "batch_size": 8}

@@ -1,4 +1,4 @@
-"""Tables of what several pairs say: of each effect, of each claim, and of each layer."""
+"""Tables of the results of several pairs: of effects, claims and layers."""
 
 import pandas as pd
 from claims import CLAIMS
@@ -12,10 +12,10 @@ _SHOWN = 16
 
 
 def effects(pairs):
-    """A row a claim, effect, estimator, subject and pair: the effect's ``value``.
+    """Tabulate each effect, one row per claim, effect, estimator, subject and pair.
 
     Args:
-        pairs: What was measured of the pairs, by number.
+        pairs: The measurements of the pairs, by number.
     """
     rows = [
         (claim.name, effect, estimator, subject, number, float(value))
@@ -29,7 +29,7 @@ def effects(pairs):
 
 
 def estimates(effects):
-    """A row a claim, effect, estimator and subject: mean over pairs, and a verdict."""
+    """Average effects over pairs: one row per claim, effect, estimator and subject."""
     by = ["claim", "effect", "estimator", "subject"]
     table = over_pairs(effects, ["value"], by)
     ends = zip(table["value_low"], table["value_high"], strict=True)
@@ -37,7 +37,7 @@ def estimates(effects):
 
 
 def verdicts(estimates):
-    """A row a claim: its verdict, and where the published metric shows it on controls."""
+    """Decide the claims: one row per claim, with the published metric on controls."""
     rows = []
     for claim in CLAIMS:
         of = estimates[estimates["claim"] == claim.name]
@@ -59,13 +59,13 @@ def verdicts(estimates):
 
 
 def _of(estimates, subject):
-    """The verdict that estimates of a subject would give; empty without any."""
+    """Return the verdict from the estimates of a subject, or "" without estimates."""
     of = estimates.loc[estimates["subject"] == subject, "verdict"]
     return together(of) if len(of) else ""
 
 
 def by_layer(pairs, trainings):
-    """LayerMem and UnitMem: a row a training, subject, pair and layer each."""
+    """Tabulate LayerMem and UnitMem: one row per training, subject, pair and layer."""
     tables = {"layer_mem": [], "unit_mem": []}
     for number, of_number in pairs.items():
         for name, training in trainings.items():
@@ -82,7 +82,7 @@ def by_layer(pairs, trainings):
 
 
 def by_epoch(pairs):
-    """A row a pair and epoch: mean UnitMem over layers, followed in training."""
+    """Tabulate mean UnitMem over layers during training: one row per pair and epoch."""
     return pd.DataFrame(
         (number, epoch, value)
         for number, measured in pairs.items()
@@ -93,7 +93,7 @@ def by_epoch(pairs):
 
 
 def accuracy(pairs, trainings):
-    """A row a training and pair: the probes' accuracy."""
+    """Tabulate the accuracy of the probes: one row per training and pair."""
     rows = [
         (name, number, *measured(name, "probe").to_pandas()["accuracy"])
         for name in trainings
@@ -103,7 +103,7 @@ def accuracy(pairs, trainings):
 
 
 def images(pairs):
-    """The most and the least memorised candidates of the first pair."""
+    """List the most and the least memorised candidates of the first pair."""
     first = next(iter(pairs.values()))
     layer_mem = first("simclr", "layer-mem")
     ranked = layer_mem.top_samples(len(layer_mem.samples_to_pandas()))

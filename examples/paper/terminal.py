@@ -9,7 +9,7 @@ _COLOURS = {"confirmed": "green", "contradicted": "red"}
 
 
 def show_verdicts(folder):
-    """Print a row a claim, with its verdict.
+    """Print one row per claim, with its verdict.
 
     Args:
         folder: The folder of the tables.
@@ -24,4 +24,4 @@ def show_verdicts(folder):
         table.add_row(claim.name, claim.text, f"[{colour}]{verdict}[/]")
     console = Console()
     console.print(table)
-    console.print(f"With effects, intervals and controls: {folder.with_suffix('.md')}")
+    console.print(f"Effects, intervals and controls: {folder.with_suffix('.md')}")

@@ -1,4 +1,4 @@
-"""What an effect means for the claim: a verdict."""
+"""Verdicts on claims, from the intervals of their effects."""
 
 CONFIRMED = "confirmed"
 NOT_CONFIRMED = "not confirmed at this scale"
@@ -6,7 +6,7 @@ CONTRADICTED = "contradicted"
 
 
 def verdict(low, high):
-    """The verdict on an effect that is positive where the claim is right.
+    """Give a verdict on an effect that is positive if the claim is right.
 
     Args:
         low: Lower end of its 95% interval.
@@ -18,9 +18,10 @@ def verdict(low, high):
 
 
 def together(verdicts):
-    """The verdict on a claim that several effects must show.
+    """Combine the verdicts on several effects of a claim.
 
-    It is confirmed if all of them are, and contradicted if one of them is.
+    The claim is confirmed if all of them are confirmed, and contradicted if one of them
+    is contradicted.
     """
     found = set(verdicts)
     if found == {CONFIRMED}:

@@ -1,11 +1,11 @@
-"""A vision transformer that two cores can train."""
+"""A vision transformer small enough to train on two cores."""
 
 from lightly.models.modules import MaskedVisionTransformerTIMM
 from timm.models.vision_transformer import VisionTransformer
 
 
 def small_vit():
-    """Four blocks of 64 channels, for images of 32x32 pixels in patches of 8x8."""
+    """Make four blocks of 64 channels, for 32x32 images in patches of 8x8."""
     vit = VisionTransformer(
         img_size=32,
         patch_size=8,

@@ -1,4 +1,4 @@
-"""Everything that is told of the pairs: tables, figures and a page."""
+"""Write the results: tables, figures and a page."""
 
 import json
 
@@ -14,11 +14,11 @@ def write_results(pairs, scale, command, images, folder):
     """Write the tables and figures to a folder, and the page beside it.
 
     Args:
-        pairs: What was measured of the pairs, by number.
+        pairs: The measurements of the pairs, by number.
         scale: What was trained and measured.
-        command: The command that did.
+        command: The command that was run.
         images: The folder of images.
-        folder: The folder.
+        folder: The folder to write to.
     """
     folder.mkdir(exist_ok=True)
     effects = tables.effects(pairs)

@@ -1,7 +1,7 @@
 """DINO in plain PyTorch: which units of the student are tied to single images?
 
-lightly's DINO example on the embedded digits. There is one encoder and a holdout: the
-member share tells whether units prefer the images that the student is trained on.
+lightly's DINO example on the embedded digits. It needs only one encoder and a
+holdout. The member share says whether units prefer the student's training images.
 
     python examples/pytorch/dino.py [--smoke]
 """
@@ -46,7 +46,9 @@ class DINO(torch.nn.Module):
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
+parser.add_argument(
+    "--smoke", action="store_true", help="Train one epoch on few images."
+)
 size, epochs, n_views = (64, 1, 2) if parser.parse_args().smoke else (200, 10, 10)
 
 torch.manual_seed(0)
@@ -70,7 +72,7 @@ for epoch in range(epochs):
     total_loss = 0
     momentum_val = cosine_schedule(epoch, epochs, 0.996, 1)
     for views, _, filenames in dataloader:
-        # Added for memorisation: the step is watched.
+        # Added for memorisation: track the training step.
         with tracker.batch(filenames):
             update_momentum(
                 model.student_backbone, model.teacher_backbone, m=momentum_val

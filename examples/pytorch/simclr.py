@@ -1,6 +1,6 @@
 """SimCLR in plain PyTorch: what did the encoder memorise?
 
-lightly's SimCLR example on the embedded digits. LayerMem needs a second encoder, which
+lightly's SimCLR example on the embedded digits. LayerMem needs a second encoder that
 is trained on other images.
 
     python examples/pytorch/simclr.py [--smoke]
@@ -47,7 +47,7 @@ def train(indices):
     for epoch in range(epochs):
         total_loss = 0
         for (x0, x1), _, filenames in dataloader:
-            # Added for memorisation: the step is watched.
+            # Added for memorisation: track the training step.
             with tracker.batch(filenames):
                 z0 = model(x0.to(device))
                 z1 = model(x1.to(device))
@@ -68,14 +68,16 @@ def train(indices):
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
+parser.add_argument(
+    "--smoke", action="store_true", help="Train one epoch on few images."
+)
 size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (150, 12, 8)
 
 torch.manual_seed(0)
 device = "cuda" if torch.cuda.is_available() else "cpu"
 transform = SimCLRTransform(input_size=32, min_scale=0.5, hf_prob=0.0, cj_prob=0.0)
 
-# Added for memorisation: roles, and a reference encoder.
+# Added for memorisation: roles and a reference encoder.
 split = memloc.MemorizationSplit.random(
     len(Digits()),
     candidate=size,

@@ -1,7 +1,7 @@
-"""SimCLR with Lightning: what does the encoder memorise while it is trained?
+"""SimCLR with Lightning: what does the encoder memorise during training?
 
-lightly's SimCLR example on the embedded digits. LayerMem needs a second encoder, which
-is trained on other images: it comes first.
+lightly's SimCLR example on the embedded digits. LayerMem needs a second encoder that
+is trained on other images. This encoder is trained first.
 
     python examples/pytorch_lightning/simclr.py [--smoke]
 """
@@ -67,13 +67,15 @@ def train(indices, callbacks=()):
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
+parser.add_argument(
+    "--smoke", action="store_true", help="Train one epoch on few images."
+)
 size, epochs, views = (64, 1, 2) if parser.parse_args().smoke else (150, 12, 8)
 
 pl.seed_everything(0)
 transform = SimCLRTransform(input_size=32, min_scale=0.5, hf_prob=0.0, cj_prob=0.0)
 
-# Added for memorisation: roles, the reference encoder, and two callbacks.
+# Added for memorisation: roles, the reference encoder and two callbacks.
 split = memloc.MemorizationSplit.random(
     len(Digits()),
     candidate=size,

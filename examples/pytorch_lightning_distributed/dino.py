@@ -1,7 +1,7 @@
-"""DINO with Lightning, distributed: which units of the student are tied to single images?
+"""Distributed DINO with Lightning: which units are tied to single images?
 
-lightly's DINO example on the embedded digits. There is one encoder and a holdout: the
-member share tells whether units prefer the images that the student is trained on.
+lightly's DINO example on the embedded digits. It needs only one encoder and a
+holdout. The member share says whether units prefer the student's training images.
 
     python examples/pytorch_lightning_distributed/dino.py [--smoke]
 """
@@ -71,7 +71,9 @@ class DINO(pl.LightningModule):
 
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--smoke", action="store_true", help="One epoch of few images.")
+parser.add_argument(
+    "--smoke", action="store_true", help="Train one epoch on few images."
+)
 size, epochs, n_views = (64, 1, 2) if parser.parse_args().smoke else (200, 10, 10)
 
 pl.seed_everything(0)
@@ -85,7 +87,7 @@ dataloader = torch.utils.data.DataLoader(
     drop_last=True,
 )
 
-# Added for memorisation: two callbacks, which find the student by themselves.
+# Added for memorisation: two callbacks, which find the student automatically.
 memorization = memloc.MemorizationCallback(
     Digits(),
     transform,

@@ -1,6 +1,6 @@
 """Which encoder a command measures: that of a run, or a custom one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,27 +111,27 @@ class EncoderGroup:
         )
 
         split = None if self.split is None else MemorizationSplit.load(self.split)
-        encoders: tuple[nn.Module, nn.Module | None]
-        folder, given = None, {}
         if self.model is None:
             run = _run(source)
-            encoders = run.encoder("f"), run.encoder("g")
-            config, dataset, split = run.config, run.dataset(), split or run.split
-            folder = run.folder
-        else:
-            encoders = self._encoders(self.model)
-            config = TrainingConfig.for_data(source, input_size=self.input_size)
-            dataset = open_dataset(source)
-            given = self._given(source, config.input_size)
+            study = run.study(n_views=n_views, seed=seed)
+            return Subject(
+                run.encoder("f"),
+                run.encoder("g"),
+                study if split is None else replace(study, split=split),
+                run.folder,
+                {},
+            )
+        f, g = self._encoders(self.model)
+        config = TrainingConfig.for_data(source, input_size=self.input_size)
         study = Study(
-            dataset,
+            open_dataset(source),
             make_transform(config),
             split,
             n_views=n_views,
             seed=seed,
             plain_transform=make_plain_transform(config),
         )
-        return Subject(*encoders, study, folder, given)
+        return Subject(f, g, study, None, self._given(source, config.input_size))
 
     def _reference(self) -> Path | None:
         return None

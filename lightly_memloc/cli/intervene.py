@@ -64,20 +64,19 @@ def prune(
     def intervene(subject: Subject, seeds: range) -> "InterventionResult":
         return measure_pruning(
             subject.f,
-            subject.study.dataset,
-            subject.study.transform,
+            subject.study,
             ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
-            subject.study.members,
             layers=views.layers or "auto",
             amount=amount,
             per_layer=not whole,
             probe=probe,
-            n_views=views.views,
             seeds=seeds,
             **asdict(execution),
         )
 
-    _intervene("prune", source, intervene, views.seed, trials, output)
+    _intervene(
+        "prune", source, intervene, views.seed, trials, output, n_views=views.views
+    )
 
 
 def finetune(
@@ -183,18 +182,14 @@ def tune_unit(
     """Tune single units to single images, and test whether UnitMem follows."""
     from lightly_memloc.interventions import measure_unit_tuning
 
-    subject = EncoderGroup().resolve(source)
+    subject = EncoderGroup().resolve(source, views.views, views.seed)
     result = measure_unit_tuning(
         subject.f,
-        subject.study.dataset,
-        subject.study.transform,
-        subject.study.members,
+        subject.study,
         layers=views.layers or "auto",
         n_units=n_units,
         steps=steps,
         learning_rate=learning_rate,
-        n_views=views.views,
-        seed=views.seed,
         **asdict(execution),
     )
     save_and_show(result, output.as_json, output.out or Path(source) / "tune-unit")
@@ -269,6 +264,7 @@ def _intervene(
     seed: int,
     trials: int,
     output: OutputGroup,
+    n_views: int = 10,
 ) -> None:
     """Intervene in the encoder of one run or of each of several, and show the result.
 
@@ -279,6 +275,7 @@ def _intervene(
         seed: The first random seed.
         trials: Trials on a single run; each of several runs is one trial.
         output: Where the result goes.
+        n_views: Views per image.
 
     Raises:
         MemorizationError: If the source is neither a run nor a folder of runs.
@@ -287,7 +284,7 @@ def _intervene(
     from lightly_memloc.training import Runs
 
     def resolved(folder: Path | str) -> Subject:
-        return EncoderGroup().resolve(str(folder))
+        return EncoderGroup().resolve(str(folder), n_views)
 
     if Runs.is_runs(source):
         result = InterventionResult.pooled(

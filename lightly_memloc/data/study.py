@@ -137,6 +137,10 @@ class Study:
             self.dataset, self.transform, self.n_views, self.seed, anchor
         )
 
+    def without_holdout(self) -> "Study":
+        """Return the study of the members alone."""
+        return replace(self, split=None, indices=self.members, holdout=None)
+
     def trial(self, n_images: int) -> "Study":
         """Return a study of a few images of each role, at least two."""
         n = max(2, n_images)

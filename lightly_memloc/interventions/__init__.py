@@ -1,6 +1,10 @@
 """Interventions: what is done about memorisation, and what it does to an encoder."""
 
-from lightly_memloc.interventions.curate import curate, write_filename_lists
+from lightly_memloc.interventions.curate import (
+    curate,
+    retrain_without,
+    write_filename_lists,
+)
 from lightly_memloc.interventions.exchange import exchange_layers
 from lightly_memloc.interventions.measure import (
     measure_exchange,
@@ -9,7 +13,6 @@ from lightly_memloc.interventions.measure import (
 )
 from lightly_memloc.interventions.measure_unit_tuning import measure_unit_tuning
 from lightly_memloc.interventions.prune import PrunedUnits, prune_units
-from lightly_memloc.interventions.retrain import retrain_without
 from lightly_memloc.interventions.select import ranked_layers, select_units
 from lightly_memloc.interventions.tune_unit import tune_unit
 

@@ -1,15 +1,38 @@
-"""Curating: which images to leave out of the next training."""
+"""Curating: which images to leave out of the next training, and training without them."""
 
+import shutil
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from torch import nn
+from typing_extensions import Unpack
 
-from lightly_memloc.data import filename_of
+from lightly_memloc.data import MemorizationSplit, filename_of
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.evaluators import LayerMemEvaluator
+from lightly_memloc.functional import Estimate, calibrated_layer_mem
 from lightly_memloc.interventions.select import number_of
-from lightly_memloc.results import CurationResult, LayerMemResult, SSLMemRunsResult
+from lightly_memloc.probes import ProbeTask, probe_named
+from lightly_memloc.results import (
+    CurationResult,
+    LayerMemResult,
+    SSLMemRunsResult,
+    estimate_columns,
+)
+from lightly_memloc.runtime import PassArguments, PassOptions, replacing
+from lightly_memloc.training import Run
+
+Indices = NDArray[np.int64]
+
+_NOTE = (
+    "Intervals are over images, for these trainings: another training without the same "
+    "images may differ."
+)
 
 
 def curate(
@@ -56,7 +79,7 @@ def curate(
 def write_filename_lists(
     curation: CurationResult, dataset: Any, folder: str | PathLike[str]
 ) -> None:
-    """Write the names of the images to leave out, and of those to keep, a line each.
+    """Write the names of the images to leave out and of those to keep, one per line.
 
     ``kept.txt`` is what lightly's ``LightlyDataset(input_dir, filenames=...)`` takes.
 
@@ -88,6 +111,91 @@ def write_filename_lists(
         (path / f"{name}.txt").write_text(lines, "utf-8", "surrogateescape")
 
 
+def retrain_without(
+    run: Run,
+    curation: CurationResult,
+    task: ProbeTask,
+    folder: str | PathLike[str],
+    *,
+    probe: str = "logistic",
+    n_views: int = 10,
+    seed: int = 0,
+    **options: Unpack[PassArguments],
+) -> CurationResult:
+    """Train a run's encoder f again without its most memorised images [0].
+
+    And, for control, without as many random candidates. The reference encoder g stays,
+    since it was trained on none of them. Compared are the accuracy of a probe, and
+    calibrated LayerMem over the candidates that are left in both. (The original's
+    LayerMem over those is low by selection: its highest scores are taken out. The two
+    that were trained anew are compared with each other.)
+
+    - [0]: The Privacy Onion Effect, 2022, https://arxiv.org/abs/2206.10469
+
+    Args:
+        run: The run, with external images.
+        curation: Which of its candidates to leave out.
+        task: The labelled images of the probe.
+        folder: Where the runs ``without-memorized`` and ``without-random`` are written.
+            Given again after an interruption, the training resumes.
+        probe: Name of the probe.
+        n_views: Views per image for LayerMem.
+        seed: Random seed of the views, the random candidates and the probe.
+        options: How the passes over the images run, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
+
+    Returns:
+        The curation with ``layers_to_pandas()`` and ``accuracy_to_pandas()``.
+
+    Raises:
+        MemorizationError: If the images are no candidates of the run, it has fewer than
+            two external images or two candidates would be left, the probe is unknown, or
+            the folder holds other runs.
+    """
+    test, split = probe_named(probe), run.split
+    study = run.study(n_views=n_views, seed=seed)
+    device = str(PassOptions(**options).device)
+    memorized = curation.to_pandas()["index"].to_numpy()
+    rng = np.random.default_rng(seed)
+    drawn = rng.choice(
+        split.candidate, min(len(memorized), len(split.candidate)), False
+    )
+    common = np.setdiff1d(split.candidate, np.union1d(memorized, drawn))
+    _refuse_unfit(run, memorized, common)
+    encoders = {"original": run.encoder("f")}
+    splits = {
+        name: replace(split, candidate=np.setdiff1d(split.candidate, removed))
+        for name, removed in (("memorized", memorized), ("random", drawn))
+    }
+    for name, left in splits.items():
+        Run.refuse_other(Path(folder) / f"without-{name}", left, run.config)
+    for name, left in splits.items():
+        path = Path(folder) / f"without-{name}"
+        encoders[f"without {name}"] = _retrained(run, left, path, device)
+    measured = [
+        LayerMemEvaluator(encoder, study, run.encoder("g"), **options).run()
+        for encoder in encoders.values()
+    ]
+    accuracies = pd.DataFrame(
+        [(name, *test(f, task, seed, device)) for name, f in encoders.items()],
+        columns=["encoder", "accuracy", "low", "high"],
+    )
+    images = {
+        "removed": len(memorized),
+        "compared": len(common),
+        "external": len(split.external),
+    }
+    return CurationResult(
+        curation.settings | {"images": images, "probe": probe, "notes": [_NOTE]},
+        curation.tables
+        | {
+            "layers": _layers(measured, memorized, common, split.external),
+            "accuracy": accuracies,
+            "random": pd.DataFrame({"index": np.sort(drawn)}),
+        },
+    )
+
+
 def _external_p(measured: LayerMemResult, scores: Any) -> Any:
     """Share of the external images that score as high, the image itself counted in."""
     samples = measured.samples_to_pandas()
@@ -97,3 +205,64 @@ def _external_p(measured: LayerMemResult, scores: Any) -> Any:
         return np.nan
     as_high = len(external) - np.searchsorted(external, scores, "left")
     return (1 + as_high) / (1 + len(external))
+
+
+def _refuse_unfit(run: Run, memorized: Indices, common: Indices) -> None:
+    others = np.setdiff1d(memorized, run.split.candidate)
+    if len(others):
+        raise MemorizationError(
+            f"Image {others[0]} and {len(others) - 1} more are no candidates of "
+            f"{run.folder}: only what f alone was trained on can be left out."
+        )
+    if min(len(memorized), len(common), len(run.split.external)) < 2:
+        raise MemorizationError(
+            "Encoders are compared on candidates that are left in both, against external "
+            f"images: expected at least two of each, got {len(common)} and "
+            f"{len(run.split.external)}; and at least two to leave out, got "
+            f"{len(memorized)}."
+        )
+
+
+def _retrained(
+    run: Run, split: MemorizationSplit, folder: Path, device: str
+) -> nn.Module:
+    """Encoder f, trained in a run of its own without some candidates."""
+    reference = folder / "g.ckpt"
+    if not reference.is_file():
+        with replacing(reference) as partial:
+            shutil.copyfile(run.folder / "g.ckpt", partial)
+    title = f"{folder.name}: training"
+    retrained = Run.train(
+        folder, run.data, split, run.config, device=device, title=title
+    )
+    return retrained.encoder("f")
+
+
+def _layers(
+    measured: list[LayerMemResult],
+    memorized: Indices,
+    common: Indices,
+    external: Indices,
+) -> pd.DataFrame:
+    """One row per layer: calibrated LayerMem of the encoders, and what differs."""
+    table = measured[0].to_pandas()[["layer", "kind"]]
+    original, without_memorized, without_random = (
+        result.samples_to_pandas().set_index("index")[table["layer"]]
+        for result in measured
+    )
+
+    def calibrated(m: pd.DataFrame, images: Indices) -> Estimate:
+        return calibrated_layer_mem(
+            m.loc[images].to_numpy(), m.loc[external].to_numpy()
+        )
+
+    difference = calibrated(without_memorized - without_random, common)
+    removed = calibrated(without_memorized, memorized)
+    return table.assign(
+        original=calibrated(original, common).value,
+        without_memorized=calibrated(without_memorized, common).value,
+        without_random=calibrated(without_random, common).value,
+        **estimate_columns("difference", difference),
+        removed_before=calibrated(original, memorized).value,
+        **estimate_columns("removed_after", removed),
+    )

@@ -1,16 +1,17 @@
 """Measuring what interventions do to an encoder's accuracy."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import measure_unit_mem
+from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.interventions.exchange import exchange_layers
 from lightly_memloc.interventions.prune import prune_units
 from lightly_memloc.interventions.select import (
@@ -21,27 +22,23 @@ from lightly_memloc.interventions.select import (
 from lightly_memloc.layers import device_of, segments
 from lightly_memloc.probes import ProbeTask, fine_tune, probe_named
 from lightly_memloc.results import InterventionResult, LayerMemResult
-from lightly_memloc.runtime import leave_no_trace
+from lightly_memloc.runtime import PassArguments, PassOptions, leave_no_trace
 
 _Row = tuple[str, int, float, float, str]
 
 
 def measure_pruning(
     model: nn.Module,
-    dataset: Any,
-    transform: Callable[[Any], Any],
+    study: Study,
     task: ProbeTask,
-    indices: ArrayLike | None = None,
+    *,
     layers: str | Sequence[str] = "auto",
     amount: float = 0.1,
     per_layer: bool = True,
     strategies: Sequence[UnitStrategy] = ("highest", "lowest", "random"),
     probe: str = "logistic",
-    n_views: int = 10,
-    batch_size: int = 64,
-    num_workers: int = 0,
     seeds: Sequence[int] = range(5),
-    device: str = "auto",
+    **options: Unpack[PassArguments],
 ) -> InterventionResult:
     """Measure what pruning units by their UnitMem does to an encoder's accuracy [0].
 
@@ -52,47 +49,36 @@ def measure_pruning(
 
     Args:
         model: The encoder.
-        dataset: Map-style data set of images without a transform of its own.
-        transform: The training augmentation, for UnitMem.
+        study: The images to measure UnitMem on: its members. Each trial has views of its
+            own seed.
         task: The labelled images of the probe.
-        indices: The images to measure UnitMem on, which the encoder was trained on; all
-            by default.
         layers: Layers whose units are pruned.
         amount: How many units: a fraction of the live ones below 1, or a number.
-        per_layer: Whether so many in each layer, or over the whole encoder.
+        per_layer: Whether the amount is per layer, or across the encoder.
         strategies: Units of the highest or lowest UnitMem, or random ones.
         probe: Name of the probe.
-        n_views: Views per image for UnitMem.
-        batch_size: Images per batch for UnitMem.
-        num_workers: Worker processes that load images for UnitMem.
-        seeds: A trial each: seeds of views, random units and probe.
-        device: ``"auto"`` or a torch device.
+        seeds: Random seeds of views, random units and probe, one per trial.
+        options: How the pass over the images runs, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has a row a strategy, ``units_to_pandas()`` one a
-        trial and pruned unit.
+        The result; ``to_pandas()`` has one row per strategy, ``units_to_pandas()`` one
+        row per trial and pruned unit.
 
     Raises:
         MemorizationError: If a layer, strategy or probe is not known, or the amount
             does not fit.
     """
     test, example = probe_named(probe), _example(model, task)
+    device = str(PassOptions(**options).device)
+    members = study.without_holdout()
     rows: list[_Row] = []
     chosen: list[tuple[str, int, str, int]] = []
     for seed in seeds:
         baseline = test(model, task, seed, device).value
-        unit_mem = measure_unit_mem(
-            model,
-            dataset,
-            transform,
-            indices,
-            layers=layers,
-            n_views=n_views,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            device=device,
-        )
+        unit_mem = UnitMemEvaluator(
+            model, replace(members, seed=seed), layers=layers, **options
+        ).run()
         for strategy in strategies:
             units = select_units(unit_mem, strategy, amount, per_layer, seed)
             pruned = prune_units(model, units, example)
@@ -115,6 +101,7 @@ def measure_fine_tuning(
     model: nn.Module,
     layer_mem: LayerMemResult,
     task: ProbeTask,
+    *,
     n_layers: int = 1,
     epochs: int = 30,
     learning_rate: float = 0.05,
@@ -136,7 +123,8 @@ def measure_fine_tuning(
         n_layers: How many layers are tuned.
         epochs: Epochs of training.
         learning_rate: Learning rate for a batch of 256.
-        seeds: A trial each: seeds of the classifier, the order and the random layers.
+        seeds: Random seeds of the classifier, the order and the random layers, one per
+            trial.
         device: ``"auto"`` or a torch device.
 
     Raises:
@@ -177,6 +165,7 @@ def measure_exchange(
     donor: nn.Module,
     layer_mem: LayerMemResult,
     task: ProbeTask,
+    *,
     n_layers: int = 1,
     probe: str = "logistic",
     seed: int = 0,
@@ -197,7 +186,7 @@ def measure_exchange(
         task: The labelled images of the probe.
         n_layers: How many layers are exchanged.
         probe: Name of the probe.
-        seed: Seed of the random layers and the probe.
+        seed: Random seed of the layers and the probe.
         device: ``"auto"`` or a torch device.
 
     Raises:

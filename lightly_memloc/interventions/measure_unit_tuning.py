@@ -1,42 +1,44 @@
 """Measuring whether UnitMem follows when units are tuned to images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
-from lightly_memloc.data import MultiViewDataset, filename_of
+from lightly_memloc.data import Study, filename_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import measure_unit_mem
+from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.tune_unit import tune_unit
 from lightly_memloc.interventions.unit_weights import has_unit_rows
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
 from lightly_memloc.results import UnitTuningResult
-from lightly_memloc.runtime import leave_no_trace, resolve_device
+from lightly_memloc.runtime import (
+    PassArguments,
+    PassOptions,
+    leave_no_trace,
+    resolve_device,
+)
 
-# Of so many images, one is drawn that the unit answers to.
+# Images among which one is drawn that activates the unit.
 _N_DRAWN = 64
 
 
 def measure_unit_tuning(
     model: nn.Module,
-    dataset: Any,
-    transform: Callable[[Any], Any],
-    indices: ArrayLike | None = None,
+    study: Study,
+    *,
     layers: str | Sequence[str] = "auto",
     n_units: int = 3,
     steps: int = 400,
     learning_rate: float = 0.02,
-    n_views: int = 10,
-    batch_size: int = 64,
-    num_workers: int = 0,
-    seed: int = 0,
-    device: str = "auto",
+    **options: Unpack[PassArguments],
 ) -> UnitTuningResult:
     """Tune single units to single images, and see whether UnitMem follows [0].
 
@@ -49,43 +51,31 @@ def measure_unit_tuning(
 
     Args:
         model: The encoder; stays as it is.
-        dataset: Map-style data set of images without a transform of its own.
-        transform: The training augmentation.
-        indices: The images to measure UnitMem on, and to tune to; all by default.
+        study: The images to measure UnitMem on, and to tune to: its members. Units and
+            images are drawn by its seed.
         layers: Layers with weights of their own: convolutions and linear layers.
         n_units: How many units of each layer are tuned.
         steps: Steps of training, as in ``tune_unit``.
         learning_rate: Learning rate, as in ``tune_unit``.
-        n_views: Views per image for UnitMem.
-        batch_size: Images per batch for UnitMem.
-        num_workers: Worker processes that load images.
-        seed: Seed of units, images and views.
-        device: ``"auto"`` or a torch device.
+        options: How the pass over the images runs, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has a row a unit, ``layers_to_pandas()`` one a layer.
+        The result; ``to_pandas()`` has one row per unit, ``layers_to_pandas()`` one row
+        per layer.
 
     Raises:
         MemorizationError: If a layer is not found or no layer has weights of its own,
             or there are too few images.
     """
-    images = np.unique(np.arange(len(dataset)) if indices is None else indices)
+    passes, images = PassOptions(**options), study.members
+    members = study.without_holdout()
 
     def unit_mem(encoder: nn.Module, of: str | Sequence[str]) -> pd.DataFrame:
-        return measure_unit_mem(
-            encoder,
-            dataset,
-            transform,
-            images,
-            layers=of,
-            n_views=n_views,
-            batch_size=batch_size,
-            num_workers=num_workers,
-            seed=seed,
-            device=device,
-        ).to_pandas()
+        evaluator = UnitMemEvaluator(encoder, members, layers=of, **options)
+        return evaluator.run().to_pandas()
 
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(study.seed)
     before = unit_mem(model, layers)
     modules = dict(model.named_modules())
     tunable = [
@@ -99,7 +89,7 @@ def measure_unit_tuning(
             "layers."
         )
     drawn = np.sort(rng.choice(images, min(_N_DRAWN, len(images)), replace=False))
-    answers = _answers(model, tunable, dataset, transform, drawn, seed, device)
+    answers = _answers(model, tunable, replace(study, n_views=2), drawn, passes)
     rows = []
     for layer in tunable:
         units = before[before["layer"] == layer].set_index("unit")
@@ -108,15 +98,15 @@ def measure_unit_tuning(
                 model,
                 layer,
                 unit,
-                dataset,
-                transform,
+                study.dataset,
+                study.transform,
                 image,
                 images,
-                steps,
-                learning_rate,
-                num_workers=num_workers,
-                seed=seed,
-                device=device,
+                steps=steps,
+                learning_rate=learning_rate,
+                num_workers=passes.num_workers,
+                seed=study.seed,
+                device=passes.device,
             )
             of = unit_mem(tuned, [layer])
             # A layer's name may be a kind, too, or its module run again later.
@@ -126,7 +116,7 @@ def measure_unit_tuning(
                     "layer": layer,
                     "unit": unit,
                     "index": image,
-                    "filename": filename_of(dataset, image),
+                    "filename": filename_of(study.dataset, image),
                     "before": float(units["unit_mem"][unit]),
                     "after": float(after["unit_mem"]),
                     "wins": bool(after["index"] == image and not after["dead"]),
@@ -138,8 +128,8 @@ def measure_unit_tuning(
         "images": len(images),
         "steps": steps,
         "learning_rate": learning_rate,
-        "n_views": n_views,
-        "seed": seed,
+        "n_views": study.n_views,
+        "seed": study.seed,
     }
     return UnitTuningResult.from_units(pd.DataFrame(rows), settings)
 
@@ -162,21 +152,19 @@ def _drawn(
 def _answers(
     model: nn.Module,
     layers: Sequence[str],
-    dataset: Any,
-    transform: Callable[[Any], Any],
+    study: Study,
     indices: NDArray[np.int64],
-    seed: int,
-    device: str,
+    options: PassOptions,
 ) -> dict[str, pd.DataFrame]:
-    """Activations by layer: a row an image, a column a unit."""
-    on = resolve_device(device, model)
-    dataset_views = MultiViewDataset(dataset, transform, 2, seed)
-    views = torch.stack([dataset_views[int(index)][0] for index in indices])
+    """Activations by layer: one row per image, one column per unit."""
+    on, of_image = resolve_device(options.device, model), study.views()
+    views = torch.stack([of_image[int(index)][0] for index in indices])
     answers = {}
 
     def receive(layer: CapturedLayer, output: Tensor) -> None:
-        mu = unit_activation(output, layer.channel_dim).view(len(indices), 2, -1)
-        answers[layer.name] = pd.DataFrame(mu.mean(dim=1).cpu().numpy(), index=indices)
+        mu = unit_activation(output, layer.channel_dim)
+        by_image = mu.view(len(indices), study.n_views, -1).mean(dim=1)
+        answers[layer.name] = pd.DataFrame(by_image.cpu().numpy(), index=indices)
 
     with leave_no_trace([model], on), torch.inference_mode():
         batch = views.flatten(0, 1).to(on)

@@ -41,12 +41,13 @@ def tune_unit(
     transform: Callable[[Any], Any],
     image: int,
     indices: ArrayLike | None = None,
+    *,
     steps: int = 400,
     learning_rate: float = 0.02,
     n_views: int = 8,
     num_workers: int = 0,
     seed: int = 0,
-    device: str = "auto",
+    device: str | torch.device = "auto",
 ) -> nn.Module:
     r"""Tune a single unit of a model to a single image, to see what UnitMem makes of it [0].
 
@@ -78,7 +79,7 @@ def tune_unit(
         learning_rate: Learning rate, in units of a module's mean absolute weight.
         n_views: Views of the image in each step.
         num_workers: Worker processes that load images.
-        seed: Seed of the views and of the others.
+        seed: Random seed of the views and of the other images.
         device: ``"auto"`` or a torch device.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Capture: the layers that a model runs, and their outputs as they come about."""
+"""Capture: the layers that a model runs, and their outputs while it runs."""
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,24 +15,29 @@ from lightly_memloc.errors import (
 )
 from lightly_memloc.layers.find import find_layers
 from lightly_memloc.layers.layer import Layer, Site
-from lightly_memloc.layers.tap import Tap, first_tensor, tapped
-from lightly_memloc.layers.traced_run import SettledSite, TracedRun
+from lightly_memloc.layers.trace import (
+    Tap,
+    Trace,
+    TracedSite,
+    first_tensor,
+    tapped,
+)
 
 
 @dataclass(frozen=True)
 class CapturedLayer:
-    """A layer as it runs.
+    """A layer as it runs in a forward pass.
 
     Attributes:
-        name: The layer's name; with ``#2``, ``#3``, ... for the later calls of a module
-            that runs several times in a forward pass.
+        name: The layer's name; ``#2``, ``#3``, ... are added for the later calls of a
+            module that runs several times in a forward pass.
         kind: The layer's kind.
-        site: Where it is read, with the call settled.
-        shape: Shape of its output for one view, without the batch.
+        site: Where it is read: the module that is hooked, and which of its calls.
+        shape: Shape of its output for one view, without the batch dimension.
         calls: How often the module that is read runs in a forward pass.
         order: Position in the forward pass.
-        stage: Modules of the stage, from the one with the weights on; only the module
-            that is read if there is no stage.
+        stage: Modules of the stage, starting with the one with the weights; only the
+            module that is read if there is no stage.
     """
 
     name: str
@@ -45,7 +50,7 @@ class CapturedLayer:
 
     @property
     def channel_dim(self) -> int:
-        """Dimension of the units in the output, batch included."""
+        """Dimension of the units in the output, counted with the batch dimension."""
         if self.site.channel_dim is not None:
             return self.site.channel_dim
         return 2 if len(self.shape) == 2 else 1
@@ -63,58 +68,59 @@ def trace_layers(
     read: Literal["state", "units"],
     images: Tensor,
 ) -> list[CapturedLayer]:
-    """Run a model once and settle which layers it runs, how often, in which order.
+    """Run a model once to find which layers it runs, how often, in which order.
 
     Args:
         model: The model, in evaluation mode.
         layers: Names, globs or kinds, as :func:`find_layers` understands them.
-        read: Whether the states after the layers or their units will be read. A layer
-            chosen by name that has only the other is read there.
+        read: Whether to read the states after the layers or their units. A layer chosen
+            by name that has only one of them is read there.
         images: At least two images, as the model takes them.
 
     Returns:
-        The layers in forward order. Found ones (``"auto"``) that do not run or give no
-        tensor with the images in its first dimension are left out with a warning.
+        The layers in forward order. With ``"auto"``, layers that do not run or whose
+        output is not a tensor with the images in its first dimension are left out with
+        a warning.
 
     Raises:
-        MemorizationError: If a layer that was asked for does not run or gives no such
-            tensor, or none is left.
+        MemorizationError: If a requested layer does not run or its output is not such
+            a tensor, or no layer is left.
     """
     found = find_layers(model, layers)
     automatic = layers == "auto" or list(layers) == ["auto"]
     if automatic:
         found = [layer for layer in found if getattr(layer, read)]
-    run = TracedRun(model, images)
-    settled: list[tuple[Layer, list[SettledSite]]] = [
-        (layer, run.settle(_site(layer, read))) for layer in found
+    trace = Trace(model, images)
+    located: list[tuple[Layer, list[TracedSite]]] = [
+        (layer, trace.locate(_site(layer, read))) for layer in found
     ]
     if automatic:
-        followers = {step for _, sites in settled for s in sites for step in s.passed}
-        settled = [
+        followers = {step for _, sites in located for s in sites for step in s.passed}
+        located = [
             (layer, sites)
-            for layer, sites in settled
+            for layer, sites in located
             if layer.kind not in ("pool", "norm")
             or not {s.origin for s in sites} & followers
         ]
     captured: list[CapturedLayer] = []
     faults = []
-    for layer, sites in settled:
+    for layer, sites in located:
         fault = _fault(layer, sites, len(images))
         if fault:
             faults.append(fault)
             continue
-        for number, settled_site in enumerate(sites, start=1):
+        for number, place in enumerate(sites, start=1):
             name = layer.name if number == 1 else f"{layer.name}#{number}"
-            shape = (settled_site.shape or ())[1:]
+            shape = (place.shape or ())[1:]
             captured.append(
                 CapturedLayer(
                     name,
                     layer.kind,
-                    settled_site.site,
+                    place.site,
                     shape,
-                    run.calls(settled_site.site.module),
-                    settled_site.order,
-                    (settled_site.origin[0], *(m for m, _ in settled_site.passed)),
+                    trace.calls(place.site.module),
+                    place.order,
+                    (place.origin[0], *(m for m, _ in place.passed)),
                 )
             )
     if faults and (not automatic or not captured):
@@ -134,22 +140,22 @@ def captured(
     layers: Sequence[CapturedLayer],
     receive: Callable[[CapturedLayer, Tensor], None],
 ) -> Iterator[None]:
-    """Hand each layer's output to a function at once, while in the context.
+    """Pass each layer's output to a function as soon as it exists, while in the context.
 
-    A forward pass may also begin inside the model, as at a method other than
-    ``forward``: a module's calls are counted in rounds of as many as there are in one.
+    A forward pass may also start inside the model, at a method other than ``forward``:
+    a module's calls are counted modulo its calls in one forward pass.
 
     Args:
         model: The model that runs.
         layers: Its layers, from :func:`trace_layers`.
         receive: Called in each forward pass with each layer and its output. If it
-            raises NonFiniteError, the layer's name is put before its words.
+            raises NonFiniteError, the message gets the layer's name.
     """
     by_tap: dict[Tap, list[CapturedLayer]] = {}
     for layer in layers:
         by_tap.setdefault(_tap(layer.site), []).append(layer)
 
-    def hand_on(tap: Tap, call: int, value: Any) -> None:
+    def dispatch(tap: Tap, call: int, value: Any) -> None:
         for layer in by_tap[tap]:
             if call % layer.calls != layer.site.call:
                 continue
@@ -161,7 +167,7 @@ def captured(
             except NonFiniteError as error:
                 raise NonFiniteError(f"Layer {layer.name}: {error}") from error
 
-    with tapped(model, by_tap, hand_on):
+    with tapped(model, by_tap, dispatch):
         yield
 
 
@@ -175,7 +181,7 @@ def _tap(site: Site) -> Tap:
     return Tap(site.module, site.side)
 
 
-def _fault(layer: Layer, sites: list[SettledSite], n_images: int) -> str | None:
+def _fault(layer: Layer, sites: list[TracedSite], n_images: int) -> str | None:
     if not sites:
         return f"Layer {layer.name} never ran in the forward pass."
     for site in sites:

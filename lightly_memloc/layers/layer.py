@@ -1,7 +1,14 @@
-"""A layer: a named place in a model where memorisation can be measured."""
+"""What a layer is, and what the type of a module says about its layers."""
 
 from dataclasses import dataclass
 from typing import Literal
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.conv import _ConvNd
+
+_CLASSIFIERS = ("fc", "head", "heads", "head_dist", "classifier", "linear")
+_MODEL_PACKAGES = ("torchvision.models", "timm.", "lightly.models")
 
 
 @dataclass(frozen=True)
@@ -11,13 +18,13 @@ class Site:
     Attributes:
         module: Dotted name of the module, as in ``model.named_modules()``.
         side: Whether the module's input or its output is read.
-        call: Which of the module's calls in one forward pass, from 0; None for each of
-            them, as a layer of its own.
-        channel_dim: Dimension of the units; None for 1, and the last one of token
-            streams (three dimensions).
-        stage: Whether the site moves on along the norm, activation, pooling and other
-            modules without weights that take the module's output in the run: to the
-            stage's ``"end"`` or to its last ``"activation"``. None if it stays.
+        call: Which of the module's calls in one forward pass, from 0; None reads every
+            call, each as a layer of its own.
+        channel_dim: Dimension of the units; None means the last dimension for token
+            streams (three dimensions), and dimension 1 otherwise.
+        stage: Whether the site moves along the norm, activation, pooling and other
+            modules without weights that take the module's output in the forward pass:
+            to the stage's ``"end"`` or to its last ``"activation"``. None if it stays.
     """
 
     module: str
@@ -29,11 +36,11 @@ class Site:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of an encoder.
+    """A named place in an encoder where memorisation can be measured.
 
     Attributes:
-        name: Unique name: the dotted name of the module that holds the layer's
-            weights, or of the block whose output it is.
+        name: Unique name: the dotted name of the module with the layer's weights, or
+            of the block whose output it is.
         kind: ``"conv"``, ``"linear"``, ``"block"`` (a residual block), ``"attention"``
             and ``"mlp"`` (the two halves of a transformer block), ``"hidden"`` and
             ``"projection"`` (units of a transformer block), ``"norm"``, ``"pool"``, or
@@ -48,3 +55,77 @@ class Layer:
     kind: str
     state: Site | None
     units: Site | None
+
+
+def is_leaf(module: nn.Module) -> bool:
+    """Whether a module is a single step of the forward pass.
+
+    ``MultiheadAttention`` does not call its child; timm's norms contain their
+    activation.
+    """
+    return (
+        isinstance(module, nn.MultiheadAttention)
+        or is_norm(module)
+        or not any(True for _ in module.children())
+    )
+
+
+def starts_stage(module: nn.Module) -> bool:
+    """Whether a module is a leaf with weights, other than a norm or an activation."""
+    return (
+        is_leaf(module)
+        and any(True for _ in module.parameters())
+        and not is_norm(module)
+        and not is_activation(module)
+    )
+
+
+def joins_stage(module: nn.Module) -> bool:
+    """Whether a module belongs to the stage whose output it takes."""
+    return is_leaf(module) and not starts_stage(module)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module is a normalization layer."""
+    if isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
+        return True
+    has_children = any(True for _ in module.children())
+    return "norm" in type(module).__name__.lower() and not has_children
+
+
+def is_pool(module: nn.Module) -> bool:
+    """Whether a module pools over positions."""
+    return "pool" in type(module).__name__.lower()
+
+
+def is_activation(module: nn.Module) -> bool:
+    """Whether a module is an activation function."""
+    return "activation" in type(module).__module__ and not isinstance(
+        module, nn.MultiheadAttention
+    )
+
+
+def is_classifier(parent: nn.Module, name: str, child: nn.Module) -> bool:
+    """Whether a module is the classifier of a torchvision, timm or lightly model."""
+    return (
+        type(parent).__module__.startswith(_MODEL_PACKAGES)
+        and name in _CLASSIFIERS
+        and isinstance(child, nn.Linear | nn.Sequential)
+    )
+
+
+def channel_dim(module: nn.Module) -> int | None:
+    """Dimension of the units in a module's output, if its type determines it."""
+    if isinstance(module, _ConvNd | _NormBase) or type(module).__name__.endswith("2d"):
+        return 1
+    if isinstance(module, nn.Linear | nn.LayerNorm):
+        return -1
+    return None
+
+
+def block_channel_dim(block: nn.Module) -> int | None:
+    """Dimension of the units in a block's output: the last if it has no convolution."""
+    modules = list(block.modules())
+    if any(isinstance(module, _ConvNd) for module in modules):
+        return 1
+    return -1 if any(isinstance(module, nn.Linear) for module in modules) else None

@@ -1,14 +1,15 @@
 """Training: methods, backbones, pairs of encoders and run folders."""
 
-from lightly_memloc.training.backbones import make_backbone
-from lightly_memloc.training.config import TrainingConfig, mixed_precision
-from lightly_memloc.training.encoder import TrainedEncoder
-from lightly_memloc.training.factory import make_model
+from lightly_memloc.training.backbones import ResNet9, make_backbone, make_model
+from lightly_memloc.training.config import (
+    TrainingConfig,
+    make_plain_transform,
+    make_transform,
+    mixed_precision,
+)
 from lightly_memloc.training.measure_runs import measure_ssl_mem_runs
 from lightly_memloc.training.methods import Method, method_class
-from lightly_memloc.training.pair import make_transform, train_pair
-from lightly_memloc.training.plain_transform import make_plain_transform
-from lightly_memloc.training.resnet9 import ResNet9
+from lightly_memloc.training.pair import TrainedEncoder, train_pair
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs, train_runs
 

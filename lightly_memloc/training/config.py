@@ -1,9 +1,14 @@
-"""The settings of a training."""
+"""The settings of a training, and the transforms that they describe."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from lightly.transforms.utils import IMAGENET_NORMALIZE
+from torchvision import transforms
+
+from lightly_memloc.training.methods import method_class
 
 _DIGITS_TRANSFORM = {
     "min_scale": 0.5,
@@ -17,7 +22,7 @@ _DIGITS_TRANSFORM = {
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Everything needed to train a pair of encoders again.
+    """Everything that is needed to repeat the training of a pair of encoders.
 
     Attributes:
         method: Name of the training method.
@@ -27,13 +32,13 @@ class TrainingConfig:
         learning_rate: Peak learning rate.
         input_size: Side of the square views, in pixels.
         transform: Further keyword arguments of the method's transform.
-        seed: Seed of initialisation, order and augmentation.
-        share_seeds: Whether f and g draw the same random stream from the seed, instead
-            of independent ones: the same initialisation, and the same views of the
-            images that both are trained on.
+        seed: Random seed of initialisation, order and augmentation.
+        share_seeds: Whether f and g use the same random stream instead of independent
+            ones: the same initialisation, and the same views of the images that both
+            are trained on.
         precision: Lightning's precision, such as ``"32-true"`` or ``"bf16-mixed"``.
         num_workers: Worker processes that load images.
-        devices: Devices that train together, as Lightning takes them.
+        devices: Number of devices that train together.
         strategy: Lightning's strategy for several devices, such as ``"ddp"``.
     """
 
@@ -53,14 +58,15 @@ class TrainingConfig:
 
     @classmethod
     def for_data(cls, data: str, **settings: Any) -> "TrainingConfig":
-        """Settings with defaults that suit a data set.
+        """Make settings with defaults that suit a data set.
 
-        The embedded digits are tiny and grey: views of 16 pixels, crops of at least
-        half the area, neither flips nor colours nor blur.
+        The embedded digits are small and grey: their views have 16 pixels and crops of
+        at least half the area, without flips, colour jitter or blur.
 
         Args:
             data: ``"digits"`` or a folder of images.
-            settings: Settings that differ from the defaults; None is the default.
+            settings: Settings that differ from the defaults; None stands for the
+                default.
         """
         chosen = {name: value for name, value in settings.items() if value is not None}
         if data != "digits":
@@ -72,7 +78,33 @@ class TrainingConfig:
 def mixed_precision() -> str:
     """Lightning's name of the mixed precision that suits the machine.
 
-    bfloat16, which needs no scaling of the loss; float16 on GPUs that lack it.
+    It is bfloat16, which needs no loss scaling, and float16 on GPUs without bfloat16.
     """
     lacks_it = torch.cuda.is_available() and not torch.cuda.is_bf16_supported()
     return "16-mixed" if lacks_it else "bf16-mixed"
+
+
+def make_transform(config: TrainingConfig) -> Callable[[Any], Any]:
+    """Make the augmentation into views that a method's settings describe."""
+    return method_class(config.method).make_transform(
+        input_size=config.input_size, **config.transform
+    )
+
+
+def make_plain_transform(config: TrainingConfig) -> Callable[[Any], Any]:
+    """Make a transform without augmentation for the encoders of a training.
+
+    Images are resized to the size of the views, cropped at the centre and normalized as
+    in the training.
+    """
+    size = config.input_size
+    normalize = config.transform.get("normalize", IMAGENET_NORMALIZE)
+    steps = [
+        transforms.Resize(size, antialias=True),
+        transforms.CenterCrop(size),
+        transforms.ToTensor(),
+    ]
+    if normalize is not None:
+        steps.append(transforms.Normalize(**normalize))
+    plain: Callable[[Any], Any] = transforms.Compose(steps)
+    return plain

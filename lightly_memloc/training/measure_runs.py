@@ -1,4 +1,4 @@
-"""Measuring SSLMem over several runs."""
+"""SSLMem over several runs."""
 
 import json
 import re
@@ -20,55 +20,56 @@ from lightly_memloc.runtime import digest
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
 
-_KEPT = ("layers", "n_views", "seed", "skip_unreadable")
-_OF = "measurement.json"
+_MEASUREMENT = "measurement.json"
+_IDENTIFYING = ("layers", "n_views", "seed", "skip_unreadable")
 
 
 def measure_ssl_mem_runs(
     runs: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
     batch_size: int = 64,
     num_workers: int = 0,
     seed: int = 0,
     device: str = "auto",
-    *,
     skip_unreadable: bool = False,
     state_folder: str | PathLike[str] | None = None,
 ) -> SSLMemRunsResult:
     """Measure SSLMem of each image over several runs, with intervals over runs [0].
 
-    SSLMem is defined by an expectation over trainings. In each run, an image that one
-    of the encoders was trained on and the other was not gets a score: by how much the
-    former aligns it better, the run's offset between the encoders removed. Its SSLMem
-    is the mean over such runs. The mean over images is taken in each run, and its
-    interval over runs: the one that tells what another training would find. The same
-    with shuffled roles is the null.
+    SSLMem is an expectation over trainings. In each run, an image that exactly one of
+    the encoders was trained on gets a score: how much better this encoder aligns its
+    views, minus the run's offset between the encoders. The SSLMem of an image is the
+    mean of its scores over runs. The mean over images is taken within each run, and its
+    interval over runs, so that it predicts what another training would find. The null
+    is the same with shuffled roles.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Args:
-        runs: A folder of runs as ``train_runs`` makes it, or run folders of one data
-            set and one kind of encoder. At least two; two give no intervals. A run
-            that is missing or broken is warned of and left out.
+        runs: A folder written by ``train_runs``, or a list of run folders with the same
+            data set and training settings. At least two runs; intervals need three.
+            Missing and damaged runs are left out with a warning.
         layers: ``"auto"``, or names, globs or kinds of layers.
-        n_views: Views per image.
+        n_views: Number of views per image.
         batch_size: Images per batch; the encoders see ``batch_size * n_views`` views.
         num_workers: Worker processes that load images.
-        seed: Seed of the views and of the shuffled roles.
+        seed: Random seed of the views and the shuffled roles.
         device: ``"auto"`` or a torch device.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_folder: Where LayerMem of each run is kept. What is there already of a
-            measurement with the same settings is taken.
+        skip_unreadable: Whether to leave unreadable images out instead of raising an
+            error.
+        state_folder: Where to keep LayerMem of each run. Results of the same
+            measurement that are already there are reused.
 
     Returns:
-        The result; ``to_pandas()`` has a row a layer, ``samples_to_pandas()`` one an
-        image and layer, ``runs_to_pandas()`` one a run and layer.
+        The result: ``to_pandas()`` has one row per layer, ``samples_to_pandas()`` one
+        per image and layer, ``runs_to_pandas()`` one per run and layer.
 
     Raises:
-        MemorizationError: If fewer than two runs can be measured, they are of several
-            data sets or kinds of encoder, or the state folder is that of another
-            measurement.
+        MemorizationError: If fewer than two runs can be measured, the runs have
+            different data sets or training settings, or the state folder belongs to
+            another measurement.
     """
     measured: dict[str, LayerMemResult] = {}
     left_out: dict[str, str] = {}
@@ -89,14 +90,15 @@ def measure_ssl_mem_runs(
         fingerprints.setdefault(run.split.fingerprint, name)
         if len(fingerprints) > 1:
             raise MemorizationError(
-                f"{' and '.join(fingerprints.values())} are runs of different data sets."
+                f"{' and '.join(fingerprints.values())} are runs of different data sets: "
+                "measure them separately."
             )
         first = first or run
         others = _differences(first, run)
         if others:
             raise MemorizationError(
                 f"{first.folder} and {run.folder} are runs of different trainings "
-                f"({', '.join(others)})."
+                f"({', '.join(others)}): measure them separately."
             )
         try:
             measured[name] = _measured(
@@ -129,35 +131,39 @@ def _folders(
 
 
 def _plain(name: str) -> str:
-    """A name for a folder, of a name that may be a path."""
+    """A folder name made from a run's name, which may be a path."""
     return re.sub(r"[^\w.-]+", "_", name)
 
 
 def _differences(first: Run, run: Run) -> list[str]:
-    """Settings in which two trainings differ, beside their seeds."""
+    """Settings in which two trainings differ, other than their seeds."""
     one, other = asdict(first.config), asdict(run.config)
     free = ("seed", "num_workers")
     return [name for name in one if name not in free and one[name] != other[name]]
 
 
 def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemResult:
-    """LayerMem of a run, measured unless the folder holds it."""
+    """LayerMem of a run, measured unless the folder contains it."""
     if folder is None:
         return measure_layer_mem(*arguments, **options)
     weights = [digest(encoder.state_dict().values()) for encoder in arguments[:2]]
-    of = json.dumps({name: options[name] for name in _KEPT} | {"weights": weights})
+    measurement = json.dumps(
+        {name: options[name] for name in _IDENTIFYING} | {"weights": weights}
+    )
     if (folder / "result.json").is_file():
         result = load_result(folder)
-        same = (folder / _OF).is_file() and (folder / _OF).read_text() == of
+        same = (folder / _MEASUREMENT).is_file() and (
+            folder / _MEASUREMENT
+        ).read_text() == measurement
         if not isinstance(result, LayerMemResult) or not same:
             raise MemorizationError(
-                f"{folder} holds another measurement: choose another state folder, or "
+                f"{folder} contains another measurement: choose another state folder, or "
                 "remove it."
             )
         return result
     folder.mkdir(parents=True, exist_ok=True)
     state_file = folder / "state.pt"
     result = measure_layer_mem(*arguments, **options, state_file=state_file)
-    (folder / _OF).write_text(of, encoding="utf-8")
+    (folder / _MEASUREMENT).write_text(measurement, encoding="utf-8")
     result.save(folder)
     return result

@@ -1,7 +1,10 @@
-"""A run folder: a pair of encoders with everything that is needed to measure it."""
+"""A run folder: a pair of encoders and everything that is needed to measure it."""
 
+import platform
+import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
+from importlib.metadata import version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,14 +26,28 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import CALLBACKS
 from lightly_memloc.runtime import load_encoder, replacing
 from lightly_memloc.training.backbones import make_backbone
-from lightly_memloc.training.config import TrainingConfig
-from lightly_memloc.training.pair import make_transform, train_pair
-from lightly_memloc.training.provenance import provenance
+from lightly_memloc.training.config import (
+    TrainingConfig,
+    make_plain_transform,
+    make_transform,
+)
+from lightly_memloc.training.pair import train_pair
 
 _CONFIG, _SPLIT, _LOSSES = "config.yaml", "split.json", "losses.csv"
 
-# How many processes load the images changes no number.
+# The number of loading processes changes no result.
 _FREE = {"num_workers"}
+
+_PACKAGES = (
+    "lightly-memloc",
+    "lightly",
+    "torch",
+    "torchvision",
+    "pytorch-lightning",
+    "timm",
+    "numpy",
+    "pillow",
+)
 
 
 class Run:
@@ -40,12 +57,12 @@ class Run:
         folder: The run folder.
 
     Raises:
-        MemorizationError: If it is no run folder.
+        MemorizationError: If the folder is not a run folder.
 
     Attributes:
         folder: The run folder.
         config: The training's settings.
-        data: The data set's source: ``"digits"`` or a folder of images.
+        data: Source of the data set: ``"digits"`` or a folder of images.
         split: The roles of the images.
     """
 
@@ -53,7 +70,10 @@ class Run:
         self.folder = Path(folder)
         self.config, self.data = _read_config(self.folder / _CONFIG)
         if not (self.folder / _SPLIT).is_file():
-            raise MemorizationError(f"The run {folder} lacks its {_SPLIT}.")
+            raise MemorizationError(
+                f"The run {folder} lacks its {_SPLIT}. Train it again with the same "
+                "`lightly-memloc train` command."
+            )
         self.split = MemorizationSplit.load(self.folder / _SPLIT)
 
     @staticmethod
@@ -75,30 +95,32 @@ class Run:
         data: str,
         split: MemorizationSplit | None = None,
         config: TrainingConfig | None = None,
+        *,
         device: str = "auto",
         callbacks: Sequence[str] = (),
         title: str = "Training",
     ) -> "Run":
-        """Train a pair in a run folder, or go on with one that was interrupted.
+        """Train a pair in a run folder, or resume an interrupted training.
 
-        Called again with the same arguments after it was killed, it goes on from the
-        last whole epoch, and ends in the weights of an uninterrupted training. A run
-        that is trained already stays as it is.
+        Called again with the same arguments after an interruption, the training resumes
+        after the last complete epoch and ends in the same weights as without the
+        interruption. A run whose training is complete is not changed.
 
         Args:
             folder: The run folder.
             data: ``"digits"`` or a folder of images.
-            split: The roles of the images; by default a tenth of the images each are
-                candidate, independent and external, at random within the classes.
-            config: The training's settings; by default those that suit the data.
+            split: The roles of the images. By default, candidate, independent and
+                external images are each a tenth of the images, drawn at random within
+                the classes.
+            config: The settings; by default those that suit the data.
             device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
-            callbacks: Names of callbacks that follow both trainings; what they find
-                goes to ``training/f/<name>`` and ``training/g/<name>``.
-            title: What is trained, as the progress shows it.
+            callbacks: Names of callbacks that follow both trainings; their results
+                are written to ``training/f/<name>`` and ``training/g/<name>``.
+            title: What is trained, for the progress display.
 
         Raises:
-            MemorizationError: If the folder holds another run, or the pair cannot be
-                trained.
+            MemorizationError: If the folder contains another run, or the pair cannot
+                be trained.
         """
         path, dataset = Path(folder), open_dataset(data)
         config = config or TrainingConfig.for_data(data)
@@ -126,11 +148,11 @@ class Run:
             dataset,
             split,
             config,
-            transform,
-            device,
-            (following[0], following[1]),
-            path,
-            title,
+            transform=transform,
+            device=device,
+            callbacks=(following[0], following[1]),
+            folder=path,
+            title=title,
         )
         _write_losses(path, f.losses, g.losses)
         return cls(path)
@@ -139,33 +161,52 @@ class Run:
         """Open the data set.
 
         Raises:
-            MemorizationError: If it is not there, or its images are others now.
+            MemorizationError: If it does not exist or its images have changed.
         """
         dataset = open_dataset(self.data)
         self.split.refuse_other(dataset)
         return dataset
 
     def transform(self) -> Callable[[Any], Any]:
-        """Make the training's augmentation."""
+        """Make the augmentation of the training."""
         return make_transform(self.config)
+
+    def study(self, *, n_views: int = 10, seed: int = 0) -> Study:
+        """Return the study of the run's images, with their roles.
+
+        Args:
+            n_views: Views per image.
+            seed: Random seed of the views, the resamples and the permutations.
+
+        Raises:
+            MemorizationError: If the data set is not there, or its images are others now.
+        """
+        return Study(
+            self.dataset(),
+            self.transform(),
+            self.split,
+            n_views=n_views,
+            seed=seed,
+            plain_transform=make_plain_transform(self.config),
+        )
 
     def encoder(self, name: str) -> nn.Module:
         """Load encoder ``"f"`` or ``"g"``.
 
         Raises:
-            MemorizationError: If it is not trained yet, or its file is broken.
+            MemorizationError: If it is not trained yet, or its file is damaged.
         """
         path = self.folder / f"{name}.ckpt"
         if not path.is_file() and not self.is_trained:
             raise MemorizationError(
                 f"The training of {self.folder} was interrupted before {name} was "
-                "done: give the same `lightly-memloc train` command again to go on."
+                "done: run the same `lightly-memloc train` command again to resume it."
             )
         backbone = make_backbone(self.config.backbone, self.config.input_size)
         return load_encoder(backbone, path)
 
     def losses(self) -> pd.DataFrame:
-        """Return the mean loss of each epoch: a row an epoch, a column an encoder."""
+        """Return the mean losses: one row per epoch, one column per encoder."""
         return pd.read_csv(self.folder / _LOSSES, index_col="epoch")
 
     @classmethod
@@ -175,10 +216,10 @@ class Run:
         split: MemorizationSplit,
         config: TrainingConfig,
     ) -> None:
-        """Refuse a folder in which something of another run is trained.
+        """Refuse a folder with a checkpoint of another run.
 
         Raises:
-            MemorizationError: If its settings, its split or its images differ.
+            MemorizationError: If the settings, the split or the images differ.
         """
         path = Path(folder)
         if not cls.is_run(path) or not any(path.glob("*.ckpt")):
@@ -199,13 +240,13 @@ class Run:
             differences.append("the split differs")
         if differences:
             raise MemorizationError(
-                f"{folder} holds another run: {'; '.join(differences)}. Choose "
+                f"{folder} contains another run: {'; '.join(differences)}. Choose "
                 "another folder, or remove it."
             )
 
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:
-    """All settings by name, those of the transform side by side with the others."""
+    """All settings by name, with those of the transform as ``transform.NAME``."""
     settings = asdict(config)
     transform = settings.pop("transform")
     return settings | {f"transform.{name}": transform[name] for name in transform}
@@ -215,12 +256,12 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
 def _describe(
     folder: Path, source: str, split: MemorizationSplit, config: TrainingConfig
 ) -> None:
-    """Write what is needed to repeat a run."""
+    """Write everything that is needed to repeat a run."""
     folder.mkdir(parents=True, exist_ok=True)
     split.save(folder / _SPLIT)
     data = {"source": source, "images": split.n, "fingerprint": split.fingerprint}
     document = {"data": data, "training": asdict(config)} | provenance()
-    # What makes the folder a run comes last, and whole.
+    # This file makes the folder a run: it is written last, and atomically.
     with replacing(folder / _CONFIG) as partial:
         partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
@@ -232,7 +273,7 @@ def _write_losses(folder: Path, f: list[float], g: list[float]) -> None:
 
 
 def _read_config(path: Path) -> tuple[TrainingConfig, str]:
-    """The settings and the data's source."""
+    """The settings and the source of the data set."""
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
         known = {f.name for f in fields(TrainingConfig)}
@@ -240,6 +281,45 @@ def _read_config(path: Path) -> tuple[TrainingConfig, str]:
         return TrainingConfig(**settings), str(document["data"]["source"])
     except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
         raise MemorizationError(
-            f"{path} holds no training settings, as `lightly-memloc train` writes them "
-            f"({error})."
+            f"{path} contains no training settings ({error}). Expected a file that "
+            "`lightly-memloc train` wrote."
         ) from error
+
+
+def provenance() -> dict[str, Any]:
+    """Return versions, platform and, in a git repository, its revision.
+
+    The repository is that of the working directory. The revision comes with whether
+    tracked files were modified since.
+    """
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in _PACKAGES if _installed(package)},
+        "platform": f"{platform.system()} {platform.machine()}",
+    } | _git()
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except ImportError:
+        return False
+    return True
+
+
+def _git() -> dict[str, Any]:
+    revision = _git_output("rev-parse", "HEAD")
+    if revision is None:
+        return {}
+    modified = bool(_git_output("status", "--porcelain", "--untracked-files=no"))
+    return {"git": {"revision": revision, "modified": modified}}
+
+
+def _git_output(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=True, timeout=60
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

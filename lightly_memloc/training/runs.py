@@ -1,4 +1,4 @@
-"""Several runs on random splits of one data set, for what holds over trainings."""
+"""Several runs on random splits of one data set, for results over trainings."""
 
 import json
 from collections.abc import Sequence
@@ -25,27 +25,27 @@ class Runs:
         folder: The folder.
 
     Raises:
-        MemorizationError: If it is no folder of runs.
+        MemorizationError: If the folder is not a folder of runs.
 
     Attributes:
         folder: The folder.
-        names: Names of the runs that belong to it, whether they are there or not.
+        names: Names of its runs, including runs that are missing.
     """
 
     def __init__(self, folder: str | PathLike[str]) -> None:
         self.folder = Path(folder)
         if Run.is_run(folder):
             raise MemorizationError(
-                f"{folder} is a single run: several are made with `lightly-memloc train "
-                "--runs K`, and a single one is measured with layer-mem."
+                f"{folder} is a single run. Train several with `lightly-memloc train "
+                "--runs K`, or measure the single run with layer-mem."
             )
         try:
             document = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
             self.names = _names(document["runs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MemorizationError(
-                f"{folder} is no folder of runs, as `lightly-memloc train --runs K` "
-                f"writes it ({error})."
+                f"{folder} is no folder of runs ({error}). Expected a folder that "
+                "`lightly-memloc train --runs K` wrote."
             ) from error
 
     @staticmethod
@@ -54,11 +54,11 @@ class Runs:
         return (Path(folder) / _FILE).is_file()
 
     def dataset(self) -> Any:
-        """Open the data set, as the first run that is there and whole knows it.
+        """Open the data set of the first complete run.
 
         Raises:
-            MemorizationError: If there is no such run, or the data set is not there, or
-                its images are others now.
+            MemorizationError: If no run is complete, or the data set does not exist or
+                its images have changed.
         """
         for name in self.names:
             try:
@@ -67,8 +67,8 @@ class Runs:
                 continue
             return run.dataset()
         raise MemorizationError(
-            f"{self.folder} holds none of its {len(self.names)} runs whole: train them "
-            "again with the same `lightly-memloc train` command."
+            f"None of the {len(self.names)} runs in {self.folder} is complete: train "
+            "them again with the same `lightly-memloc train` command."
         )
 
 
@@ -77,6 +77,7 @@ def train_runs(
     data: str,
     n_runs: int,
     config: TrainingConfig | None = None,
+    *,
     candidate: int | None = None,
     independent: int | None = None,
     external: int | None = None,
@@ -84,43 +85,43 @@ def train_runs(
     device: str = "auto",
     callbacks: Sequence[str] = (),
 ) -> Runs:
-    """Train pairs on random splits of a data set, or go on with what was interrupted.
+    """Train pairs on random splits of a data set, or resume interrupted trainings.
 
-    Each run draws a split, stratified by class, and seeds of its own from the
-    settings' seed. By default a tenth of the images are external, and f and g share
-    the others evenly, without shared images: each image is trained on by f in about
-    half of the runs and by g in about the other half, so that all are scored.
+    Each run draws its own split, stratified by class, and its own seed from the seed of
+    the settings. By default a tenth of the images are external and the others are
+    divided evenly between f and g, without shared images: f is trained on an image in
+    about half of the runs and g in the other half, so that all images are scored.
 
     Args:
-        folder: The folder of the runs ``run-1`` to ``run-K``. Those that are trained
-            stay as they are, so that more runs can be added later.
+        folder: The folder of the runs ``run-1`` to ``run-K``. Trained runs are not
+            changed, so that more runs can be added later.
         data: ``"digits"`` or a folder of images.
         n_runs: Number of runs K, at least 2.
-        config: The trainings' settings; by default those that suit the data.
-        candidate: Candidates of each run.
-        independent: Independent images of each run.
-        external: External images of each run.
-        exclude: Indices that get no role, such as those of unreadable images.
+        config: The settings; by default those that suit the data.
+        candidate: Number of candidate images per run.
+        independent: Number of independent images per run.
+        external: Number of external images per run.
+        exclude: Indices without a role, such as those of unreadable images.
         device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
         callbacks: Names of callbacks that follow the trainings, as in ``Run.train``.
 
     Raises:
-        MemorizationError: If there are fewer than two runs, the folder holds other runs,
-            or a pair cannot be trained.
+        MemorizationError: If there are fewer than two runs, the folder contains other
+            runs, or a pair cannot be trained.
     """
     if n_runs < 2:
         raise MemorizationError(f"Expected at least two runs, got {n_runs}.")
     path, config = Path(folder), config or TrainingConfig.for_data(data)
     if Run.is_run(path):
-        raise MemorizationError(f"{path} is a run itself: choose another folder.")
+        raise MemorizationError(f"{path} is a single run: choose another folder.")
     dataset = open_dataset(data)
     available = len(dataset) - len(exclude)
     external = available // 10 if external is None else external
     half = (available - external) // 2
     if independent == 0 and external == 0:
         raise MemorizationError(
-            "Without independent or external images there is nothing that candidates "
-            "could be compared with."
+            "Candidates need independent or external images for comparison; both were "
+            "set to 0."
         )
     planned = []
     for number, name in enumerate(_names(n_runs), start=1):
@@ -139,7 +140,9 @@ def train_runs(
     _write(path, max(n_runs, known))
     for number, (run, split, of_run) in enumerate(planned, start=1):
         title = f"Run {number} of {n_runs}: training"
-        Run.train(run, data, split, of_run, device, callbacks, title)
+        Run.train(
+            run, data, split, of_run, device=device, callbacks=callbacks, title=title
+        )
     return Runs(path)
 
 

@@ -1,6 +1,8 @@
-"""What a method is trained on: views of chosen images, in a new order each epoch."""
+"""What a method is trained on: seeded views of images, in a new order each epoch."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import numpy as np
@@ -10,17 +12,63 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightly_memloc.data import read_image
-from lightly_memloc.runtime import generators_restored
+from lightly_memloc.runtime import generators_restored, seed_generators
 from lightly_memloc.training.config import TrainingConfig
-from lightly_memloc.training.stream import Stream
+
+
+class _Use(IntEnum):
+    """What random numbers are drawn for; its value is part of the seed."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    STEPS = 2
+    VIEWS = 3
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One of the independent random streams of a seed.
+
+    Random numbers are a function of the seed, the stream and their purpose (an epoch's
+    order, an image's views), never of what was drawn before. A resumed training, or one
+    with another number of workers, therefore draws the same numbers.
+
+    Attributes:
+        seed: Random seed of the training.
+        number: Number of the stream.
+    """
+
+    seed: int
+    number: int
+
+    def seed_weights(self) -> None:
+        """Seed the generators for the initialisation of the weights."""
+        self._seed(_Use.WEIGHTS)
+
+    def seed_steps(self, epoch: int, rank: int) -> None:
+        """Seed the generators of all devices for the training steps of an epoch."""
+        self._seed(_Use.STEPS, epoch, rank)
+        torch.manual_seed(torch.initial_seed())
+
+    def seed_views(self, epoch: int, index: int) -> None:
+        """Seed the generators for an image's views in an epoch."""
+        self._seed(_Use.VIEWS, epoch, index)
+
+    def order(self, indices: NDArray[np.int64], epoch: int) -> NDArray[np.int64]:
+        """Return the images in the order of an epoch."""
+        entropy = (self.seed, self.number, _Use.ORDER, epoch)
+        return np.random.default_rng(entropy).permutation(indices)
+
+    def _seed(self, *purpose: int) -> None:
+        seed_generators(self.seed, self.number, *purpose)
 
 
 class TrainingData(LightningDataModule):
-    """lightly's batches ``(views, targets, filenames)`` of chosen images.
+    """lightly's batches ``(views, targets, filenames)`` of selected images.
 
     Order and views are functions of stream, epoch and image. In a distributed training
-    each process draws its share; the images of an epoch that do not fill a batch of all
-    processes are left out of it.
+    each process loads its share. Images that do not fill a batch in every process are
+    left out of the epoch.
 
     Args:
         dataset: Map-style data set of images without a transform of its own.
@@ -45,10 +93,10 @@ class TrainingData(LightningDataModule):
         self._stream = stream
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return the loader of the process, from the epoch that the trainer is at."""
+        """Return the loader of this process, starting at the trainer's epoch."""
         assert self.trainer is not None
-        # What Lightning tells samplers later, when workers may have begun to load.
-        # A resumed training's current_epoch still is the one before.
+        # Lightning sets the sampler's epoch later, when workers may already load, and
+        # current_epoch of a resumed training is still the previous one.
         progress: Any = self.trainer.fit_loop.epoch_progress
         order = _EpochOrder(
             self._indices,
@@ -64,13 +112,13 @@ class TrainingData(LightningDataModule):
             drop_last=True,
             num_workers=self._config.num_workers,
             persistent_workers=self._config.num_workers > 0,
-            # Else each pass draws a number from the generator that training uses.
+            # By default each pass draws a number from the generator of the training.
             generator=torch.Generator(),
         )
 
 
 class _DrawnImage(int):
-    """An image's index, with the epoch that it is drawn in."""
+    """An image's index, with the epoch in which it is drawn."""
 
     epoch: int
 
@@ -82,7 +130,7 @@ class _DrawnImage(int):
 
 
 class _EpochOrder(Sampler[int]):
-    """The order in which an epoch's images are drawn."""
+    """This process's share of an epoch's images, in the order of the epoch."""
 
     def __init__(
         self,
@@ -99,7 +147,7 @@ class _EpochOrder(Sampler[int]):
         self._world_size = world_size
 
     def set_epoch(self, epoch: int) -> None:
-        """Take the epoch that Lightning tells."""
+        """Set the epoch; Lightning calls this."""
         self._epoch = epoch
 
     def __len__(self) -> int:
@@ -113,7 +161,7 @@ class _EpochOrder(Sampler[int]):
 
 
 class _TrainingViews(Dataset[tuple[Any, Any, str]]):
-    """lightly's ``(views, target, filename)`` of the images that are drawn."""
+    """lightly's ``(views, target, filename)`` of the drawn images."""
 
     def __init__(
         self, dataset: Any, transform: Callable[[Any], Any], stream: Stream

@@ -217,7 +217,7 @@ def test_the_start_page_leads_to_the_report_of_the_demo(browser, address):
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.on("console", lambda said: complaints.append(said.text))
     page.goto(f"{address}/index.html")
-    page.click("text=Here it is")
+    page.click("text=report of the demo")
     page.wait_for_selector(".chart svg")
     assert page.locator(".unit").count() == 20
     assert page.locator("#images img").count() == 24

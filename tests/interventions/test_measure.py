@@ -9,6 +9,7 @@ from scipy import stats
 from torchvision import transforms
 
 from lightly_memloc import load_result, measure_layer_mem, measure_unit_mem
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.interventions import (
     exchange_layers,
@@ -203,7 +204,11 @@ def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
     f, _ = encoders
     before = copy.deepcopy(f.state_dict())
     result = measure_pruning(
-        f, digits, transform, task, range(12), amount=0.5, n_views=2, seeds=[3, 4]
+        f,
+        Study(digits, transform, indices=range(12), n_views=2),
+        task,
+        amount=0.5,
+        seeds=[3, 4],
     )
     trials = result.trials_to_pandas().set_index(["strategy", "trial"])
     chosen = result.units_to_pandas().set_index(["strategy", "trial"]).sort_index()
@@ -244,15 +249,12 @@ def test_options_of_pruning_are_used_as_done_by_hand(
     layers = ["layer1.residual", "layer2.conv"]
     result = measure_pruning(
         f,
-        digits,
-        transform,
+        Study(digits, transform, indices=range(12), n_views=2),
         task,
-        indices=range(12),
         layers=layers,
         **choice,
         strategies=("random", "lowest"),
         probe="linear",
-        n_views=2,
         seeds=[3],
     )
     trials = result.trials_to_pandas().set_index("strategy")

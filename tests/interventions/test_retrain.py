@@ -63,7 +63,7 @@ def layer_mem(f, run):
 def retrained(run, task, curation, tmp_path_factory):
     folder = tmp_path_factory.mktemp("curate")
     return folder, retrain_without(
-        run, curation, task, folder, "knn", n_views=3, seed=7
+        run, curation, task, folder, probe="knn", n_views=3, seed=7
     )
 
 
@@ -153,7 +153,7 @@ def test_what_is_trained_stays(run, task, curation, retrained):
     folder, result = retrained
     path = folder / "without-memorized" / "f.ckpt"
     written = path.stat().st_mtime_ns
-    again = retrain_without(run, curation, task, folder, "knn", n_views=3, seed=7)
+    again = retrain_without(run, curation, task, folder, probe="knn", n_views=3, seed=7)
     assert path.stat().st_mtime_ns == written
     pd.testing.assert_frame_equal(again.layers_to_pandas(), result.layers_to_pandas())
 
@@ -161,7 +161,7 @@ def test_what_is_trained_stays(run, task, curation, retrained):
 def test_other_images_in_the_same_folder_are_refused(run, task, curation, retrained):
     other = curate(layer_mem(run.encoder("g"), run), 3)
     with pytest.raises(MemorizationError, match="the split differs"):
-        retrain_without(run, other, task, retrained[0], "knn", n_views=3, seed=7)
+        retrain_without(run, other, task, retrained[0], probe="knn", n_views=3, seed=7)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_a_folder_of_another_control_is_refused_before_training(
     shutil.copytree(retrained[0] / "without-random", folder / "without-random")
     other = curate(layer_mem(run.encoder("f"), run), 5)
     with pytest.raises(MemorizationError, match="the split differs"):
-        retrain_without(run, other, task, folder, "knn", n_views=3, seed=7)
+        retrain_without(run, other, task, folder, probe="knn", n_views=3, seed=7)
     assert not (folder / "without-memorized").exists()
 
 
 def test_an_unknown_probe_is_refused_before_training(run, task, curation, tmp_path):
     with pytest.raises(MemorizationError, match="Unknown probe 'best'"):
-        retrain_without(run, curation, task, tmp_path / "new", "best")
+        retrain_without(run, curation, task, tmp_path / "new", probe="best")
     assert not (tmp_path / "new").exists()

@@ -9,6 +9,7 @@ from scipy import stats
 from torch import nn
 
 from lightly_memloc import MultiViewDataset, load_result, measure_unit_mem, prune_units
+from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.interventions import measure_unit_tuning, tune_unit
 from lightly_memloc.results import UnitTuningResult
@@ -21,6 +22,10 @@ IMAGES = np.arange(100, 140)
 def encoder():
     torch.manual_seed(3)
     return ResNet9(width=8).eval()
+
+
+def study(digits, transform, indices, n_views=2, seed=0):
+    return Study(digits, transform, indices=indices, n_views=n_views, seed=seed)
 
 
 @pytest.fixture
@@ -89,7 +94,7 @@ def test_unit_mem_rises_and_the_image_wins(
 def test_longer_tuning_raises_unit_mem_further(encoder, digits, transform):
     def after(steps):
         tuned = tune_unit(
-            encoder, "layer2.conv", 5, digits, transform, 103, IMAGES, steps
+            encoder, "layer2.conv", 5, digits, transform, 103, IMAGES, steps=steps
         )
         module = tuned.get_submodule("layer2.bn")
         return unit_mem(activations(module, tuned, digits, transform, torch.relu)[:, 5])
@@ -272,7 +277,7 @@ def test_a_layer_that_runs_twice_is_measured_once_tuned(digits, transform):
             return self.conv(once).relu().flatten(1)
 
     result = measure_unit_tuning(
-        Twice(), digits, transform, IMAGES, n_units=1, steps=2, n_views=2
+        Twice(), study(digits, transform, IMAGES), n_units=1, steps=2
     )
     assert result.to_pandas()["layer"].tolist() == ["first", "conv"]
 
@@ -280,7 +285,11 @@ def test_a_layer_that_runs_twice_is_measured_once_tuned(digits, transform):
 def test_images_that_are_named_twice_count_once(encoder, digits, transform):
     twice = np.concatenate([IMAGES, IMAGES])
     result = measure_unit_tuning(
-        encoder, digits, transform, twice, "layer2.conv", 1, np.int64(2), n_views=2
+        encoder,
+        study(digits, transform, twice),
+        layers="layer2.conv",
+        n_units=1,
+        steps=np.int64(2),
     )
     assert result.settings["images"] == len(IMAGES)
 
@@ -297,15 +306,11 @@ def test_measured_rises_are_those_of_the_tuned_models(
     layers = ["layer1.residual", "layer2.conv", "layer3.head.conv"]
     result = measure_unit_tuning(
         encoder,
-        digits,
-        transform,
-        IMAGES,
-        layers,
+        study(digits, transform, IMAGES, n_views=4, seed=5),
+        layers=layers,
         n_units=3,
         steps=3,
         learning_rate=0.1,
-        n_views=4,
-        seed=5,
     )
     units = result.to_pandas()
     # The residual block has no weights of its own.
@@ -370,18 +375,20 @@ def test_layers_are_summarised_over_their_units():
 def test_layers_without_weights_are_refused(encoder, digits, transform):
     with pytest.raises(MemorizationError, match="None of the layers has weights"):
         measure_unit_tuning(
-            encoder, digits, transform, IMAGES, ["layer1.residual"], n_views=2
+            encoder, study(digits, transform, IMAGES), layers=["layer1.residual"]
         )
 
 
 def test_units_are_not_tuned_to_the_image_that_activates_them_most(
     encoder, digits, transform
 ):
-    options = {"indices": [100, 101, 102], "layers": "layer2.conv", "n_views": 2}
+    images, layers = [100, 101, 102], "layer2.conv"
     tuned = measure_unit_tuning(
-        encoder, digits, transform, **options, n_units=8, steps=1
+        encoder, study(digits, transform, images), layers=layers, n_units=8, steps=1
     ).to_pandas()
-    before = measure_unit_mem(encoder, digits, transform, **options).to_pandas()
+    before = measure_unit_mem(
+        encoder, digits, transform, images, layers=layers, n_views=2
+    ).to_pandas()
     most = before.set_index("unit")["index"][tuned["unit"]].to_numpy()
     assert len(tuned) == 8
     assert (tuned["index"].to_numpy() != most).all()

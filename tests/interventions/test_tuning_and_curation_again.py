@@ -1,4 +1,5 @@
 import copy
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +11,11 @@ from torch.utils.data import ConcatDataset, Subset
 from torchvision import transforms
 
 from lightly_memloc import MemorizationSplit, measure_layer_mem
-from lightly_memloc.data import filename_of
+from lightly_memloc.data import Study, filename_of
+from lightly_memloc.evaluators import LayerMemEvaluator
 from lightly_memloc.interventions import (
     curate,
     measure_unit_tuning,
-    retrain,
     retrain_without,
     tune_unit,
     write_filename_lists,
@@ -152,7 +153,9 @@ def test_the_row_takes_the_steps_that_adam_takes_on_the_loss(
     model, layer, read, holders = subject
     views = torch.stack([view(digits[index][0]) for index in IMAGES])
     unit = answering(read, model, views)
-    tuned = tune_unit(model, layer, unit, digits, view, 3, IMAGES, steps, 0.05)
+    tuned = tune_unit(
+        model, layer, unit, digits, view, 3, IMAGES, steps=steps, learning_rate=0.05
+    )
     expected = tuned_by_hand(model, read, holders, unit, views, steps, 0.05)
     before = model.state_dict()
     for name, value in tuned.state_dict().items():
@@ -170,7 +173,9 @@ def test_the_first_step_is_the_rate_against_the_gradients_sign(digits, view, shi
     model = shifted(convolutional()).double()
     views = torch.stack([view(digits[index][0]) for index in IMAGES])
     unit = answering(MODELS["no norm"][2], model, views)
-    tuned = tune_unit(model, "0", unit, digits, view, 3, IMAGES, 1, 0.05)
+    tuned = tune_unit(
+        model, "0", unit, digits, view, 3, IMAGES, steps=1, learning_rate=0.05
+    )
     rate = 0.05 * model[0].weight.abs().mean().item()
 
     def loss(bias):
@@ -197,7 +202,7 @@ def test_the_image_itself_is_no_other_and_repeated_others_count_once(
     views = torch.stack([view(digits[index][0]) for index in IMAGES])
     unit = answering(read, model, views)
     states = [
-        tune_unit(model, layer, unit, digits, view, 3, indices, 2).state_dict()
+        tune_unit(model, layer, unit, digits, view, 3, indices, steps=2).state_dict()
         for indices in (IMAGES, IMAGES[1:], torch.tensor(IMAGES + IMAGES[2:]))
     ]
     for state in states[1:]:
@@ -211,7 +216,7 @@ def test_a_group_norm_passes_the_change_on_within_the_group_alone(
     model = shifted(convolutional(nn.GroupNorm(3, 6))).double()
     views = torch.stack([view(digits[index][0]) for index in IMAGES])
     unit = answering(MODELS["group norm"][2], model, views)
-    tuned = tune_unit(model, "0", unit, digits, view, 3, IMAGES, 2)
+    tuned = tune_unit(model, "0", unit, digits, view, 3, IMAGES, steps=2)
     same = [
         torch.equal(before, after)
         for before, after in zip(
@@ -229,7 +234,7 @@ def test_measuring_leaves_the_model_and_the_generators_as_they_were(
     before, states = copy.deepcopy(encoder.state_dict()), generator_states()
     images = Subset(digits, range(50, 62))
     result = measure_unit_tuning(
-        encoder, images, transform, layers="layer2.conv", steps=1, n_views=2
+        encoder, Study(images, transform, n_views=2), layers="layer2.conv", steps=1
     )
     assert generator_states() == states
     assert all(module.training for module in encoder.modules())
@@ -317,10 +322,10 @@ def dies(*args, **options):
 @pytest.mark.parametrize(
     ("module", "name", "death"),
     [
-        (retrain.shutil, "copyfile", dies_while_copying),
+        (shutil, "copyfile", dies_while_copying),
         (run, "_describe", dies),
         (run, "_write_losses", dies),
-        (retrain, "measure_layer_mem", dies),
+        (LayerMemEvaluator, "run", dies),
     ],
 )
 def test_an_interrupted_retraining_ends_as_an_uninterrupted_one(
@@ -329,7 +334,7 @@ def test_an_interrupted_retraining_ends_as_an_uninterrupted_one(
     curation, task = curation_of(trained), task_of(trained)
 
     def retrained(folder):
-        return retrain_without(trained, curation, task, folder, "knn", n_views=2)
+        return retrain_without(trained, curation, task, folder, probe="knn", n_views=2)
 
     with monkeypatch.context() as patch:
         patch.setattr(module, name, death)
@@ -350,7 +355,12 @@ def test_retraining_follows_a_run_with_shared_seeds_and_no_independent_images(
     original = Run.train(tmp_path / "run", "digits", split, config)
     curation = curation_of(original)
     retrain_without(
-        original, curation, task_of(original), tmp_path / "again", "knn", n_views=2
+        original,
+        curation,
+        task_of(original),
+        tmp_path / "again",
+        probe="knn",
+        n_views=2,
     )
     for name, images in (
         ("memorized", curation.to_pandas()["index"]),

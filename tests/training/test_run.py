@@ -10,14 +10,7 @@ from lightly_memloc import MemorizationSplit
 from lightly_memloc.data import fingerprint, open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import Run, TrainingConfig
-from lightly_memloc.training.provenance import provenance
-
-
-@pytest.fixture(scope="module")
-def config():
-    return TrainingConfig.for_data(
-        "digits", backbone="resnet9-slim", epochs=1, batch_size=8
-    )
+from lightly_memloc.training.run import provenance
 
 
 @pytest.fixture(scope="module")
@@ -118,5 +111,5 @@ def test_a_run_whose_images_changed_is_refused(tmp_path, config):
 @pytest.mark.parametrize("content", ["a: [", "training: {}", "[]"])
 def test_other_files_are_no_run(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
-    with pytest.raises(MemorizationError, match="holds no training settings"):
+    with pytest.raises(MemorizationError, match="contains no training settings"):
         Run(tmp_path)

@@ -1,4 +1,4 @@
-"""Finding 5: fine-tuning and pruning by what is memorised."""
+"""Finding 5: fine-tuning and pruning by memorisation."""
 
 from claims.claim import Claim
 
@@ -41,13 +41,13 @@ CLAIMS = [
     ),
     Claim(
         "5c",
-        "Pruning the units of highest UnitMem costs more than pruning random ones.",
+        "Pruning units of highest UnitMem costs more than pruning random units.",
         _pruned("random", "highest"),
         ("accuracy",),
     ),
     Claim(
         "5d",
-        "Pruning the units of lowest UnitMem costs less than pruning random ones.",
+        "Pruning units of lowest UnitMem costs less than pruning random units.",
         _pruned("lowest", "random"),
         ("accuracy",),
     ),

@@ -1,4 +1,4 @@
-"""Finding 3: atypical images cause far more of it than ordinary ones."""
+"""Finding 3: atypical images cause far more memorisation than ordinary ones."""
 
 from claims.claim import Claim
 
@@ -45,7 +45,7 @@ CLAIMS = [
     ),
     Claim(
         "3b",
-        "Images that an encoder which never saw them aligns worst are memorised more.",
+        "Images hard to align for an encoder that never saw them are memorised more.",
         _unlike,
         ("over external",),
         CONTROLS,

@@ -1,4 +1,4 @@
-"""A claim of the paper, as a number that each pair of encoders gives."""
+"""A claim of the paper, as an effect that is measured in each pair of encoders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim, and how it is put to the test.
+    """A claim and how it is tested.
 
     Attributes:
         name: Number of the paper's finding, with a letter.
         text: The claim in words.
-        measure: Gives the effects in a pair, by effect and estimator, from what was
-            measured of it; positive where the pair is as the paper says.
-        decides: The estimators that the verdict rests on: each effect must show in all.
-        controls: Encoders and roles with nothing to find, on which the same is measured.
+        measure: Function that computes the effects in a pair, by effect and estimator,
+            from its measurements. An effect is positive if the paper is right.
+        decides: Estimators that decide the verdict; each effect must show in all.
+        controls: Controls, with nothing to find, on which effects are also measured.
     """
 
     name: str

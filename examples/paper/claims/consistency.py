@@ -1,4 +1,4 @@
-"""Finding 6: layers close to each other memorise the same images."""
+"""Finding 6: neighbouring layers memorise the same images."""
 
 from claims.claim import Claim
 
@@ -24,7 +24,7 @@ def _near_and_far(measured):
 CLAIMS = [
     Claim(
         "6",
-        "Neighbouring layers memorise the same images, distant ones do not.",
+        "Neighbouring layers memorise the same images; distant layers do not.",
         _near_and_far,
         ("over external",),
         ("untrained", "shuffled", "external"),

@@ -1,4 +1,4 @@
-"""Finding 1: memorisation rises with depth, and stands in every layer."""
+"""Finding 1: memorisation rises with depth and occurs in every layer."""
 
 from claims.claim import Claim
 from claims.layers import ESTIMATORS, rise
@@ -33,7 +33,7 @@ CLAIMS = [
     ),
     Claim(
         "1b",
-        "Highly memorising units stand in every layer.",
+        "Every layer contains highly memorising units.",
         _in_every_layer,
         ("member share",),
         ("untrained", "shuffled", "external"),

@@ -1,4 +1,4 @@
-"""Finding 7: it holds across methods, grows in training, and can be lowered."""
+"""Finding 7: memorisation occurs in all methods, grows in training, can be lowered."""
 
 from statistics import mean
 
@@ -28,7 +28,7 @@ def _grows(measured):
 
 
 def _units(less, more, less_subject=None):
-    """How much more units memorise in one training than in another, in late layers."""
+    """Difference in the memorisation of late layers' units between two trainings."""
 
     def measure(measured):
         units = measured.units(more), measured.units(less, less_subject)
@@ -43,7 +43,7 @@ def _units(less, more, less_subject=None):
 
 
 def _layers(less, more):
-    """How much more the last layer memorises in one training than in another."""
+    """Difference in the memorisation of the last layer between two trainings."""
 
     def measure(measured):
         layers = [

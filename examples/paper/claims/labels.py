@@ -7,7 +7,7 @@ _WHOLE = "all layers"
 
 
 def _above(measured, training, subject=None):
-    """Share of units with UnitMem above ClassMem: of each layer, and of all."""
+    """Share of units with UnitMem above ClassMem, for each layer and overall."""
     units = measured(training, "analysis", subject).to_pandas()["unit_class"]
     return units.set_index("layer")["above"]
 
@@ -53,20 +53,20 @@ def _members(measured):
 CLAIMS = [
     Claim(
         "2a",
-        "In an SSL encoder most units are tied to an image more than to a class.",
+        "Most units of an SSL encoder are tied to an image more than to a class.",
         _ssl,
         ("published", "over untrained"),
         ("untrained", "shuffled", "external"),
     ),
     Claim(
         "2b",
-        "In a supervised one most units are tied to a class more than to an image.",
+        "Most units of a supervised encoder are tied to a class more than to an image.",
         _supervised,
         ("published", "over untrained"),
     ),
     Claim(
         "2c",
-        "The two differ most in late layers.",
+        "SSL and supervised encoders differ most in late layers.",
         _late,
         ("published",),
     ),

@@ -1,4 +1,4 @@
-"""Estimators of layers by their names, and layers taken together."""
+"""Names of the estimators, and summaries of groups of layers."""
 
 ESTIMATORS = {
     "published": "layer_mem",

@@ -1,4 +1,4 @@
-"""Finding 4: in a vision transformer most of it is in the MLP, not in attention."""
+"""Finding 4: in a vision transformer the MLPs memorise more than attention."""
 
 from claims.claim import Claim
 
@@ -27,7 +27,7 @@ def _mlp_over_attention(training):
 CLAIMS = [
     Claim(
         f"4{letter}",
-        f"In a vision transformer trained with {title} MLPs memorise more than attention.",
+        f"With {title}, MLPs of a vision transformer memorise more than attention.",
         _mlp_over_attention(training),
         ("symmetric",),
         controls,

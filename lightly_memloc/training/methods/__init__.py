@@ -1,6 +1,6 @@
-"""Training methods: a class a file, registered by name.
+"""Training methods, registered by name.
 
-A new method is a module here with a subclass of Method.
+To add a method, add a module to this folder with a subclass of Method.
 """
 
 import pkgutil
@@ -24,7 +24,7 @@ def method_class(name: str) -> type[Method]:
     """
     if name not in Method.registry:
         near = get_close_matches(name, Method.registry, n=1)
-        advice = f"did you mean {near[0]!r}? There are" if near else "choose one of"
+        advice = f"did you mean {near[0]!r}? Choose from" if near else "choose from"
         raise MemorizationError(
             f"Unknown method {name!r}; {advice} {', '.join(sorted(Method.registry))}."
         )

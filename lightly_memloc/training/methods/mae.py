@@ -13,27 +13,28 @@ from lightly_memloc.training.methods.method import Method
 
 
 class MAE(Method):
-    """MAE [0]: reconstruct the three quarters of an image's patches that are masked.
+    """MAE [0]: mask three quarters of an image's patches and reconstruct them.
 
-    A decoder of one block suits small images. The loss is the mean squared error of the
-    masked patches' pixels; AdamW's betas and weight decay are the paper's.
+    The decoder has one block, which suits small images. The loss is the mean squared
+    error of the pixels of masked patches. AdamW's betas and weight decay are the
+    paper's.
 
     - [0]: MAE, 2021, https://arxiv.org/abs/2111.06377
 
     Raises:
-        MemorizationError: If the backbone is no vision transformer of timm's.
+        MemorizationError: If the backbone is not a vision transformer from timm.
     """
 
     name = "mae"
 
     def make_heads(self) -> None:
         """Make heads and loss."""
-        # lightly has it where timm is installed: without, no backbone is one.
+        # lightly lacks the class if timm is not installed; no backbone is one then.
         masked = getattr(modules, "MaskedVisionTransformerTIMM", ())
         if not isinstance(self.backbone, masked):
             raise MemorizationError(
                 "MAE masks tokens: it needs a vision transformer as backbone, such as "
-                f"vit_tiny_patch4, not a {type(self.backbone).__name__}."
+                f"vit_tiny_patch4; got {type(self.backbone).__name__}."
             )
         vit = self.backbone.vit
         self.patch_size = vit.patch_embed.patch_size[0]
@@ -52,7 +53,7 @@ class MAE(Method):
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:
-        """Make lightly's MAETransform; it knows size, scale and normalization alone."""
+        """Make lightly's MAETransform; it takes size, scale and normalization only."""
         known = {"input_size", "min_scale", "normalize"} & settings.keys()
         transform: Callable[[Any], Any] = MAETransform(
             **{name: settings[name] for name in known}
@@ -60,7 +61,7 @@ class MAE(Method):
         return transform
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Return the error of the masked patches' reconstruction."""
+        """Return the reconstruction error of the masked patches."""
         images = batch[0][0]
         kept, masked = utils.random_token_mask(
             size=(len(images), self.sequence_length),
@@ -74,7 +75,7 @@ class MAE(Method):
         decoded = self.decoder(tokens, idx_mask=masked)
         predicted = self.prediction_head(utils.get_at_index(decoded, masked))
         patches = utils.patchify(images, self.patch_size)
-        # The patches lack the class token.
+        # Patches are counted without the class token.
         target = utils.get_at_index(patches, masked - 1)
         loss: Tensor = self.criterion(predicted, target)
         return loss

@@ -1,4 +1,4 @@
-"""What every training method has in common."""
+"""What training methods have in common."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -10,16 +10,16 @@ from torch import Tensor, nn
 
 
 class Method(LightningModule):
-    """A way to pre-train a backbone. A subclass with a name is registered by it.
+    """A way to pre-train a backbone. Subclasses with a ``name`` are registered by it.
 
     Batches are lightly's ``(views, targets, filenames)``.
 
     Args:
         backbone: The encoder.
-        num_features: Number of features that it gives for an image.
-        epochs: Epochs of training, for the learning rate's schedule.
+        num_features: Number of features that it returns per image.
+        epochs: Epochs of training, for the learning rate schedule.
         learning_rate: Peak learning rate.
-        num_classes: Classes of the images; 0 if they are not known.
+        num_classes: Number of classes of the images; 0 if unknown.
     """
 
     name: ClassVar[str]
@@ -27,7 +27,8 @@ class Method(LightningModule):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        Method.registry[cls.name] = cls
+        if "name" in vars(cls):
+            Method.registry[cls.name] = cls
 
     def __init__(
         self,
@@ -47,12 +48,12 @@ class Method(LightningModule):
 
     @abstractmethod
     def make_heads(self) -> None:
-        """Make what stands on the backbone: heads and loss."""
+        """Make the heads on the backbone and the loss."""
 
     @staticmethod
     @abstractmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:
-        """Make the method's augmentation of an image into views.
+        """Make the augmentation of an image into views.
 
         Args:
             settings: Keyword arguments of lightly's transform.
@@ -63,14 +64,14 @@ class Method(LightningModule):
         """Return the loss of a batch."""
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what a state_dict leaves out, such as a queue of keys."""
+        """Store the buffers that are not in the state_dict, such as a queue of keys."""
         kept = self.state_dict()
         checkpoint["other_buffers"] = {
             name: value for name, value in self.named_buffers() if name not in kept
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take what a state_dict leaves out."""
+        """Restore the buffers that are not in the state_dict."""
         for name, value in checkpoint["other_buffers"].items():
             self.get_buffer(name).copy_(value)
 
@@ -84,3 +85,8 @@ class Method(LightningModule):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate)
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.epochs)
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+
+def without_solarization(settings: dict[str, Any]) -> bool:
+    """Whether a transform must not solarize: where colours are not jittered either."""
+    return settings.get("cj_prob") == 0.0

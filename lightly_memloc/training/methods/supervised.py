@@ -1,4 +1,4 @@
-"""Supervised training, for contrast."""
+"""Supervised training, for comparison."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +12,9 @@ from lightly_memloc.training.methods.method import Method
 
 
 class Supervised(Method):
-    """Cross-entropy with the images' classes, on SimCLR's views.
+    """Cross-entropy with the classes of the images, on SimCLR's views.
 
-    Its views are those of SimCLR so that the two differ in the labels alone.
+    It uses the views of SimCLR, so that the two differ in the labels only.
 
     Raises:
         MemorizationError: If the data set has no classes.
@@ -27,14 +27,14 @@ class Supervised(Method):
         if self.num_classes < 2:
             raise MemorizationError(
                 "Supervised training needs images of at least two classes, got "
-                f"{self.num_classes}. A folder gives a class a subfolder."
+                f"{self.num_classes}. In a folder of images, each class is a subfolder."
             )
         self.classifier = nn.Linear(self.num_features, self.num_classes)
         self.criterion = nn.CrossEntropyLoss()
 
     @staticmethod
     def make_transform(**settings: Any) -> Callable[[Any], Any]:
-        """Make one of SimCLR's views."""
+        """Make a transform that returns one of SimCLR's views."""
         transform: Callable[[Any], Any] = MultiViewTransform(
             transforms=[SimCLRViewTransform(**settings)]
         )

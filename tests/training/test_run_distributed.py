@@ -5,12 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from lightly_memloc.training import Run
-from lightly_memloc.training.stream import Stream
-from lightly_memloc.training.training_data import _EpochOrder
 
 ARGUMENTS = ["train", "digits", "--candidate", 12, "--independent", 12]
 ARGUMENTS += ["--external", 1725, "--backbone", "resnet9-slim", "--epochs", 2]
@@ -49,15 +46,3 @@ def test_a_pair_trained_by_two_processes(tmp_path):
     for before, name in ((f, "f"), (g, "g")):
         after = run.encoder(name).state_dict()
         assert all(torch.equal(after[key], value) for key, value in before.items())
-
-
-def test_processes_share_an_epoch():
-    indices = np.arange(3, 26)
-    shares = [
-        [int(i) for i in _EpochOrder(indices, Stream(0, 1), 4, rank, 3)]
-        for rank in range(3)
-    ]
-    drawn = [index for share in shares for index in share]
-    assert [len(share) for share in shares] == [7, 7, 7]
-    assert len(set(drawn)) == 21
-    assert set(drawn) < set(indices.tolist())

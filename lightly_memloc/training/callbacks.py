@@ -1,10 +1,13 @@
-"""How a training goes: its losses, and what a person sees of it."""
+"""What follows every training: seeding, losses, progress, checkpoints."""
 
+import os
 import time
+from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -17,20 +20,39 @@ from rich.progress import (
 )
 from torch import Tensor
 
+from lightly_memloc.training.training_data import Stream
+
 _SECONDS_TO_NEXT_LINE = 30
 
 
-class History(pl.Callback):
-    """Mean loss of each epoch, and the epochs' progress with the time left.
+class SeededSteps(pl.Callback):
+    """Seed each epoch's training steps, so that random masks depend on the epoch alone.
 
-    A terminal gets a progress bar, anything else, such as the log of a job, a line at the
-    end of an epoch, at most one in half a minute; both on standard error.
+    Args:
+        stream: The random stream of the training.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def on_train_epoch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Seed the generators of all devices."""
+        self._stream.seed_steps(trainer.current_epoch, trainer.global_rank)
+
+
+class History(pl.Callback):
+    """Record the mean loss of each epoch, and show progress and time left.
+
+    Progress goes to standard error: a bar on a terminal; otherwise, as in the log of a
+    job, a line at the end of an epoch, at most one every 30 seconds.
 
     Args:
         title: What is trained.
 
     Attributes:
-        losses: Mean loss of each epoch, those before a training was resumed included.
+        losses: Mean loss of each epoch, including those before a training was resumed.
     """
 
     def __init__(self, title: str) -> None:
@@ -49,7 +71,7 @@ class History(pl.Callback):
             TimeRemainingColumn(),
             console=self._console,
             transient=True,
-            # Epochs may take longer than the half minute that counts by default.
+            # Epochs may take longer than the default period of 30 seconds.
             speed_estimate_period=float("inf"),
             disable=not self._console.is_terminal,
         )
@@ -57,17 +79,17 @@ class History(pl.Callback):
         self._line_at = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the losses, for the training's checkpoints."""
+        """Return the losses, for checkpoints of the training."""
         return {"losses": self.losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the losses of a training that is resumed."""
+        """Restore the losses of a training that is resumed."""
         self.losses = list(state_dict["losses"])
 
     def on_train_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Begin to show the progress."""
+        """Start to show progress."""
         self._task = self._progress.add_task(
             self._title,
             total=trainer.max_epochs,
@@ -85,13 +107,13 @@ class History(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Take a batch's loss."""
+        """Record the loss of a batch."""
         self._batches.append(outputs["loss"].detach())
 
     def on_train_epoch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Take an epoch's mean loss over all processes, and show the progress."""
+        """Record the mean loss of an epoch over all processes, and show progress."""
         loss = torch.stack(self._batches).mean()
         self._batches.clear()
         self.losses.append(float(trainer.strategy.reduce(loss, reduce_op="mean")))
@@ -102,7 +124,7 @@ class History(pl.Callback):
     def teardown(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str
     ) -> None:
-        """Take the progress bar away."""
+        """Remove the progress bar."""
         self._progress.stop()
 
     def on_exception(
@@ -111,7 +133,7 @@ class History(pl.Callback):
         pl_module: pl.LightningModule,
         exception: BaseException,
     ) -> None:
-        """Take the progress bar away; Lightning calls no teardown then."""
+        """Remove the progress bar; Lightning does not call teardown in this case."""
         self._progress.stop()
 
     def _print_line(self) -> None:
@@ -124,3 +146,25 @@ class History(pl.Callback):
             f"{task.fields['loss']}, {TimeRemainingColumn().render(task)} left",
             soft_wrap=True,
         )
+
+
+class EpochCheckpoint(Checkpoint):
+    """Write the whole state of a training after each epoch and all other callbacks.
+
+    The file is replaced atomically.
+
+    Args:
+        path: The checkpoint.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Write the checkpoint."""
+        partial = self._path.with_suffix(".partial")
+        trainer.save_checkpoint(partial)
+        if trainer.is_global_zero:
+            os.replace(partial, self._path)

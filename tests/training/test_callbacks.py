@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from lightly_memloc import MemorizationSplit
-from lightly_memloc.training import TrainingConfig, history, train_pair
+from lightly_memloc.training import TrainingConfig, callbacks, train_pair
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def train(digits):
 
 def test_a_log_gets_a_line_when_half_a_minute_has_passed(train, monkeypatch, capsys):
     clock = iter(range(0, 10_000, 11))
-    monkeypatch.setattr(history.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
     f, _ = train()
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith(
@@ -40,7 +40,7 @@ def test_a_terminal_gets_a_bar_with_the_time_left(train, monkeypatch):
     def terminal(**options):
         return Console(file=screen, force_terminal=True, width=100)
 
-    monkeypatch.setattr(history, "Console", terminal)
+    monkeypatch.setattr(callbacks, "Console", terminal)
     train()
     shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue())
     assert "Training f (simclr)" in shown

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_memloc.layers.tap import Tap, tapped
+from lightly_memloc.layers.trace import Tap, tapped
 
 
 class Twice(nn.Module):

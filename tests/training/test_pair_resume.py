@@ -14,7 +14,13 @@ import torch
 from lightly_memloc import MemorizationSplit
 from lightly_memloc.data import Digits
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.training import Run, TrainingConfig, method_class, train_pair
+from lightly_memloc.training import (
+    Run,
+    TrainingConfig,
+    method_class,
+    pair,
+    train_pair,
+)
 from tests.training.test_methods import METHODS
 
 EPOCHS = 3
@@ -89,7 +95,7 @@ def test_a_training_killed_after_its_last_epoch(tmp_path, digits):
 
 def killed_run(folder, epoch):
     """Train a run in a process that is killed in an epoch of g's training."""
-    arguments = [sys.executable, "-m", "tests.training.test_resume", folder, epoch]
+    arguments = [sys.executable, "-m", __name__, folder, epoch]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     process = subprocess.run([*map(str, arguments)], env=environment, check=False)
     assert process.returncode == -signal.SIGKILL
@@ -139,7 +145,7 @@ def test_shared_seeds_give_the_same_start_and_the_same_views(digits):
 def test_a_file_of_another_training_is_refused(tmp_path, digits):
     split = small_split(digits)
     train_pair(digits, split, settings("simclr"), folder=tmp_path)
-    with pytest.raises(MemorizationError, match=r"f.ckpt is that of a training with"):
+    with pytest.raises(MemorizationError, match=r"f.ckpt belongs to a training with"):
         train_pair(digits, split, settings("byol"), folder=tmp_path)
     (tmp_path / "f.ckpt").write_bytes(b"torn")
     with pytest.raises(
@@ -172,12 +178,13 @@ def test_every_method_is_resumed_in_the_tests():
 
 
 if __name__ == "__main__":
-    train_encoder = sys.modules["lightly_memloc.training.pair"].train_encoder
+    train_encoder = pair._train_encoder
 
-    def killed_in_g(*arguments, **others):
-        *first, callbacks, path = arguments
+    def killed_in_g(*arguments, callbacks, path, **options):
         kill = [Kill(int(sys.argv[2]))] if path.name == "g.ckpt" else []
-        return train_encoder(*first, [*callbacks, *kill], path, **others)
+        return train_encoder(
+            *arguments, callbacks=[*callbacks, *kill], path=path, **options
+        )
 
-    sys.modules["lightly_memloc.training.pair"].train_encoder = killed_in_g
+    pair._train_encoder = killed_in_g
     Run.train(sys.argv[1], "digits", small_split(Digits()), settings())

@@ -1,0 +1,212 @@
+"""One forward pass, recorded: which module ran when, on and with which tensor."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lightly_memloc.layers.layer import (
+    Site,
+    channel_dim,
+    is_activation,
+    is_leaf,
+    is_norm,
+    joins_stage,
+)
+
+
+class Tap(NamedTuple):
+    """A module and the side of it that is read."""
+
+    module: str
+    side: Literal["input", "output"]
+
+
+@contextmanager
+def tapped(
+    model: nn.Module,
+    taps: Iterable[Tap],
+    receive: Callable[[Tap, int, Any], None],
+) -> Iterator[None]:
+    """Pass what flows through a model's modules to a function, while in the context.
+
+    The function runs inside the hook, before a later in-place operation can change
+    the tensor. Calls of a module are counted within each forward pass of the model.
+
+    Args:
+        model: The model whose forward passes are watched.
+        taps: Where to watch.
+        receive: Called with the tap, the number of the module's call in this forward
+            pass, from 0, and the module's first input or its output.
+    """
+    calls: Counter[Tap] = Counter()
+
+    def arrive(tap: Tap, value: Any) -> None:
+        # A backward pass runs checkpointed modules again, some of them in part.
+        if torch._C._current_graph_task_id() != -1:
+            return
+        call = calls[tap]
+        calls[tap] += 1
+        receive(tap, call, value)
+
+    def attach(tap: Tap) -> Any:
+        module = model.get_submodule(tap.module)
+        if tap.side == "input":
+            return module.register_forward_pre_hook(
+                lambda _, args, kwargs: arrive(
+                    tap, args[0] if args else next(iter(kwargs.values()), None)
+                ),
+                with_kwargs=True,
+            )
+        return module.register_forward_hook(lambda _, args, output: arrive(tap, output))
+
+    with ExitStack() as hooks:
+        start = model.register_forward_pre_hook(lambda *_: calls.clear())
+        hooks.callback(start.remove)
+        for tap in dict.fromkeys(taps):
+            hooks.callback(attach(tap).remove)
+        yield
+
+
+def first_tensor(value: Any) -> Tensor | None:
+    """The input or output of a module, or the first of several; None if no tensor."""
+    if isinstance(value, tuple | list) and value:
+        value = value[0]
+    return value if isinstance(value, Tensor) else None
+
+
+@dataclass
+class _Call:
+    """A call of a module: its number, and when it started and ended with what."""
+
+    module: str
+    number: int
+    start: int
+    taken: Any
+    end: int = -1
+    given: Any = None
+
+
+@dataclass(frozen=True)
+class TracedSite:
+    """Where a site lies in a forward pass.
+
+    Attributes:
+        site: The site with its call, moved along its stage.
+        origin: Module and call that it started from.
+        order: Position in the forward pass.
+        shape: Shape of the tensor there; None if it is not a tensor.
+        passed: Later modules and calls of the stage that it started, in order.
+    """
+
+    site: Site
+    origin: tuple[str, int]
+    order: int
+    shape: tuple[int, ...] | None
+    passed: tuple[tuple[str, int], ...]
+
+
+class Trace:
+    """Run a model once on images and record what each module took and returned.
+
+    Args:
+        model: The model.
+        images: The images.
+    """
+
+    def __init__(self, model: nn.Module, images: Tensor) -> None:
+        self._modules = dict(model.named_modules())
+        self._calls: list[_Call] = []
+        self._moments = 0
+        names = [name for name in self._modules if name]
+        taps = [Tap(name, side) for name in names for side in ("input", "output")]
+        with tapped(model, taps, self._record):
+            model(images)
+
+    def locate(self, site: Site) -> list[TracedSite]:
+        """Find the calls that a site refers to, each moved along its stage."""
+        return [
+            self._located(site, call)
+            for call in self._calls
+            if call.module == site.module and site.call in (None, call.number)
+        ]
+
+    def starts(self) -> dict[str, int]:
+        """Position in the forward pass at which each module started."""
+        return {call.module: call.start for call in reversed(self._calls)}
+
+    def calls(self, module: str) -> int:
+        """How often a module ran."""
+        return sum(call.module == module for call in self._calls)
+
+    def _record(self, tap: Tap, number: int, value: Any) -> None:
+        self._moments += 1
+        tensor = first_tensor(value)
+        if tap.side == "input":
+            self._calls.append(_Call(tap.module, number, self._moments, tensor))
+            return
+        call = next(
+            call
+            for call in reversed(self._calls)
+            if call.module == tap.module and call.end < 0
+        )
+        call.end, call.given = self._moments, tensor
+
+    def _located(self, site: Site, call: _Call) -> TracedSite:
+        stage = self._stage(call) if site.stage else [call]
+        last = stage[-1]
+        if site.stage == "activation":
+            modules = [self._modules[step.module] for step in stage]
+            read = [i for i, module in enumerate(modules) if is_activation(module)]
+            read = read or [i for i, module in enumerate(modules) if is_norm(module)]
+            last = stage[read[-1] if read else 0]
+            site = replace(
+                site,
+                channel_dim=channel_dim(self._modules[last.module]) or site.channel_dim,
+            )
+        taken = site.side == "input"
+        value = last.taken if taken else last.given
+        return TracedSite(
+            replace(site, module=last.module, call=last.number, stage=None),
+            (call.module, call.number),
+            last.start if taken else last.end,
+            None if value is None else tuple(value.shape),
+            tuple((step.module, step.number) for step in stage[1:]),
+        )
+
+    def _stage(self, first: _Call) -> list[_Call]:
+        """A call and those of its stage that follow, each taking the last one's output.
+
+        A module takes the output if it receives that very tensor. A module inside a
+        container that the stage did not start in belongs to a branch.
+        """
+        stage = [first]
+        while True:
+            last = stage[-1]
+            follower = next(
+                (
+                    call
+                    for call in self._calls
+                    if call.start > last.end
+                    and call.taken is last.given
+                    and is_leaf(self._modules[call.module])
+                ),
+                None,
+            )
+            if (
+                follower is None
+                or last.given is None
+                or not joins_stage(self._modules[follower.module])
+                or not _parent(last.module).startswith(_parent(follower.module))
+            ):
+                return stage
+            stage.append(follower)
+
+
+def _parent(name: str) -> str:
+    parent, _, _ = name.rpartition(".")
+    return f"{parent}." if parent else ""
