@@ -17,8 +17,9 @@ from lightly_memloc.cli.compare import analyze, membership, ssl_mem
 from lightly_memloc.cli.intervene import curate, exchange, finetune, prune, tune_unit
 from lightly_memloc.cli.measure import class_mem, layer_mem, measure, probe, unit_mem
 from lightly_memloc.cli.options import flattened
+from lightly_memloc.cli.prepare import layers, split
 from lightly_memloc.cli.report import demo, report
-from lightly_memloc.cli.train import layers, split, train
+from lightly_memloc.cli.train import train
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
 _DEBUG = "--debug"

@@ -9,7 +9,7 @@ from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.run import Run
 
 N_VIEWS = 16
-_ROLE_SIZE = 200
+ROLE_SIZE = 200
 
 
 def train_demo(folder: str | PathLike[str], epochs: int = 80) -> Run:
@@ -26,9 +26,9 @@ def train_demo(folder: str | PathLike[str], epochs: int = 80) -> Run:
         MemorizationError: If the folder contains another run.
     """
     digits = Digits()
-    unused = np.random.default_rng(0).permutation(len(digits))[4 * _ROLE_SIZE :]
+    unused = np.random.default_rng(0).permutation(len(digits))[4 * ROLE_SIZE :]
     split = MemorizationSplit.of_dataset(
-        digits, _ROLE_SIZE, _ROLE_SIZE, _ROLE_SIZE, exclude=unused.tolist()
+        digits, ROLE_SIZE, ROLE_SIZE, ROLE_SIZE, exclude=unused.tolist()
     )
     config = TrainingConfig.for_data(
         "digits",

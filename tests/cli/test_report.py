@@ -15,7 +15,9 @@ def test_report_prints_the_same_again(run, trained):
     assert "layer-mem" in json.loads(out)
 
 
-def test_demo_smoke_tells_the_whole_story(run, tmp_path):
+def test_demo_smoke_tells_the_whole_story(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("lightly_memloc.training.demo.ROLE_SIZE", 30)
+    monkeypatch.setattr("lightly_memloc.training.demo.N_VIEWS", 3)
     code, out, _ = run("demo", "--smoke", "--out", tmp_path / "demo")
     assert code == 0
     assert "The most memorised images" in out

@@ -41,24 +41,6 @@ def test_training_followed_by_callbacks(run, images, tmp_path):
                 assert picture.width == 810
 
 
-def test_layers_lists_names_and_kinds(run):
-    code, out, _ = run("layers", "--model", "torchvision.models:resnet18")
-    assert code == 0
-    assert "18 layers" in out
-    assert "layer4.1.conv1" in out
-    code, out, _ = run(
-        "layers", "--model", "torchvision.models:vit_b_16", "--layers", "attention"
-    )
-    assert out.count("self_attention") == 12
-
-
-def test_split_writes_roles(run, images, tmp_path):
-    code, out, _ = run("split", images, "--out", tmp_path / "s.json", *SIZES)
-    assert code == 0
-    assert "16 shared, 8 candidate, 8 independent, 8 external" in out
-    assert MemorizationSplit.load(tmp_path / "s.json").n == 40
-
-
 def test_unreadable_images(run, images, tmp_path):
     folder = tmp_path / "images"
     folder.mkdir()
@@ -185,11 +167,6 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
             "trains in processes whose losses do not come back",
         ),
         (("train", "digits", "--out", "x", "--callback", "magic"), "it has memoriz"),
-        (("split", "digits", "--candidate", "2000"), "Cannot take 2000 candidate"),
-        (("split", "digits", "--out", "no/such/folder.json"), "no/such/folder.json"),
-        (("layers", "--model", "torchvision.models:resnet1"), "Cannot find the model"),
-        (("layers", "--model", "json:dumps"), "json:dumps"),
-        (("layers",), "either a run folder or --model"),
     ],
 )
 def test_errors(refused, images, trained, other_split, tmp_path, arguments, message):
