@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         results,
         training,
     )
-    from lightly_memloc.data import MemorizationSplit, MultiViewDataset
+    from lightly_memloc.data import MemorizationSplit, MultiViewDataset, Study
     from lightly_memloc.errors import MemorizationError, MemorizationWarning
     from lightly_memloc.evaluators import (
         ClassMemEvaluator,
@@ -49,6 +49,7 @@ __all__ = [
     "MultiViewDataset",
     "OnlineUnitMem",
     "OnlineUnitMemCallback",
+    "Study",
     "UnitMem",
     "UnitMemEvaluator",
     "data",
@@ -88,6 +89,7 @@ _HOMES = {
     "MultiViewDataset": "data",
     "OnlineUnitMem": "evaluators",
     "OnlineUnitMemCallback": "evaluators",
+    "Study": "data",
     "UnitMem": "metrics",
     "UnitMemEvaluator": "evaluators",
     "exchange_layers": "interventions",

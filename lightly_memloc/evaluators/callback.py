@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
-from numpy.typing import ArrayLike
+from numpy.typing import NDArray
 from torch import nn
 from typing_extensions import Self, Unpack
 
@@ -131,8 +131,8 @@ class MemorizationCallback(StudyCallback):
         self,
         dataset: Any,
         transform: Callable[[Any], Any],
-        indices: ArrayLike | None = None,
-        holdout: ArrayLike | None = None,
+        indices: Sequence[int] | NDArray[Any] | None = None,
+        holdout: Sequence[int] | NDArray[Any] | None = None,
         *,
         reference: nn.Module | str | PathLike[str] | None = None,
         split: MemorizationSplit | None = None,
@@ -194,8 +194,8 @@ class MemorizationCallback(StudyCallback):
         return cls(
             study.dataset,
             study.transform,
-            study.indices,
-            study.holdout,
+            study.members,
+            study.non_members,
             split=study.split,
             n_views=study.n_views,
             seed=study.seed,
