@@ -4,8 +4,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from lightly_memloc import load_result
-from lightly_memloc.evaluators import Evaluator
+from lightly_memloc import MultiViewDataset, load_result
 from tests.cli.commands import MEASURE, wrapped
 
 
@@ -79,29 +78,30 @@ def test_an_interrupted_ssl_mem_is_resumed(run, several, tmp_path, monkeypatch):
     arguments = ["ssl-mem", several, *MEASURE, "--batch-size", 4, "--json"]
     code, expected, _ = run(*arguments, "--out", tmp_path / "whole")
     assert code == 0
-    steps, keep = [], Evaluator.validation_step
+    images, keep = [], MultiViewDataset.__getitem__
 
-    def counted(self, batch, batch_idx):
-        steps.append(batch_idx)
+    def counted(self, index):
+        images.append(index)
         # A run has 24 images, so this is in the second one.
-        if len(steps) == 10 and interrupt:
+        if len(images) == 40 and interrupt:
             raise KeyboardInterrupt
-        return keep(self, batch, batch_idx)
+        return keep(self, index)
 
-    monkeypatch.setattr(Evaluator, "validation_step", counted)
+    monkeypatch.setattr(MultiViewDataset, "__getitem__", counted)
     interrupt = True
     code, out, _ = run(*arguments, "--out", tmp_path / "cut")
     assert (code, out) == (130, "")
     assert not (tmp_path / "cut" / "result.json").exists()
     interrupt = False
-    steps.clear()
+    images.clear()
     code, out, _ = run(*arguments, "--out", tmp_path / "cut", "--resume")
     assert (code, out) == (0, expected)
-    assert 6 < len(steps) <= 12
-    steps.clear()
+    # The first run is not read again. The first image of a run also identifies it.
+    assert 24 < len(images) <= 2 * (24 + 1)
+    images.clear()
     code, out, _ = run(*arguments, "--out", tmp_path / "cut")
     assert (code, out) == (0, expected)
-    assert len(steps) == 18
+    assert len(images) == 3 * (24 + 1)
 
 
 @pytest.mark.parametrize("other", [("--views", 3), ("--seed", 1)])
@@ -110,7 +110,7 @@ def test_ssl_mem_is_not_resumed_with_other_settings(run, several, tmp_path, othe
     assert run(*arguments)[0] == 0
     code, out, err = run(*arguments, *other, "--resume")
     assert (code, out) == (2, "")
-    assert "holds another measurement" in err
+    assert "contains another measurement" in err
     assert run(*arguments, *other)[0] == 0
 
 
@@ -178,8 +178,8 @@ def test_nothing_to_resume_over_runs(run, several, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ssl-mem", "nowhere"), "nowhere is no folder of runs, as `lightly-memloc"),
-        (("ssl-mem", "RUNS/run-1"), "run-1 is a single run: several are made with"),
+        (("ssl-mem", "nowhere"), "nowhere is no folder of runs ("),
+        (("ssl-mem", "RUNS/run-1"), "run-1 is a single run. Train several with"),
         (("ssl-mem", "RUNS", "--layers", "bogus"), "matches 'bogus'"),
     ],
 )

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from lightly_memloc import load_result
-from lightly_memloc.evaluators import EVALUATORS, Evaluator, UnitMemEvaluator
+from lightly_memloc import MultiViewDataset, load_result
+from lightly_memloc.evaluators import EVALUATORS, UnitMemEvaluator
 from lightly_memloc.results import Result
 from tests.cli.commands import OWN, wrapped
 
@@ -25,17 +25,16 @@ def test_an_interrupted_measurement_is_resumed(
 ):
     arguments = [command, trained, "--views", 2, "--batch-size", 2, "--json"]
     _, expected, _ = run(*arguments, "--out", tmp_path / "whole")
-    measured = []
-    keep = Evaluator.validation_step
+    images, keep = [], MultiViewDataset.__getitem__
 
-    def interrupted(self, batch, batch_idx):
-        measured.append(batch_idx)
-        if len(measured) == 4:
+    def interrupted(self, index):
+        images.append(index)
+        if len(images) == 9:
             raise KeyboardInterrupt
-        return keep(self, batch, batch_idx)
+        return keep(self, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluator, "validation_step", interrupted)
+        patch.setattr(MultiViewDataset, "__getitem__", interrupted)
         code, out, _ = run(*arguments, "--out", tmp_path / "cut")
     assert (code, out) == (130, "")
     assert (tmp_path / "cut" / "state.pt").is_file()
@@ -123,7 +122,10 @@ def test_probing(run, trained, tmp_path):
             "--resume needs --out",
         ),
         (("measure", "magic", "RUN"), "it has class_mem, layer_mem, unit_mem"),
-        (("layer-mem", "RUNS"), "is a folder of runs: measure all with ssl-mem"),
+        (
+            ("layer-mem", "RUNS"),
+            "is a folder of runs. Measure all of them with ssl-mem",
+        ),
     ],
 )
 def test_errors(refused, trained, several, other_split, arguments, message):

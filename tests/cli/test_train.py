@@ -134,7 +134,7 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
         (("train", "nowhere", "--out", "x"), "nowhere is no folder"),
         (
             ("train", "digits", "--out", "RUN"),
-            "RUN holds another run: backbone is resnet9-slim",
+            "RUN contains another run: backbone is resnet9-slim",
         ),
         (("train", "EMPTY", "--out", "x"), "EMPTY holds no images"),
         (("train", "ONE", "--out", "x"), "Cannot train on 1 images"),
@@ -145,7 +145,7 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
         ),
         (
             ("train", "digits", "--out", "x", "--method", "magic"),
-            "choose one of barlow_twins",
+            "choose from barlow_twins",
         ),
         (
             ("train", "digits", "--out", "x", "--method", "simcrl"),
@@ -159,12 +159,12 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
             ("train", "digits", "--out", "x", "--backbone", "tests.cli.encoder:broken"),
             "failed with ZeroDivisionError",
         ),
-        (("train", "digits", "--out", "x", "--backbone", "b"), "choose one of resnet9"),
+        (("train", "digits", "--out", "x", "--backbone", "b"), "choose from resnet9"),
         (("train", "digits", "--out", "x", "--device", "abacus"), "device 'abacus'"),
         (("train", "digits", "--out", "x", "--strategy", "no"), "Lightning refuses"),
         (
             ("train", "digits", "--out", "x", "--devices", 2, "--strategy", "ddp_fork"),
-            "trains in processes whose losses do not come back",
+            "trains in processes that do not return their losses",
         ),
         (("train", "digits", "--out", "x", "--callback", "magic"), "it has memoriz"),
     ],
@@ -185,7 +185,10 @@ def test_errors(refused, images, trained, other_split, tmp_path, arguments, mess
             ("train", "IMAGES", "--out", "x", "--runs", 2, "--split", "SPLIT"),
             "--runs draws a split for each run: omit --split",
         ),
-        (("train", "IMAGES", "--out", "RUNS", "--runs", 3), "run-1 holds another run"),
+        (
+            ("train", "IMAGES", "--out", "RUNS", "--runs", 3),
+            "run-1 contains another run",
+        ),
         (("train", "nowhere", "--out", "x", "--runs", 2), "nowhere is no folder"),
     ],
 )
