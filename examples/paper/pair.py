@@ -8,9 +8,10 @@ import torch
 
 import lightly_memloc as memloc
 from lightly_memloc.data import Study
+from lightly_memloc.estimation import analyze
 from lightly_memloc.interventions import measure_fine_tuning, measure_pruning
 from lightly_memloc.probes import ProbeTask, measure_probes
-from lightly_memloc.results import AnalysisResult, load_result
+from lightly_memloc.results import load_result
 from lightly_memloc.training import (
     Run,
     TrainingConfig,
@@ -118,7 +119,7 @@ def _measure(folder, encoders, dataset, split, transform, options):
     )
     _keep(
         folder / "analysis",
-        lambda: AnalysisResult.from_results(layer_mem, unit_mem, class_mem),
+        lambda: analyze(layer_mem, unit_mem, class_mem),
     )
     return layer_mem
 

@@ -66,7 +66,8 @@ def membership(
     Two scores are tested: the alignment of the encoder alone and, with a reference
     encoder, SSLMem.
     """
-    from lightly_memloc.results import LayerMemResult, MembershipResult, load_result
+    from lightly_memloc.estimation import infer_membership
+    from lightly_memloc.results import LayerMemResult, load_result
 
     of_run = is_study(folder)
     source = folder / "layer-mem" if of_run else folder
@@ -76,7 +77,7 @@ def membership(
             f"{source} contains no LayerMem result, but one of {measured.kind}."
         )
     save_and_show(
-        MembershipResult.from_layer_mem(measured),
+        infer_membership(measured),
         as_json,
         folder / "membership" if of_run else None,
     )
@@ -106,15 +107,15 @@ def analyze(
     and the least memorised images? With unit-mem as well: do memorised images activate
     units most? With unit-mem and class-mem: are units tied to images or to classes?
     """
+    from lightly_memloc import estimation
     from lightly_memloc.results import (
-        AnalysisResult,
         ClassMemResult,
         LayerMemResult,
         UnitMemResult,
         find_result,
     )
 
-    result = AnalysisResult.from_results(
+    result = estimation.analyze(
         find_result(run / "layer-mem", LayerMemResult),
         find_result(run / "unit-mem", UnitMemResult),
         find_result(run / "class-mem", ClassMemResult),

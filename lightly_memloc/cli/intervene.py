@@ -280,14 +280,14 @@ def _intervene(
     Raises:
         MemorizationError: If the source is neither a run nor a folder of runs.
     """
-    from lightly_memloc.results import InterventionResult
+    from lightly_memloc.estimation import pool_trials
     from lightly_memloc.training import Runs
 
     def resolved(folder: Path | str) -> Subject:
         return EncoderGroup().resolve(str(folder), n_views)
 
     if Runs.is_runs(source):
-        result = InterventionResult.pooled(
+        result = pool_trials(
             {
                 run: intervene(resolved(Path(source) / run), range(first, first + 1))
                 for first, run in enumerate(Runs(source).names, start=seed)

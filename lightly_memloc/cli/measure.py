@@ -173,7 +173,7 @@ def _measure(
         **options,
     ).run()
     if subject.source:
-        result = replace(result, settings=result.settings | {"source": subject.source})
+        result = replace(result, settings={**result.settings, "source": subject.source})
     save_and_show(result, output.as_json, folder)
 
 

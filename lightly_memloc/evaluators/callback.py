@@ -276,7 +276,7 @@ class MemorizationCallback(StudyCallback):
             try:
                 evaluator = self._evaluator(make, study, pl_module)
                 result = evaluator.run(progress=False)
-                result = replace(result, settings=result.settings | moment)
+                result = replace(result, settings={**result.settings, **moment})
                 self.history.append(result)
                 scalars |= result.scalars()
                 if trainer.is_global_zero and not n_batches:

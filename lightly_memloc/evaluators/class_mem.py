@@ -12,9 +12,9 @@ from typing_extensions import Unpack
 
 from lightly_memloc.data import Study, targets_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.estimation import layer_table, unit_table
+from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import layer_table, unit_table
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.metrics import ClassMem
@@ -86,9 +86,9 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
 
     def compute(self) -> ClassMemResult:
         """Return the result over the images of all processes."""
-        values = self.metrics["class_mem"].compute()
-        columns = {"class_mem": values.class_mem, "class": values.target}
-        units = unit_table(self.layers, **columns, dead=values.dead)
+        values = computed(self.metrics["class_mem"])
+        columns = {"class_mem": values["class_mem"], "class": values["target"]}
+        units = unit_table(self.layers, **columns, dead=values["dead"])
         rectified = self.rectification.rectified(self.layers)
         by_layer = layer_table(self.layers, units, "class_mem", rectified=rectified)
         return ClassMemResult(self.settings(), {"layers": by_layer, "units": units})

@@ -333,6 +333,15 @@ class Evaluator(pl.LightningModule, Generic[R]):
             self._state_file.keep(batch, self.accumulated)
 
 
+def computed(metric: Metric) -> dict[str, NDArray[Any]]:
+    """Compute a metric of several values, as numpy arrays.
+
+    Args:
+        metric: A metric whose ``compute()`` returns tensors by name.
+    """
+    return {name: value.cpu().numpy() for name, value in metric.compute().items()}
+
+
 class _TraceFree(Callback):
     """Leave no trace of a measurement that a Trainer runs, even if it fails."""
 

@@ -3,15 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pandas as pd
-import torch
 from torch import Tensor, nn
 from torchmetrics import Metric
 from typing_extensions import Unpack
 
 from lightly_memloc.data import MemorizationSplit, Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator
+from lightly_memloc.estimation import Readings, estimate_layer_mem
+from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, computed
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import AlignmentDistance
@@ -117,22 +118,19 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
 
     def compute(self) -> LayerMemResult:
         """Return the result over the images of all processes."""
-        values = {
-            name: [metric.compute() for metric in self.metrics[name]]
+        measured = {
+            name: [
+                (values["image"], values["distance"])
+                for values in map(computed, self.metrics[name])
+            ]
             for name in self.encoders
         }
-        measured = values["f"][0].image.cpu().numpy()
-        distances = {
-            name: torch.stack([v.distance for v in of_encoder], dim=1).cpu().numpy()
-            for name, of_encoder in values.items()
-        }
-        images = self.roles.set_index("index").loc[measured].reset_index()
-        images.insert(1, "filename", self.filenames(measured))
-        return LayerMemResult.from_distances(
-            [(layer.name, layer.kind) for layer in self.layers],
-            images,
-            distances["f"],
-            distances.get("g"),
+        seen = np.unique(np.concatenate([i for of in measured.values() for i, _ in of]))
+        images = self.roles.set_index("index").loc[seen].reset_index()
+        images.insert(1, "filename", self.filenames(seen.tolist()))
+        layers = [(layer.name, layer.kind) for layer in self.layers]
+        return estimate_layer_mem(
+            Readings.aligned(images, layers, measured),
             self.settings(),
             self.n_resamples,
         )

@@ -177,8 +177,8 @@ class OnlineUnitMemCallback(StudyCallback):
             return
         finally:
             self._tracker.reset()
-        moment = {"epoch": trainer.current_epoch}
-        result = replace(result, settings=result.settings | moment)
+        settings = {**result.settings, "epoch": trainer.current_epoch}
+        result = replace(result, settings=settings)
         self.results.append(result)
         scalars = {
             name.replace("unit_mem", "unit_mem_online", 1): value

@@ -13,9 +13,13 @@ from typing_extensions import Unpack
 
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators.evaluator import EVALUATORS
+from lightly_memloc.estimation import (
+    holdout_estimates,
+    top_images_table,
+    unit_mem_tables,
+)
+from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
 from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
-from lightly_memloc.evaluators.unit_tables import top_images_table, unit_mem_tables
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
@@ -123,19 +127,23 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
 
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
-        values = self.metrics["unit_mem"].compute()
+        values = computed(self.metrics["unit_mem"])
         against_holdout = None
         if "member_share" in self.metrics:
-            against_holdout = self.metrics["member_share"].compute()
-        names = self.filenames(values.winner.tolist())
+            against_holdout = holdout_estimates(
+                computed(self.metrics["member_share"]),
+                [layer.num_units for layer in self.layers],
+                self.study.seed,
+            )
+        winners = values["winner"].tolist()
         tables = unit_mem_tables(
             self.layers,
             values,
-            list(zip(values.winner.tolist(), names, strict=True)),
+            list(zip(winners, self.filenames(winners), strict=True)),
             self.rectification.rectified(self.layers),
             against_holdout,
         )
-        top = top_images_table(tables["units"], self.metrics["top_images"].compute())
+        top = top_images_table(tables["units"], computed(self.metrics["top_images"]))
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
         return UnitMemResult(self.settings(), tables)
 

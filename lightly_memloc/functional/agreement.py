@@ -1,6 +1,4 @@
-"""How far two rankings of the same images agree."""
-
-from typing import NamedTuple
+"""Agreement of two scores of the same images, or of predictions and targets."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,22 +8,8 @@ from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import Array
 
 
-class Overlap(NamedTuple):
-    """How many images two lists of the highest scores share.
-
-    Attributes:
-        share: Share of the k images of one list that are on the other, too.
-        chance: The share that random lists would have on average, ``k / N``.
-        p: One-sided p-value: how often random lists share as many.
-    """
-
-    share: float
-    chance: float
-    p: float
-
-
-def top_overlap(first: ArrayLike, second: ArrayLike, k: int) -> Overlap:
-    """Compute how far the k images of the highest scores agree [0].
+def top_overlap(first: ArrayLike, second: ArrayLike, k: int) -> Estimate:
+    """Compute the overlap of the k images with the highest scores [0].
 
     The p-value is that of the hypergeometric distribution.
 
@@ -36,13 +20,20 @@ def top_overlap(first: ArrayLike, second: ArrayLike, k: int) -> Overlap:
         second: Other scores of the same images.
         k: Length of the lists, at most N. Of equal scores the earlier images count.
 
+    Returns:
+        Fields of shape ``()``: the share of the k images of one list that the other
+        list contains, too; its expected value for random lists, ``k / N``, as
+        ``null``; and the one-sided p-value, how often random lists share as many. There
+        is no interval: ``low`` and ``high`` are NaN.
+
     Raises:
         ValueError: If the shapes differ or ``k`` does not fit.
 
     Examples:
         >>> from lightly_memloc.functional import top_overlap
-        >>> top_overlap([4.0, 3.0, 2.0, 1.0], [4.0, 1.0, 2.0, 3.0], k=2).share
-        0.5
+        >>> overlap = top_overlap([4.0, 3.0, 2.0, 1.0], [4.0, 1.0, 2.0, 3.0], k=2)
+        >>> float(overlap.value), float(overlap.null)
+        (0.5, 0.5)
     """
     a, b = _paired(first, second)
     if not 0 < k <= len(a):
@@ -50,7 +41,9 @@ def top_overlap(first: ArrayLike, second: ArrayLike, k: int) -> Overlap:
     top_a, top_b = (np.argsort(-scores, kind="stable")[:k] for scores in (a, b))
     shared = len(np.intersect1d(top_a, top_b))
     p = stats.hypergeom.sf(shared - 1, len(a), k, k)
-    return Overlap(shared / k, k / len(a), float(p))
+    nan = np.asarray(np.nan)
+    share, chance = np.asarray(shared / k), np.asarray(k / len(a))
+    return Estimate(share, nan, nan, np.asarray(p), null=chance)
 
 
 def kendall_tau(
@@ -93,6 +86,39 @@ def kendall_tau(
         z = np.arctanh(test.statistic)
     low, high = np.tanh(z - half), np.tanh(z + half)
     return Estimate(*(np.asarray(v) for v in (test.statistic, low, high, test.pvalue)))
+
+
+def accuracy(
+    predicted: ArrayLike, targets: ArrayLike, confidence: float = 0.95
+) -> Estimate:
+    """Compute accuracy with Wilson's interval over images.
+
+    Args:
+        predicted: Shape ``(N,)``: predicted classes.
+        targets: Shape ``(N,)``: true classes.
+        confidence: Coverage of the interval.
+
+    Returns:
+        Fields of shape ``()``, in [0, 1], without p-value.
+
+    Raises:
+        ValueError: If there are no images, or not as many predictions as targets.
+
+    Examples:
+        >>> from lightly_memloc.functional import accuracy
+        >>> float(accuracy([1, 2, 3, 3], [1, 2, 3, 4]).value)
+        0.75
+    """
+    predicted, targets = np.asarray(predicted), np.asarray(targets)
+    if predicted.shape != targets.shape or predicted.ndim != 1 or not len(predicted):
+        raise ValueError(
+            "Expected as many predictions as targets, at least one, got "
+            f"{predicted.shape} and {targets.shape}."
+        )
+    hits = int((predicted == targets).sum())
+    interval = stats.binomtest(hits, len(targets)).proportion_ci(confidence, "wilson")
+    value = hits / len(targets)
+    return Estimate(*map(np.asarray, (value, interval.low, interval.high)))
 
 
 def _paired(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:

@@ -8,11 +8,8 @@ the symmetric estimator remove it; the alignment gap needs no second encoder at 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from lightly_memloc.functional.estimate import (
-    Estimate,
-    contrast_estimate,
-    mean_estimate,
-)
+from lightly_memloc.functional.estimate import Estimate
+from lightly_memloc.functional.means import contrast_estimate, mean_estimate
 from lightly_memloc.functional.resampling import Array
 
 
@@ -63,9 +60,9 @@ def delta_layer_mem(
     """
     columns = np.asarray(candidate, dtype=np.float64)
     if columns.shape[1] == 1:
-        return Estimate(*(np.full(1, np.nan) for _ in Estimate._fields))
+        return Estimate.unknown(1)
     steps = mean_estimate(np.diff(columns, axis=1), n_resamples=n_resamples, seed=seed)
-    return Estimate(*(np.concatenate([[np.nan], field]) for field in steps))
+    return Estimate.joined([Estimate.unknown(1), steps])
 
 
 def calibrated_layer_mem(

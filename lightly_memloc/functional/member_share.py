@@ -1,37 +1,15 @@
 """Member share: how often a unit's most activating image is one it was trained on."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import (
-    Array,
     as_far,
     bootstrap_counts,
     percentile_interval,
     permuted_labels,
 )
-
-
-class MemberShareEstimate(NamedTuple):
-    """Member share with its interval and what chance gives, one entry per layer.
-
-    Attributes:
-        value: The share.
-        low: Lower end of the confidence interval.
-        high: Upper end of the confidence interval.
-        p: Two-sided p-value.
-        null_low: Lower end of the range of the share with permuted membership.
-        null_high: Upper end of that range.
-    """
-
-    value: Array
-    low: Array
-    high: Array
-    p: Array
-    null_low: Array
-    null_high: Array
 
 
 def member_share(
@@ -40,7 +18,7 @@ def member_share(
     n_resamples: int = 999,
     confidence: float = 0.95,
     seed: int = 0,
-) -> MemberShareEstimate:
+) -> Estimate:
     """Compute the share of units whose most activating image is a member.
 
     UnitMem measures selectivity, which units have for images that the encoder never
@@ -58,7 +36,8 @@ def member_share(
         seed: Seed of both.
 
     Returns:
-        Estimate with fields of shape ``(L,)``, in [0, 1]; NaN without live units.
+        Estimate with fields of shape ``(L,)``, in [0, 1]; NaN without live units. The
+        share with permuted membership lies between ``null_low`` and ``null_high``.
 
     Examples:
         >>> import numpy as np
@@ -71,13 +50,13 @@ def member_share(
     if every_layer.ndim == 1:
         every_layer = every_layer[:, None]
     alive = every_layer.sum(axis=0) > 0
-    fields = MemberShareEstimate._fields
-    estimate = MemberShareEstimate(*(np.full(len(alive), np.nan) for _ in fields))
+    value, low, high, p, null_low, null_high = np.full((6, len(alive)), np.nan)
+    estimate = Estimate(value, low, high, p, null_low=null_low, null_high=null_high)
     if not alive.any():
         return estimate
     won = every_layer[:, alive]
     share_of_units, chance = won / won.sum(axis=0), is_member.mean()
-    value = is_member @ share_of_units
+    value[alive] = is_member @ share_of_units
     rng = np.random.default_rng(seed)
     # A resample that draws no winner says nothing: NaN, left out of the interval.
     with np.errstate(invalid="ignore"):
@@ -93,14 +72,8 @@ def member_share(
             for labels in permuted_labels(is_member, n_resamples, rng)
         ]
     )
-    n_as_far = as_far(permuted - chance, value - chance).sum(axis=0)
-    p = (1 + n_as_far) / (1 + n_resamples)
-    values = (
-        value,
-        *percentile_interval(resampled, confidence),
-        p,
-        *percentile_interval(permuted, confidence),
-    )
-    for field, of_alive in zip(estimate, values, strict=True):
-        field[alive] = of_alive
+    n_as_far = as_far(permuted - chance, value[alive] - chance).sum(axis=0)
+    p[alive] = (1 + n_as_far) / (1 + n_resamples)
+    low[alive], high[alive] = percentile_interval(resampled, confidence)
+    null_low[alive], null_high[alive] = percentile_interval(permuted, confidence)
     return estimate

@@ -1,4 +1,4 @@
-"""Membership inference: how well a score tells members from others."""
+"""Membership inference: how well a score separates members from others."""
 
 from typing import NamedTuple
 
@@ -6,30 +6,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import Array, block_sizes
 
 
 class Membership(NamedTuple):
-    """How well a score tells members from non-members, one entry per layer.
+    """How well a score separates members from non-members, one entry per layer.
 
     Attributes:
         auc: Area under the ROC curve: the chance that a member's score exceeds a
-            non-member's, ties counted half; 0.5 if the score tells nothing.
-        auc_low: Lower end of its confidence interval.
-        auc_high: Upper end of its confidence interval.
-        auc_p: Two-sided p-value of the Mann-Whitney test against 0.5.
-        tpr: Share of members above the score that at most 1% of non-members exceed.
-        tpr_low: Lower end of its confidence interval.
-        tpr_high: Upper end of its confidence interval.
+            non-member's, ties counted half; 0.5 if the score carries no information.
+            Its p-value is that of the two-sided Mann-Whitney test against 0.5.
+        tpr: Share of members above the score that at most 1% of non-members exceed,
+            without p-value.
     """
 
-    auc: Array
-    auc_low: Array
-    auc_high: Array
-    auc_p: Array
-    tpr: Array
-    tpr_low: Array
-    tpr_high: Array
+    auc: Estimate
+    tpr: Estimate
 
 
 def membership(
@@ -58,7 +51,7 @@ def membership(
         seed: Seed of the bootstrap.
 
     Returns:
-        Fields of shape ``(L,)``. With fewer non-members than one in a hundred needs,
+        Estimates with fields of shape ``(L,)``. With fewer non-members than one in a hundred needs,
         no false positive is allowed.
 
     Raises:
@@ -66,7 +59,7 @@ def membership(
 
     Examples:
         >>> from lightly_memloc.functional import membership
-        >>> membership([0.9, 0.8, 0.4], [0.5, 0.1]).auc.round(3)
+        >>> membership([0.9, 0.8, 0.4], [0.5, 0.1]).auc.value.round(3)
         array([0.833])
     """
     first, second = (
@@ -79,14 +72,13 @@ def membership(
             f"layers, got {np.shape(members)} and {np.shape(non_members)}."
         )
     rng = np.random.default_rng(seed)
-    rows = [
-        (
-            *_auc(one, other, confidence),
-            *_tpr(one, other, false_positives, n_resamples, confidence, rng),
-        )
-        for one, other in zip(first.T, second.T, strict=True)
+    layers = list(zip(first.T, second.T, strict=True))
+    auc = [_auc(one, other, confidence) for one, other in layers]
+    tpr = [
+        _tpr(one, other, false_positives, n_resamples, confidence, rng)
+        for one, other in layers
     ]
-    return Membership(*np.array(rows).T)
+    return Membership(Estimate(*np.array(auc).T), Estimate(*np.array(tpr).T))
 
 
 def _auc(first: Array, second: Array, confidence: float) -> tuple[float, ...]:

@@ -1,16 +1,22 @@
 """SSLMem: how much better one encoder aligns an image than another does."""
 
-from typing import Literal
+import sys
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
-import torch
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+A = TypeVar("A", NDArray[np.floating[Any]], "Tensor")
 
 
 def ssl_mem(
-    a_f: Tensor,
-    a_g: Tensor,
+    a_f: A,
+    a_g: A,
     normalization: Literal["relative", "raw", "range"] = "relative",
-) -> Tensor:
+) -> A:
     r"""Compute SSLMem of each image from its alignment distances [0].
 
     - ``"raw"``: :math:`a_g - a_f`.
@@ -22,14 +28,14 @@ def ssl_mem(
     - [1]: https://github.com/sprintml/LocalizingMemorizationInSSL
 
     Args:
-        a_f: Alignment distances under the encoder that was trained on the images,
-            shape ``(N, ...)``.
+        a_f: Alignment distances under the encoder that was trained on the images, an
+            array or a tensor of shape ``(N, ...)``.
         a_g: Alignment distances of the same images under the reference encoder,
             same shape.
         normalization: Which of the three; the range is taken over dimension 0.
 
     Returns:
-        Tensor of the inputs' shape; in [-1, 1] if relative or range-normalized.
+        Of the inputs' type and shape; in [-1, 1] if relative or range-normalized.
 
     Raises:
         ValueError: If the shapes differ or ``normalization`` is unknown.
@@ -45,16 +51,19 @@ def ssl_mem(
             "Expected a_f and a_g of the same shape, got "
             f"{tuple(a_f.shape)} and {tuple(a_g.shape)}."
         )
+    # Whoever passes tensors has imported torch; whoever passes arrays need not.
+    library: Any = np if isinstance(a_f, np.ndarray) else sys.modules["torch"]
     difference = a_g - a_f
     if normalization == "raw":
         return difference
     if normalization == "relative":
         scale = a_g + a_f
     elif normalization == "range":
-        scale = difference.amax(dim=0) - difference.amin(dim=0)
+        scale = library.amax(difference, axis=0) - library.amin(difference, axis=0)
     else:
         raise ValueError(
             "Expected normalization to be 'relative', 'raw' or 'range', "
             f"got {normalization!r}."
         )
-    return torch.where(scale > 0, difference / scale, 0)
+    scaled = difference / library.where(scale > 0, scale, 1)
+    return cast(A, library.where(scale > 0, scaled, 0))

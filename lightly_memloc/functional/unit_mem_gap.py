@@ -54,7 +54,7 @@ def unit_mem_gap(
         )
     alive = ((largest != 0) & (counts[..., None] > 0)).any(axis=(0, 1))
     if not alive.any() or counts.sum(axis=1).min() < 2:
-        return Estimate(*(np.full(1, np.nan) for _ in Estimate._fields))
+        return Estimate.unknown(1)
     largest, total = largest[..., alive], total[..., alive]
     mean = np.zeros(1 << n_pairs)
     for start in range(0, int(alive.sum()), _BLOCK):

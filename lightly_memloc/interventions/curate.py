@@ -22,7 +22,6 @@ from lightly_memloc.results import (
     CurationResult,
     LayerMemResult,
     SSLMemRunsResult,
-    estimate_columns,
 )
 from lightly_memloc.runtime import PassArguments, PassOptions, replacing
 from lightly_memloc.training import Run
@@ -177,7 +176,10 @@ def retrain_without(
         for encoder in encoders.values()
     ]
     accuracies = pd.DataFrame(
-        [(name, *test(f, task, seed, device)) for name, f in encoders.items()],
+        [
+            (name, *test(f, task, seed, device).columns("").values())
+            for name, f in encoders.items()
+        ],
         columns=["encoder", "accuracy", "low", "high"],
     )
     images = {
@@ -186,9 +188,9 @@ def retrain_without(
         "external": len(split.external),
     }
     return CurationResult(
-        curation.settings | {"images": images, "probe": probe, "notes": [_NOTE]},
-        curation.tables
-        | {
+        {**curation.settings, "images": images, "probe": probe, "notes": [_NOTE]},
+        {
+            **curation.tables,
             "layers": _layers(measured, memorized, common, split.external),
             "accuracy": accuracies,
             "random": pd.DataFrame({"index": np.sort(drawn)}),
@@ -262,7 +264,7 @@ def _layers(
         original=calibrated(original, common).value,
         without_memorized=calibrated(without_memorized, common).value,
         without_random=calibrated(without_random, common).value,
-        **estimate_columns("difference", difference),
+        **difference.columns("difference"),
         removed_before=calibrated(original, memorized).value,
-        **estimate_columns("removed_after", removed),
+        **removed.columns("removed_after"),
     )

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import summarize_trials
 from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.interventions.exchange import exchange_layers
 from lightly_memloc.interventions.prune import prune_units
@@ -75,7 +76,7 @@ def measure_pruning(
     rows: list[_Row] = []
     chosen: list[tuple[str, int, str, int]] = []
     for seed in seeds:
-        baseline = test(model, task, seed, device).value
+        baseline = float(test(model, task, seed, device).value)
         unit_mem = UnitMemEvaluator(
             model, replace(members, seed=seed), layers=layers, **options
         ).run()
@@ -83,14 +84,14 @@ def measure_pruning(
             units = select_units(unit_mem, strategy, amount, per_layer, seed)
             pruned = prune_units(model, units, example)
             try:
-                accuracy = test(model, task, seed, device).value
+                accuracy = float(test(model, task, seed, device).value)
             finally:
                 pruned.undo()
             listed = [(layer, unit) for layer, of in units.items() for unit in of]
             rows.append((strategy, seed, accuracy, baseline, f"{len(listed)} units"))
             chosen.extend((strategy, seed, *unit) for unit in listed)
     settings = {"intervention": "prune", "amount": amount, "per_layer": per_layer}
-    return InterventionResult.from_trials(
+    return summarize_trials(
         _trials(rows),
         settings | {"probe": probe},
         pd.DataFrame(chosen, columns=["strategy", "trial", "layer", "unit"]),
@@ -134,9 +135,8 @@ def measure_fine_tuning(
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
     def tuned(layers: str | Sequence[str], seed: int) -> float:
-        return fine_tune(
-            model, task, layers, seed, device, epochs, learning_rate
-        ).accuracy.value
+        result = fine_tune(model, task, layers, seed, device, epochs, learning_rate)
+        return float(result.accuracy.value)
 
     def rows() -> Iterator[_Row]:
         for seed in seeds:
@@ -157,7 +157,7 @@ def measure_fine_tuning(
             yield "head", seed, baseline, baseline, "the classifier alone"
 
     settings = {"intervention": "finetune", "layers": n_layers, "epochs": epochs}
-    return InterventionResult.from_trials(_trials(rows()), settings)
+    return summarize_trials(_trials(rows()), settings)
 
 
 def measure_exchange(
@@ -175,7 +175,7 @@ def measure_exchange(
 
     The strategies: the layers that memorise ``"most"`` or ``"least"`` by calibrated
     Delta LayerMem, and ``"random"`` ones. That is one trial; intervals come from those
-    of several encoders, with ``InterventionResult.pooled``.
+    of several encoders, with ``lightly_memloc.estimation.pool_trials``.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -197,7 +197,7 @@ def measure_exchange(
     test, example = probe_named(probe), _example(model, task)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
-    baseline = test(model, task, seed, device).value
+    baseline = float(test(model, task, seed, device).value)
     drawn = np.random.default_rng(seed).permutation(ordered)[:n_layers].tolist()
     rows = []
     for strategy, layers in (
@@ -206,10 +206,10 @@ def measure_exchange(
         ("random", drawn),
     ):
         mixed = exchange_layers(model, donor, layers, example)
-        accuracy = test(mixed, task, seed, device).value
+        accuracy = float(test(mixed, task, seed, device).value)
         rows.append((strategy, seed, accuracy, baseline, ", ".join(layers)))
     settings = {"intervention": "exchange", "layers": n_layers, "probe": probe}
-    return InterventionResult.from_trials(_trials(rows), settings)
+    return summarize_trials(_trials(rows), settings)
 
 
 def _trials(rows: Iterable[_Row]) -> pd.DataFrame:

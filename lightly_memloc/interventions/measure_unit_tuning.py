@@ -13,6 +13,7 @@ from typing_extensions import Unpack
 
 from lightly_memloc.data import Study, filename_of
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.tune_unit import tune_unit
@@ -131,7 +132,7 @@ def measure_unit_tuning(
         "n_views": study.n_views,
         "seed": study.seed,
     }
-    return UnitTuningResult.from_units(pd.DataFrame(rows), settings)
+    return summarize_tuning(pd.DataFrame(rows), settings)
 
 
 def _drawn(

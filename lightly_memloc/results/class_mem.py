@@ -8,25 +8,22 @@ from lightly_memloc.results.result import Result
 
 
 class ClassMemResult(Result):
-    """ClassMem of each unit, and its average over each layer."""
+    """ClassMem of each unit, and its average over each layer.
+
+    ``to_pandas()`` has one row per unit, with the columns ``layer``, ``unit``,
+    ``class_mem``, ``class`` (the target with the largest mean activation) and ``dead``.
+    """
 
     kind = "class-mem"
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row a unit.
-
-        Columns: ``layer``, ``unit``, ``class_mem``, ``class`` (the target with the
-        largest mean activation), ``dead``.
-        """
-        return self.tables["units"].copy()
+    first = "units"
 
     def layers_to_pandas(self) -> pd.DataFrame:
-        """Return a row a layer.
+        """Return one row per layer.
 
         Columns: ``layer``, ``kind``, ``units``, ``dead``, ``mean`` and ``median`` of
         ClassMem over live units, and ``rectified``.
         """
-        return self.tables["layers"].copy()
+        return self.to_pandas("layers")
 
     def scalars(self) -> dict[str, float]:
         """Return ``class_mem/<layer>``: the mean over live units."""

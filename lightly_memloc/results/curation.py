@@ -14,27 +14,25 @@ from lightly_memloc.results.result import Result
 
 
 class CurationResult(Result):
-    """The most memorised images, and what training without them does."""
+    """The most memorised images, and the effect of training without them.
+
+    ``to_pandas()`` has one row per image, the most memorised first. Columns: ``index``,
+    ``filename``, ``role``, ``ssl_mem`` in the last layer, and ``p``. For a single run,
+    ``p`` is the share of external images, which neither encoder was trained on, that
+    score at least as high. For several runs, it is that of Student's t-test over runs,
+    and the table has the score's ``runs``, standard error and interval.
+    """
 
     kind = "curation"
+    first = "samples"
 
     @property
     def is_retrained(self) -> bool:
-        """Whether it was trained without the images."""
+        """Whether an encoder was trained without the images."""
         return "layers" in self.tables
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row an image, the most memorised first.
-
-        Columns: ``index``, ``filename``, ``role``, ``ssl_mem`` in the last layer, and
-        ``p``: for a single run, the share of external images that score as high, which
-        nobody was trained on; for several runs, that of Student's t-test over runs,
-        with the score's ``runs``, standard error and interval.
-        """
-        return self.tables["samples"].copy()
-
     def layers_to_pandas(self) -> pd.DataFrame:
-        """Return a row a layer, if it was trained without the images.
+        """Return one row per layer, if an encoder was trained without the images.
 
         Columns: ``layer``, ``kind``; calibrated LayerMem of the encoders ``original``,
         ``without_memorized`` and ``without_random``, over the candidates that all three
@@ -44,11 +42,11 @@ class CurationResult(Result):
         last and the difference have interval and p-value over images in ``_low``,
         ``_high`` and ``_p``.
         """
-        return self.tables["layers"].copy()
+        return self.to_pandas("layers")
 
     def accuracy_to_pandas(self) -> pd.DataFrame:
-        """Return a row an encoder: ``accuracy`` with its 95% interval ``low``, ``high``."""
-        return self.tables["accuracy"].copy()
+        """Return one row per encoder: ``accuracy``, its 95% interval ``low``, ``high``."""
+        return self.to_pandas("accuracy")
 
     def scalars(self) -> dict[str, float]:
         """Return accuracies, and the difference of LayerMem in each layer."""

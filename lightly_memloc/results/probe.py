@@ -1,6 +1,5 @@
 """The result of probing encoders."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.results.plots import plot_probes
@@ -8,17 +7,15 @@ from lightly_memloc.results.result import Result
 
 
 class ProbeResult(Result):
-    """Accuracy of encoders on labelled images, by several probes."""
+    """Accuracy of encoders on labelled images, by several probes.
+
+    ``to_pandas()`` has one row per encoder and probe, with the columns ``encoder``,
+    ``probe``, ``accuracy``, and its 95% interval over the test images, ``low`` and
+    ``high``.
+    """
 
     kind = "probe"
-
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row an encoder and probe.
-
-        Columns: ``encoder``, ``probe``, ``accuracy``, and its 95% interval over the
-        test images, ``low`` and ``high``.
-        """
-        return self.tables["probes"].copy()
+    first = "probes"
 
     def scalars(self) -> dict[str, float]:
         """Return ``accuracy/<encoder>/<probe>``."""

@@ -1,12 +1,15 @@
-"""What a measurement returns: named tables and the settings that led to them."""
+"""What a measurement returns: settings and named tables, which are saved and loaded."""
 
+import copy
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from importlib.metadata import version
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
 from os import PathLike
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -14,42 +17,86 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.results.table_file import json_number, read_table, write_table
 from lightly_memloc.runtime import replacing
 
 _FILE = "result.json"
 
-# Raised when what a saved result means changes; schema 1 did not name itself.
-_SCHEMA = 2
+# Raised when the layout of a saved result changes. Schema 1 did not name itself; 1 and 2
+# contain the tables' rows in the JSON file, 3 describes the CSV files.
+_SCHEMA = 3
 _FIRST_VERSION = "0.1.0"
 
 R = TypeVar("R", bound="Result")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, eq=False, repr=False, init=False)
 class Result(ABC):
     """A measurement's result.
 
+    Settings and tables are copied and read-only: ``dataclasses.replace`` makes a result
+    with others.
+
     Attributes:
         settings: Everything the measurement was asked for, and what it left out.
-        tables: The result's tables by name.
+        tables: The result's tables by name. Copy a table before you change it, or take
+            it from :meth:`to_pandas`.
         version: Version of lightly-memloc that made the result.
     """
 
     kind: ClassVar[str] = ""
+    first: ClassVar[str] = ""
     kinds: ClassVar[dict[str, type["Result"]]] = {}
 
-    settings: dict[str, Any]
-    tables: dict[str, pd.DataFrame]
-    version: str = field(default_factory=lambda: version("lightly-memloc"))
+    settings: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+    version: str
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        tables: Mapping[str, pd.DataFrame],
+        version: str | None = None,
+    ) -> None:
+        fields = {
+            "settings": MappingProxyType(copy.deepcopy(dict(settings))),
+            "tables": MappingProxyType(
+                {name: table.copy() for name, table in tables.items()}
+            ),
+            "version": version or installed_version("lightly-memloc"),
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
 
     def __init_subclass__(cls) -> None:
         Result.kinds[cls.kind] = cls
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Read-only mappings cannot be pickled.
+        return type(self), (dict(self.settings), dict(self.tables), self.version)
 
     def __repr__(self) -> str:
         tables = ", ".join(
             f"{name}: {len(of)} rows" for name, of in self.tables.items()
         )
         return f"{type(self).__name__}({tables})"
+
+    def to_pandas(self, table: str | None = None) -> pd.DataFrame:
+        """Return a copy of one of the result's tables.
+
+        Args:
+            table: The table's name; by default the first of those that the class lists.
+
+        Raises:
+            MemorizationError: If the result has no such table.
+        """
+        name = table or self.first or next(iter(self.tables), "")
+        if name not in self.tables:
+            raise MemorizationError(
+                f"This result of {self.kind} has no table {name!r}: expected one of "
+                f"{list(self.tables)}."
+            )
+        return self.tables[name].copy()
 
     @abstractmethod
     def scalars(self) -> dict[str, float]:
@@ -79,18 +126,50 @@ class Result(ABC):
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""
-        document = {
+        return _plain(
+            self._head()
+            | {
+                "tables": {
+                    name: {"columns": list(table.columns), "rows": _rows(table)}
+                    for name, table in self.tables.items()
+                }
+            }
+        )
+
+    def save(self, folder: str | PathLike[str]) -> None:
+        """Write the result to a folder: each table as CSV, and ``result.json``.
+
+        The JSON file contains the settings and describes the tables' files. It is
+        written last: :func:`load_result` refuses a folder that an interrupted ``save``
+        left with files of two results.
+
+        Args:
+            folder: The folder. It is created if need be; an earlier result there is
+                replaced.
+        """
+        path = Path(folder)
+        before = _table_names(path)
+        # Files are replaced once all are written, in reverse order.
+        with ExitStack() as files:
+            head = files.enter_context(replacing(path / _FILE))
+            described = {
+                name: write_table(
+                    table, files.enter_context(replacing(path / f"{name}.csv"))
+                )
+                for name, table in self.tables.items()
+            }
+            document = _plain(self._head() | {"tables": described})
+            head.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        for name in before - set(self.tables):
+            (path / f"{name}.csv").unlink(missing_ok=True)
+
+    def _head(self) -> dict[str, Any]:
+        return {
             "result": self.kind,
             "schema": _SCHEMA,
             "version": self.version,
-            "settings": self.settings,
-            "tables": {
-                name: {"columns": list(table.columns), "rows": _rows(table)}
-                for name, table in self.tables.items()
-            },
+            "settings": dict(self.settings),
         }
-        plain: dict[str, Any] = json.loads(json.dumps(document, default=_number))
-        return plain
 
     def _by_layer(self, metric: str, column: str) -> dict[str, float]:
         """Scalars of a column of the table of layers."""
@@ -98,32 +177,11 @@ class Result(ABC):
         values = table.set_index("layer")[column].dropna()
         return {f"{metric}/{layer}": float(value) for layer, value in values.items()}
 
-    def _stale(self, path: Path) -> list[Path]:
-        """CSV files of tables that an earlier result there had and this one lacks."""
-        if not (path / _FILE).is_file():
-            return []
-        try:
-            before = load_result(path).tables
-        except MemorizationError:
-            return []
-        return [path / f"{name}.csv" for name in before if name not in self.tables]
-
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Write the result to a folder: ``result.json``, and each table as CSV."""
-        path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        for name, table in self.tables.items():
-            # A file name may hold bytes that are no text.
-            table.to_csv(path / f"{name}.csv", index=False, errors="surrogateescape")
-        for stale in self._stale(path):
-            stale.unlink(missing_ok=True)
-        # The JSON file is what gets loaded: it appears whole or not at all.
-        with replacing(path / _FILE) as partial:
-            partial.write_text(json.dumps(self.to_dict()) + "\n", encoding="utf-8")
-
 
 def load_result(folder: str | PathLike[str]) -> Result:
     """Read a result that was saved to a folder.
+
+    Results of earlier versions are read, too.
 
     Args:
         folder: The folder given to ``save``.
@@ -132,26 +190,34 @@ def load_result(folder: str | PathLike[str]) -> Result:
         The result, of the class it had.
 
     Raises:
-        MemorizationError: If the folder contains no result, or one that a newer
-            version wrote in a way unknown to this one.
+        MemorizationError: If the folder contains no result, one of an unknown kind or
+            schema, or tables that are missing or were changed.
     """
     path = Path(folder) / _FILE
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         written_by = str(document.get("version", _FIRST_VERSION))
-        schema = int(document.get("schema", 1))
-        if schema > _SCHEMA:
+        schema = document.get("schema", 1)
+        if schema not in range(1, _SCHEMA + 1):
             raise MemorizationError(
                 f"{path} was written by lightly-memloc {written_by} with result schema "
                 f"{schema}, but this version reads schemas up to {_SCHEMA}. Install "
                 f"lightly-memloc {written_by} or newer to read it."
             )
-        result = Result.kinds[document["result"]]
+        if document["result"] not in Result.kinds:
+            raise MemorizationError(
+                f"{folder} holds no saved result of a known kind: expected one of "
+                f"{sorted(Result.kinds)}, got {document['result']!r}. If another package "
+                "defines it, import that package first."
+            )
         tables = {
             name: _table(table["rows"], table["columns"])
+            if schema < _SCHEMA
+            else read_table(path.with_name(f"{name}.csv"), table)
             for name, table in document["tables"].items()
         }
-        return result(document["settings"], tables, written_by)
+        kind = Result.kinds[document["result"]]
+        return kind(document["settings"], tables, written_by)
     except MemorizationError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -162,14 +228,14 @@ def load_result(folder: str | PathLike[str]) -> Result:
 
 
 def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:
-    """Read a result from a folder that may hold none.
+    """Read a result from a folder that may contain none.
 
     Args:
         folder: The folder.
-        result_class: The class of the result that is looked for.
+        result_class: The class of the result.
 
     Returns:
-        The result; None if the folder holds none, or one of another class.
+        The result; None if the folder contains none, or one of another class.
 
     Raises:
         MemorizationError: If the folder's result cannot be read.
@@ -180,10 +246,17 @@ def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:
     return result if isinstance(result, result_class) else None
 
 
-def _number(value: Any) -> Any:
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be saved as JSON.")
+def _table_names(path: Path) -> set[str]:
+    """Names of the tables of a result that was saved to a folder."""
+    try:
+        return set(json.loads((path / _FILE).read_text(encoding="utf-8"))["tables"])
+    except (OSError, KeyError, TypeError, ValueError):
+        return set()
+
+
+def _plain(document: dict[str, Any]) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(document, default=json_number))
+    return plain
 
 
 def _table(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:
@@ -193,11 +266,11 @@ def _table(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:
 
 
 def _rows(table: pd.DataFrame) -> list[list[Any]]:
-    columns = [_plain(table[column].to_numpy()) for column in table.columns]
+    columns = [_values(table[column].to_numpy()) for column in table.columns]
     return [list(row) for row in zip(*columns, strict=True)]
 
 
-def _plain(values: Any) -> list[Any]:
+def _values(values: Any) -> list[Any]:
     if isinstance(values, np.ndarray) and values.dtype.kind == "f":
         return [None if np.isnan(value) else value for value in values.tolist()]
     return list(values.tolist())

@@ -11,9 +11,15 @@ from lightly_memloc.results.result import Result
 
 
 class UnitMemResult(Result):
-    """UnitMem of each unit, and of each layer against a holdout."""
+    """UnitMem of each unit, and of each layer against a holdout.
+
+    ``to_pandas()`` has one row per unit. Columns: ``layer``, ``unit``, ``unit_mem``,
+    ``mu_max``, ``mu_rest``, ``index`` and ``filename`` of the image with the largest
+    activation, ``dead``.
+    """
 
     kind = "unit-mem"
+    first = "units"
 
     @property
     def has_holdout(self) -> bool:
@@ -22,19 +28,11 @@ class UnitMemResult(Result):
 
     @property
     def names_several_images(self) -> bool:
-        """Whether it names several images a unit, for ``top_images_to_pandas()``."""
+        """Whether it lists several images per unit, for ``top_images_to_pandas()``."""
         return len(self.tables.get("top_images", ())) > 0
 
-    def to_pandas(self) -> pd.DataFrame:
-        """Return a row a unit.
-
-        Columns: ``layer``, ``unit``, ``unit_mem``, ``mu_max``, ``mu_rest``, ``index``
-        and ``filename`` of the image with the largest activation, ``dead``.
-        """
-        return self.tables["units"].copy()
-
     def layers_to_pandas(self) -> pd.DataFrame:
-        """Return a row a layer.
+        """Return one row per layer.
 
         Columns: ``layer``, ``kind``, ``units``, ``dead``, ``mean`` and ``median`` of
         UnitMem over live units, ``member_share`` and ``gap`` against the holdout, each
@@ -43,10 +41,10 @@ class UnitMemResult(Result):
         shares are by chance, and ``rectified``: whether the layer gave negative
         outputs, which were rectified.
         """
-        return self.tables["layers"].copy()
+        return self.to_pandas("layers")
 
     def top_images_to_pandas(self) -> pd.DataFrame:
-        """Return the images that activate each live unit most, a row a unit and image.
+        """Return the images that activate each live unit most, one row per unit and image.
 
         Columns: ``layer``, ``unit``, ``rank`` (1 for the most activating), ``index``,
         ``filename``, ``role`` (``"member"``, or ``"holdout"`` for images that the
@@ -59,8 +57,8 @@ class UnitMemResult(Result):
         """
         if not self.names_several_images:
             raise MemorizationError(
-                "This result names one image a unit, as UnitMem that is followed in "
-                "training does, or all units are dead: measure_unit_mem() names several."
+                "This result lists one image per unit, as UnitMem followed in training "
+                "does, or all units are dead: measure_unit_mem() names several."
             )
         images = self.tables["images"]
         top: pd.DataFrame = self.tables["top_images"].merge(images, on="index")

@@ -14,6 +14,7 @@ from lightly_memloc.errors import (
     MemorizationWarning,
     NonFiniteError,
 )
+from lightly_memloc.estimation import combine_runs
 from lightly_memloc.evaluators import measure_layer_mem
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult, load_result
 from lightly_memloc.runtime import digest
@@ -117,7 +118,7 @@ def measure_ssl_mem_runs(
             )
         except NonFiniteError as error:
             leave_out(name, error)
-    return SSLMemRunsResult.from_layer_mem(measured, left_out, seed)
+    return combine_runs(measured, left_out, seed)
 
 
 def _folders(

@@ -11,7 +11,8 @@ from scipy import stats
 
 from lightly_memloc.functional import alignment_distance
 from lightly_memloc.metrics import MemberShare
-from lightly_memloc.results import LayerMemResult
+from tests.estimation.measured import from_distances
+from tests.metrics.streaming import estimates_of
 
 PAIRS = 200
 SETTINGS = {"normalization": "relative", "top_k": 10, "seed": 0}
@@ -36,7 +37,7 @@ def simulated_pair(rng, images_per_role, effect=0.0, offset=1.15):
     images = pd.DataFrame(
         {"index": np.arange(n), "filename": np.arange(n).astype(str), "role": roles}
     )
-    return LayerMemResult.from_distances(
+    return from_distances(
         [("layer", "conv")], images, *distances, SETTINGS, n_resamples=400
     )
 
@@ -89,7 +90,7 @@ def member_share(rng, images_per_role, sharing, effect=0.0):
         units, np.flatnonzero(is_member), np.flatnonzero(~is_member), seed=0
     )
     metric.update(torch.from_numpy(np.exp(answers)), torch.arange(n))
-    return metric.compute()
+    return estimates_of(metric)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lightly_memloc.functional import kendall_tau, top_overlap
+from lightly_memloc.functional import accuracy, kendall_tau, top_overlap
 
 
 def top_by_hand(scores, k):
@@ -73,20 +73,20 @@ def test_overlap_counts_the_images_on_both_lists(seed, k):
     first, second = scores_with_ties(seed, 12)
     overlap = top_overlap(first, second, k)
     shared = len(top_by_hand(first, k) & top_by_hand(second, k))
-    assert overlap.share == shared / k
-    assert overlap.chance == k / 12
+    assert overlap.value == shared / k
+    assert overlap.null == k / 12
 
 
 def test_of_equal_scores_the_earlier_images_are_on_the_list():
     equal = [1.0] * 40
     rising, falling = list(range(40)), list(range(40, 0, -1))
-    assert top_overlap(equal, falling, 7).share == 1
-    assert top_overlap(equal, rising, 7).share == 0
+    assert top_overlap(equal, falling, 7).value == 1
+    assert top_overlap(equal, rising, 7).value == 0
 
 
 def test_the_highest_scores_are_on_the_list_whatever_their_sign():
-    assert top_overlap([-9, -1, -5, -7], [0, 3, 2, 1], 2).share == 1
-    assert top_overlap([-9, -1, -5, -7], [3, 0, 1, 2], 2).share == 0
+    assert top_overlap([-9, -1, -5, -7], [0, 3, 2, 1], 2).value == 1
+    assert top_overlap([-9, -1, -5, -7], [3, 0, 1, 2], 2).value == 0
 
 
 @pytest.mark.parametrize(("n", "k"), [(6, 1), (7, 3), (8, 4), (9, 6), (5, 5)])
@@ -95,7 +95,7 @@ def test_overlap_p_is_the_share_of_all_lists_that_share_as_many(n, k):
     for shift in range(n):
         second = np.roll(first, shift)
         overlap = top_overlap(first, second, k)
-        expected = share_of_lists(n, k, round(overlap.share * k))
+        expected = share_of_lists(n, k, round(overlap.value * k))
         assert overlap.p == pytest.approx(expected, rel=1e-12)
 
 
@@ -107,13 +107,16 @@ def test_overlap_p_of_long_lists_is_that_of_exact_combinatorics(shared):
     second[k - shared : 2 * k - shared] = 1
     overlap = top_overlap(first, second, k)
     ways = sum(math.comb(k, i) * math.comb(n - k, k - i) for i in range(shared, k + 1))
-    assert overlap.share == shared / k
+    assert overlap.value == shared / k
     assert overlap.p == pytest.approx(ways / math.comb(n, k), rel=1e-8)
 
 
 def test_overlap_does_not_depend_on_which_scores_come_first():
     first, second = np.random.default_rng(0).normal(size=(2, 30))
-    assert top_overlap(first, second, 9) == top_overlap(second, first, 9)
+    one, other = top_overlap(first, second, 9), top_overlap(second, first, 9)
+    assert one.columns("overlap") == pytest.approx(
+        other.columns("overlap"), rel=0, abs=0, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize("k", [-1, 0, 5])
@@ -201,14 +204,16 @@ def test_fewer_than_five_images_have_no_interval(n, known):
 @pytest.mark.parametrize("tau", [1, -1])
 def test_equal_and_opposite_rankings_have_tau_one_without_a_warning(tau, recwarn):
     estimate = kendall_tau(np.arange(20), tau * np.arange(20) ** 3)
-    assert [float(v) for v in estimate[:3]] == [tau] * 3
+    assert [float(v) for v in (estimate.value, estimate.low, estimate.high)] == [
+        tau
+    ] * 3
     assert float(estimate.p) == pytest.approx(2 / math.factorial(20))
     assert not recwarn.list
 
 
 def test_a_score_that_is_the_same_for_all_images_has_no_tau():
     for pair in ([[1.0] * 9, range(9)], [range(9), [1.0] * 9]):
-        assert np.isnan(kendall_tau(*pair)).all()
+        assert np.isnan(list(kendall_tau(*pair))).all()
 
 
 def test_fields_of_tau_have_no_dimension():
@@ -243,3 +248,25 @@ def test_p_values_of_unrelated_scores_are_as_small_as_chance_has_it():
         level /= math.comb(40, 10)
         least, most = stats.binom.interval(0.999, n_draws, level)
         assert least <= (overlap_p <= level * (1 + 1e-9)).sum() <= most
+
+
+@pytest.mark.parametrize(
+    ("options", "z"),
+    [
+        ({}, 1.959963984540054),
+        ({"confidence": 0.99}, 2.5758293035489),
+        ({"confidence": 0.5}, 0.6744897501960817),
+    ],
+)
+def test_wilson_interval(options, z):
+    found = accuracy([0] * 8 + [1] * 2, [0] * 10, **options)
+    p, n = 0.8, 10
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert list(found) == pytest.approx([0.8, centre - half, centre + half])
+
+
+@pytest.mark.parametrize(("one", "other"), [([], []), ([1], [1, 2]), ([[1]], [[1]])])
+def test_predictions_that_do_not_fit_the_targets(one, other):
+    with pytest.raises(ValueError, match="as many predictions as targets"):
+        accuracy(one, other)

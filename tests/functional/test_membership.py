@@ -21,16 +21,16 @@ def test_against_scikit_learn_and_pairs(n, m, decimals):
     first, second = drawn(n, n, m, 0.7, decimals)
     found = membership(first, second)
     labels, scores = [1] * n + [0] * m, np.concatenate([first, second])
-    assert found.auc[0] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    assert found.auc.value[0] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     fpr, tpr, _ = roc_curve(labels, scores, drop_intermediate=False)
-    assert found.tpr[0] == pytest.approx(tpr[fpr <= 0.01].max())
+    assert found.tpr.value[0] == pytest.approx(tpr[fpr <= 0.01].max())
     expected = stats.mannwhitneyu(first, second).pvalue
-    assert found.auc_p[0] == pytest.approx(expected)
+    assert found.auc.p[0] == pytest.approx(expected)
 
     psi = (first[:, None] > second) + 0.5 * (first[:, None] == second)
     variance = psi.mean(1).var(ddof=1) / n + psi.mean(0).var(ddof=1) / m
     low = psi.mean() - 1.959963984540054 * np.sqrt(variance)
-    assert found.auc_low[0] == pytest.approx(max(0, low), abs=1e-12)
+    assert found.auc.low[0] == pytest.approx(max(0, low), abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_true_positive_rate_and_its_interval_are_exact(options, allowed, confide
     first, second = drawn(5, n, m, 1.5)
     found = membership(first, second, n_resamples=n_resamples, **options)
     n_above = (first > np.sort(second)[::-1][:, None]).sum(axis=1)
-    assert found.tpr[0] == n_above[allowed] / n
+    assert found.tpr.value[0] == n_above[allowed] / n
 
     # The threshold is among the r highest if more than those allowed are drawn of them.
     among = stats.binom.sf(allowed, m, np.arange(m + 1) / m)
@@ -56,7 +56,7 @@ def test_true_positive_rate_and_its_interval_are_exact(options, allowed, confide
     cumulative = np.diff(among) @ of_rank
     tail = (1 - confidence) / 2
     error = STANDARD_ERRORS * np.sqrt(tail * (1 - tail) / n_resamples)
-    for end, share in ((found.tpr_low[0], tail), (found.tpr_high[0], 1 - tail)):
+    for end, share in ((found.tpr.low[0], tail), (found.tpr.high[0], 1 - tail)):
         lowest, highest = np.searchsorted(cumulative, [share - error, share + error])
         assert lowest / n <= end <= highest / n
 
@@ -69,9 +69,9 @@ def test_interval_of_the_area_has_the_width_of_its_confidence(confidence):
     )
     ratio = stats.norm.ppf((1 + confidence) / 2) / stats.norm.ppf(0.975)
     for one, other in zip(
-        (found.auc_low, found.auc_high), (wide.auc_low, wide.auc_high), strict=True
+        (found.auc.low, found.auc.high), (wide.auc.low, wide.auc.high), strict=True
     ):
-        assert one - found.auc == pytest.approx((other - wide.auc) * ratio)
+        assert one - found.auc.value == pytest.approx((other - wide.auc.value) * ratio)
 
 
 def test_interval_of_the_area_ends_at_0_and_1():
@@ -79,28 +79,30 @@ def test_interval_of_the_area_ends_at_0_and_1():
     # One of 16 pairs is lost: shares of won pairs are 1, 1, 1, 3/4 and 3/4, 1, 1, 1.
     half = stats.norm.ppf(0.975) * np.sqrt(2 * (1 / 64) / 4)
     found = membership(high, low)
-    assert found.auc_low == pytest.approx(15 / 16 - half)
-    assert found.auc_high == 1
+    assert found.auc.low == pytest.approx(15 / 16 - half)
+    assert found.auc.high == 1
     found = membership(low, high)
-    assert found.auc_low == 0
-    assert found.auc_high == pytest.approx(1 / 16 + half)
+    assert found.auc.low == 0
+    assert found.auc.high == pytest.approx(1 / 16 + half)
 
 
 def test_no_false_positive_is_allowed_among_few_non_members():
     members, others = [0.9, 0.8, 0.5, 0.4], [0.5, 0.1, 0.0]
-    assert membership(members, others).tpr == 0.5
-    assert membership(members, others, false_positives=0.34).tpr == 1
+    assert membership(members, others).tpr.value == 0.5
+    assert membership(members, others, false_positives=0.34).tpr.value == 1
 
 
 def test_the_seed_and_the_number_of_resamples_decide():
     first, second = drawn(2, 40, 60, 1.0)
     ends = [
-        [membership(first, second, n_resamples=9, seed=seed)[end] for end in (-2, -1)]
-        for seed in (1, 1, 2)
+        (found.tpr.low, found.tpr.high)
+        for found in (
+            membership(first, second, n_resamples=9, seed=seed) for seed in (1, 1, 2)
+        )
     ]
     assert ends[0] == ends[1] != ends[2]
     one = membership(first, second, n_resamples=1)
-    assert one.tpr_low == one.tpr_high
+    assert one.tpr.low == one.tpr.high
 
 
 def test_intervals_hold_the_truth_as_often_as_they_say():
@@ -108,16 +110,16 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held = 0
     for seed in range(400):
         found = membership(*drawn(seed, 40, 60, 1.0), n_resamples=2)
-        held += bool(found.auc_low[0] <= truth <= found.auc_high[0])
+        held += bool(found.auc.low[0] <= truth <= found.auc.high[0])
     assert stats.binomtest(held, 400, 0.95).pvalue > 1e-4
 
 
 def test_each_layer_by_itself():
     first, second = drawn(3, 40, 50, 0.5)
     both = membership(np.stack([first, -first], 1), np.stack([second, -second], 1))
-    assert both.auc.sum() == pytest.approx(1)
-    assert both.auc[0] == membership(first, second).auc[0]
-    assert both.auc_p[0] == both.auc_p[1]
+    assert both.auc.value.sum() == pytest.approx(1)
+    assert both.auc.value[0] == membership(first, second).auc.value[0]
+    assert both.auc.p[0] == both.auc.p[1]
 
 
 @pytest.mark.parametrize(

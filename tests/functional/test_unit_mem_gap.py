@@ -183,7 +183,7 @@ def test_one_image_on_a_side_is_nothing_to_compare():
     largest, total, counts = grouped(activations(3, 2), 3)
     largest[0, 1:], total[0, 1:], counts[0, 1:] = -np.inf, 0, 0
     estimate = unit_mem_gap(largest, total, counts)
-    np.testing.assert_array_equal(estimate, np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(list(estimate), np.full((4, 1), np.nan))
 
 
 def test_one_group_says_nothing_about_significance():
@@ -206,7 +206,7 @@ def test_without_anything_to_find():
 def test_nothing_to_compare(n_images):
     mu = np.zeros((2, n_images, 3)) if n_images > 1 else activations(1, 3)
     estimate = unit_mem_gap(*grouped(mu, n_images))
-    np.testing.assert_array_equal(estimate, np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(list(estimate), np.full((4, 1), np.nan))
 
 
 def test_units_of_many_blocks():

@@ -6,8 +6,10 @@ from PIL import Image
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import combine_runs
 from lightly_memloc.interventions import curate, write_filename_lists
-from lightly_memloc.results import CurationResult, LayerMemResult, SSLMemRunsResult
+from lightly_memloc.results import CurationResult
+from tests.estimation.measured import from_distances
 
 ROLES = ["candidate"] * 20 + ["independent"] * 10 + ["external"] * 9
 
@@ -30,7 +32,7 @@ def measured(reference=True, roles=ROLES, seed=0):
         "skipped": [],
     }
     layers = [("one", "conv"), ("two", "conv")]
-    result = LayerMemResult.from_distances(
+    result = from_distances(
         layers, images, f, g if reference else None, settings, n_resamples=10
     )
     return result, ((g - f) / (g + f))[:, 1]
@@ -74,7 +76,7 @@ def test_images_of_several_runs_are_ranked_by_their_mean_over_runs():
         runs[f"run-{run}"] = measured(
             roles=np.roll(roles[:30], run).tolist() + roles[30:], seed=run
         )[0]
-    result = SSLMemRunsResult.from_layer_mem(runs, {}, seed=0)
+    result = combine_runs(runs, {}, seed=0)
     table = curate(result, 4).to_pandas()
     samples = result.samples_to_pandas()
     last = samples[samples["layer"] == "two"].set_index("index")
@@ -156,7 +158,7 @@ def of_scores(scores, roles):
         }
     )
     settings = {"seed": 0, "normalization": "relative", "top_k": 5, "skipped": []}
-    return LayerMemResult.from_distances(
+    return from_distances(
         [("one", "conv")], images, 1 - m, 1 + m, settings, n_resamples=10
     )
 

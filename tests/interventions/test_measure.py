@@ -11,6 +11,7 @@ from torchvision import transforms
 from lightly_memloc import load_result, measure_layer_mem, measure_unit_mem
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import pool_trials, summarize_trials
 from lightly_memloc.interventions import (
     exchange_layers,
     measure_exchange,
@@ -21,7 +22,7 @@ from lightly_memloc.interventions import (
     select_units,
 )
 from lightly_memloc.probes import ProbeTask, fine_tune, linear_probe, logistic_probe
-from lightly_memloc.results import InterventionResult, LayerMemResult, UnitMemResult
+from lightly_memloc.results import LayerMemResult, UnitMemResult
 
 UNITS = pd.DataFrame(
     {
@@ -148,7 +149,7 @@ TRIALS = pd.DataFrame(
 
 
 def test_summary_of_trials(tmp_path):
-    result = InterventionResult.from_trials(TRIALS, {"intervention": "prune"})
+    result = summarize_trials(TRIALS, {"intervention": "prune"})
     table = result.to_pandas().set_index("strategy")
     change = np.array([-0.3, -0.3, -0.4])
     test = stats.ttest_1samp(change, 0)
@@ -169,19 +170,15 @@ def test_summary_of_trials(tmp_path):
 
 def test_trials_of_several_encoders_are_pooled():
     one, two = (
-        InterventionResult.from_trials(
-            TRIALS[TRIALS["trial"] == trial], {"intervention": "prune"}
-        )
+        summarize_trials(TRIALS[TRIALS["trial"] == trial], {"intervention": "prune"})
         for trial in (0, 1)
     )
     assert np.isnan(one.to_pandas()["change_p"]).all()
-    noted = InterventionResult.pooled({"r1": one, "r2": two})
+    noted = pool_trials({"r1": one, "r2": two})
     assert noted.settings["notes"] == ["Fewer than three trials give no intervals."]
-    three = InterventionResult.from_trials(
-        TRIALS[TRIALS["trial"] == 2], {"intervention": "prune"}
-    )
-    pooled = InterventionResult.pooled({"r1": one, "r2": two, "r3": three})
-    whole = InterventionResult.from_trials(TRIALS, {"intervention": "prune"})
+    three = summarize_trials(TRIALS[TRIALS["trial"] == 2], {"intervention": "prune"})
+    pooled = pool_trials({"r1": one, "r2": two, "r3": three})
+    whole = summarize_trials(TRIALS, {"intervention": "prune"})
     pd.testing.assert_frame_equal(pooled.to_pandas(), whole.to_pandas())
     assert set(pooled.trials_to_pandas()["trial"]) == {"r1/0", "r2/1", "r3/2"}
     assert pooled.settings["runs"] == ["r1", "r2", "r3"]
@@ -228,7 +225,7 @@ def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
         assert row["baseline"] == logistic_probe(f, task).value
     for name, value in f.state_dict().items():
         assert torch.equal(value, before[name])
-    pooled = InterventionResult.pooled({"one": result, "two": result})
+    pooled = pool_trials({"one": result, "two": result})
     units = pooled.units_to_pandas()
     assert len(units) == 2 * len(result.units_to_pandas())
     assert set(units["trial"]) == {"one/3", "one/4", "two/3", "two/4"}

@@ -11,8 +11,8 @@ from torch import nn
 from lightly_memloc import MultiViewDataset, load_result, measure_unit_mem, prune_units
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.interventions import measure_unit_tuning, tune_unit
-from lightly_memloc.results import UnitTuningResult
 from lightly_memloc.training import ResNet9
 
 IMAGES = np.arange(100, 140)
@@ -358,7 +358,7 @@ def test_layers_are_summarised_over_their_units():
             "wins": [True, True, False, False, True, False],
         }
     )
-    layers = UnitTuningResult.from_units(units, {}).layers_to_pandas()
+    layers = summarize_tuning(units, {}).layers_to_pandas()
     test = stats.ttest_rel(units["after"][:4], units["before"][:4])
     low, high = test.confidence_interval()
     a, b = (layers.iloc[number] for number in (0, 1))

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from lightly_memloc.results import LayerMemResult, UnitMemResult
+from lightly_memloc.results import UnitMemResult
+from tests.estimation.measured import from_distances
 
 N_TOP = 6
 
@@ -43,7 +44,7 @@ def layer_mem(n_images, n_layers=20):
         "skipped": [],
         "reference": True,
     }
-    return LayerMemResult.from_distances(layers, images, 1 - m, 1 + m, settings, 100)
+    return from_distances(layers, images, 1 - m, 1 + m, settings, 100)
 
 
 def unit_mem(n_units, n_images, n_layers=20):

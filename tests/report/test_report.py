@@ -7,13 +7,14 @@ from PIL import Image
 from rich.console import Console
 
 from lightly_memloc import measure_class_mem, measure_unit_mem
+from lightly_memloc.estimation import combine_runs
 from lightly_memloc.report import (
     finding,
     result_tables,
     save_with_figures,
 )
 from lightly_memloc.report.tables import p_value
-from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+from tests.estimation.measured import from_distances
 
 
 def layer_mem(effect, reference=True, external=20, layers=("conv1", "layer1.0")):
@@ -25,7 +26,7 @@ def layer_mem(effect, reference=True, external=20, layers=("conv1", "layer1.0"))
     )
     m = rng.normal(0, 0.01, size=(n, len(layers)))
     m[:20, -1] += effect
-    return LayerMemResult.from_distances(
+    return from_distances(
         [(name, "conv") for name in layers],
         images,
         1 - m,
@@ -143,7 +144,7 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
         )
         m = np.full((16, len(layers)), 0.1 * number)
         m[:, -1] += effect * np.where(roles == "candidate", 1, -1)
-        runs[f"run-{number}"] = LayerMemResult.from_distances(
+        runs[f"run-{number}"] = from_distances(
             [(layer, "conv") for layer in layers],
             images,
             1 - m,
@@ -151,7 +152,7 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
             {"normalization": "relative", "top_k": 5, "seed": 0, "skipped": []},
             10,
         )
-    return SSLMemRunsResult.from_layer_mem(runs, {}, seed=0)
+    return combine_runs(runs, {}, seed=0)
 
 
 def test_finding_over_runs_is_read_off_the_interval():

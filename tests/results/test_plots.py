@@ -10,19 +10,17 @@ from matplotlib.text import Text
 
 from lightly_memloc import load_result, measure_class_mem, measure_unit_mem
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import analyze, combine_runs, infer_membership
 from lightly_memloc.probes import ProbeTask, measure_probes
 from lightly_memloc.results import (
-    AnalysisResult,
-    LayerMemResult,
-    MembershipResult,
     ProbeResult,
     Result,
-    SSLMemRunsResult,
     UnitMemResult,
     load_epochs,
     plot_epochs,
 )
 from lightly_memloc.results.plots.style import short_names
+from tests.estimation.measured import from_distances
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 WIDTH = 400
@@ -35,7 +33,7 @@ def layer_mem(layers, reference=True, seed=0):
     images = pd.DataFrame({"index": range(60), "filename": "a.png", "role": roles})
     images["filename"] = images["index"].astype(str) + ".png"
     m = rng.normal(0.01, 0.02, size=(60, len(layers)))
-    return LayerMemResult.from_distances(
+    return from_distances(
         layers,
         images,
         1 - m,
@@ -81,7 +79,7 @@ def unit_results():
         "unit-mem": unit_mem,
         "class-mem": class_mem,
         "probe": probes,
-        "units and classes": AnalysisResult.from_results(None, unit_mem, class_mem),
+        "units and classes": analyze(None, unit_mem, class_mem),
     }
 
 
@@ -100,10 +98,10 @@ def results(unit_results):
         "resnet": layer_mem(RESNET),
         "vit": vit,
         "alignment gap": layer_mem(VIT, reference=False),
-        "membership of vit": MembershipResult.from_layer_mem(vit),
-        "analysis of vit": AnalysisResult.from_results(vit),
-        "runs": SSLMemRunsResult.from_layer_mem(runs, {}, 0),
-        "two runs": SSLMemRunsResult.from_layer_mem(
+        "membership of vit": infer_membership(vit),
+        "analysis of vit": analyze(vit),
+        "runs": combine_runs(runs, {}, 0),
+        "two runs": combine_runs(
             {name: runs[name] for name in ("run-0", "run-1")}, {}, 0
         ),
     }

@@ -14,6 +14,7 @@ from lightly_memloc import (
     measure_unit_mem,
 )
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.results import (
     ClassMemResult,
     CurationResult,
@@ -25,6 +26,7 @@ from lightly_memloc.results import (
     UnitTuningResult,
     find_result,
 )
+from tests.estimation.measured import from_distances
 
 SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
 
@@ -39,7 +41,7 @@ def layer_mem():
     )
     m = np.zeros((7, 2))
     m[:2, 1] = [0.2, 0.4]
-    return LayerMemResult.from_distances(
+    return from_distances(
         [("one", "conv"), ("two", "block")], images, 1 - m, 1 + m, SETTINGS, 200
     )
 
@@ -106,9 +108,7 @@ def drawn(settings, n_resamples=60):
     roles = rng.permutation(np.resize(["candidate", "independent", "external"], 24))
     images = pd.DataFrame({"index": range(24), "filename": "x.png", "role": roles})
     layers = [(name, "conv") for name in "abc"]
-    result = LayerMemResult.from_distances(
-        layers, images, f, g, SETTINGS | settings, n_resamples
-    )
+    result = from_distances(layers, images, f, g, SETTINGS | settings, n_resamples)
     return result, f, g, {role: np.flatnonzero(roles == role) for role in set(roles)}
 
 
@@ -174,7 +174,7 @@ def test_the_best_estimate_at_hand():
             {"index": range(6), "filename": "x.png", "role": np.resize(names, 6)}
         )
         f, g = np.random.default_rng(0).random((2, 6, 1))
-        result = LayerMemResult.from_distances(
+        result = from_distances(
             [("a", "conv")],
             images,
             f,
@@ -201,7 +201,7 @@ def test_top_samples_are_candidates_of_equal_score_by_their_index():
         {"index": [9, 7, 5, 3, 1, 0], "filename": "x.png", "role": roles}
     )
     m = np.array([[0.9, 0.9], [0, 0.5], [0.9, 0.9], [0, 0.5], [0, 0.5], [0.9, 0.1]])
-    result = LayerMemResult.from_distances(
+    result = from_distances(
         [("a", "conv"), ("b", "conv")], images, 1 - m, 1 + m, SETTINGS, 10
     )
     assert result.top_samples()["index"].tolist() == [1, 3, 7, 0]
@@ -245,7 +245,7 @@ def test_a_missing_role_leaves_its_estimates_out():
         {"index": range(4), "filename": list("abcd"), "role": ["candidate"] * 4}
     )
     distances = np.linspace(0.5, 1, 4)[:, None]
-    result = LayerMemResult.from_distances(
+    result = from_distances(
         [("one", "conv")], images, distances, distances + 0.1, SETTINGS, 50
     )
     row = result.to_pandas().iloc[0]
@@ -334,7 +334,7 @@ def estimated(**settings):
         {"index": range(24), "filename": [f"{i}.png" for i in range(24)], "role": roles}
     )
     f, g = np.random.default_rng(1).uniform(0.5, 1, (2, 24, 2))
-    result = LayerMemResult.from_distances(
+    result = from_distances(
         [("one", "conv"), ("two", "block")], images, f, g, SETTINGS | settings, 99
     )
     return result, f, g
@@ -361,7 +361,7 @@ def test_the_smallest_p_value_tells_the_number_of_resamples(name):
     noise = np.random.default_rng(0).uniform(0, 0.01, (90, 1))
     m = noise + 0.5 * (images[["role"]] == "candidate").to_numpy()
     for n_resamples in (99, 199):
-        result = LayerMemResult.from_distances(
+        result = from_distances(
             [("one", "conv")], images, 1 - m, 1 + m, SETTINGS, n_resamples
         )
         p = result.to_pandas()[f"{name}_p"][0]
@@ -399,9 +399,7 @@ def test_images_of_equal_score_are_ranked_by_their_index(layer_mem):
 def test_ten_images_are_the_top_by_default():
     m = np.linspace(0, 0.5, 15)[:, None]
     images = pd.DataFrame({"index": range(15), "filename": "x", "role": "candidate"})
-    result = LayerMemResult.from_distances(
-        [("one", "conv")], images, 1 - m, 1 + m, SETTINGS, 9
-    )
+    result = from_distances([("one", "conv")], images, 1 - m, 1 + m, SETTINGS, 9)
     assert result.top_samples()["index"].tolist() == list(range(14, 4, -1))
 
 
@@ -410,7 +408,7 @@ def test_the_note_on_ranked_images_needs_a_reference_encoder():
     distances = np.linspace(0.5, 1, 4)[:, None]
     notes = [
         " ".join(
-            LayerMemResult.from_distances(
+            from_distances(
                 [("one", "conv")], images, distances, g, SETTINGS, 9
             ).settings["notes"]
         )
@@ -497,7 +495,7 @@ def test_scalars_and_settings_of_tuned_units():
             "wins": True,
         }
     )
-    result = UnitTuningResult.from_units(units, {"steps": 4})
+    result = summarize_tuning(units, {"steps": 4})
     assert result.scalars() == {"unit_mem_rise/one": pytest.approx(1 / 3)}
     assert result.settings == {"steps": 4, "skipped": []}
 

@@ -9,7 +9,9 @@ from scipy import stats
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
+from lightly_memloc.estimation import combine_runs
+from lightly_memloc.results import SSLMemRunsResult
+from tests.estimation.measured import from_distances
 
 LAYERS = (("one", "conv"), ("two", "block"), ("three", "pool"))
 NAMES = [name for name, _ in LAYERS]
@@ -26,7 +28,7 @@ def layer_mem(m, roles, index=None, layers=LAYERS, skipped=()):
     settings = {"normalization": "relative", "top_k": 3, "seed": 0}
     settings["skipped"] = list(skipped)
     m = np.asarray(m, dtype=np.float64)
-    return LayerMemResult.from_distances(layers, images, 1 - m, 1 + m, settings, 10)
+    return from_distances(layers, images, 1 - m, 1 + m, settings, 10)
 
 
 def drawn(seed, n_runs=4, n_images=30, sizes=(8, 6, 5)):
@@ -44,7 +46,7 @@ def drawn(seed, n_runs=4, n_images=30, sizes=(8, 6, 5)):
 
 
 def combined(runs, seed=0, left_out=None):
-    return SSLMemRunsResult.from_layer_mem(runs, left_out or {}, seed)
+    return combine_runs(runs, left_out or {}, seed)
 
 
 def scores_by_hand(runs):

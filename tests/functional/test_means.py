@@ -1,11 +1,18 @@
 import itertools
 import math
+import statistics
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lightly_memloc.functional import contrast_estimate, mean_estimate, resampling
+from lightly_memloc.functional import (
+    contrast_estimate,
+    mean_estimate,
+    resampling,
+    student_mean,
+    welch_t_test,
+)
 from tests.functional.exact import (
     STANDARD_ERRORS,
     assert_p_value,
@@ -176,7 +183,117 @@ def test_contrast_shapes_do_not_fit():
 )
 def test_the_seed_decides(estimate, monkeypatch):
     once = estimate(seed=3)
-    assert estimate(seed=3) == once
-    assert estimate(seed=4) != once
+    assert list(estimate(seed=3)) == list(once)
+    assert list(estimate(seed=4)) != list(once)
     monkeypatch.setattr(resampling, "_BLOCK", 7)
     np.testing.assert_allclose(estimate(seed=3), once, rtol=1e-12)
+
+
+NAN = math.nan
+
+
+@pytest.mark.parametrize("n_values", [3, 4, 9, 30])
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
+def test_interval_and_p_value_are_students_t(n_values, confidence):
+    values = np.random.default_rng(n_values).normal(0.3, 1, size=(n_values, 2, 5))
+    found = student_mean(values, confidence)
+    test = stats.ttest_1samp(values, 0, axis=0)
+    interval = test.confidence_interval(confidence)
+    np.testing.assert_allclose(found.value, values.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.error, stats.sem(values, axis=0), rtol=1e-12)
+    np.testing.assert_allclose(found.low, interval.low, rtol=1e-9)
+    np.testing.assert_allclose(found.high, interval.high, rtol=1e-9)
+    np.testing.assert_allclose(found.p, test.pvalue, rtol=1e-9)
+    assert found.n.tolist() == [[n_values] * 5] * 2
+
+
+def test_p_values_far_in_the_tail():
+    values = np.random.default_rng(0).normal(1, 1e-4, size=12)
+    expected = stats.ttest_1samp(values, 0).pvalue
+    assert 0 < expected < 1e-40
+    assert student_mean(values).p == pytest.approx(expected, rel=1e-6, abs=0)
+
+
+def test_values_that_are_missing_do_not_count():
+    rng = np.random.default_rng(4)
+    values = rng.normal(0.5, 1, size=(6, 7))
+    for column in range(7):
+        values[rng.permutation(6)[:column], column] = NAN
+    found = student_mean(values)
+    assert found.n.tolist() == [6, 5, 4, 3, 2, 1, 0]
+    for column in range(7):
+        x = values[:, column][~np.isnan(values[:, column])].tolist()
+        names = ("value", "low", "high", "p", "error")
+        at = {name: float(getattr(found, name)[column]) for name in names}
+        if len(x) > 2:
+            test = stats.ttest_1samp(x, 0)
+            low, high = test.confidence_interval()
+            expected = statistics.fmean(x), low, high, test.pvalue
+            shown = at["value"], at["low"], at["high"], at["p"]
+            assert shown == pytest.approx(expected, rel=1e-9)
+        else:
+            assert all(math.isnan(at[name]) for name in ("low", "high", "p"))
+        if len(x) > 1:
+            error = statistics.stdev(x) / math.sqrt(len(x))
+            assert at["error"] == pytest.approx(error, rel=1e-12)
+        else:
+            assert math.isnan(at["error"])
+    assert found.value[4] == pytest.approx(np.nanmean(values[:, 4]))
+    assert found.value[5] == np.nanmax(values[:, 5])
+    assert np.isnan(found.value[6])
+
+
+def test_two_values_have_an_error_but_no_interval():
+    found = student_mean([0.1, 0.5])
+    assert found.value == pytest.approx(0.3)
+    assert found.error == pytest.approx(0.2)
+    assert np.isnan([found.low, found.high, found.p]).all()
+
+
+def test_values_that_agree_exactly():
+    found = student_mean([[0.25, 0.0]] * 4)
+    assert found.value.tolist() == found.low.tolist() == found.high.tolist()
+    assert found.error.tolist() == [0, 0]
+    assert found.p.tolist() == [0, 1]
+
+
+def formula(first, second):
+    means, errors, freedom = [], [], []
+    for sample in (first, second):
+        n, mean = len(sample), sum(sample) / len(sample)
+        means.append(mean)
+        errors.append(sum((x - mean) ** 2 for x in sample) / (n - 1) / n)
+        freedom.append(n - 1)
+    t = (means[0] - means[1]) / math.sqrt(sum(errors))
+    df = sum(errors) ** 2 / sum(e**2 / f for e, f in zip(errors, freedom, strict=True))
+    return t, 2 * stats.t.sf(abs(t), df)
+
+
+@pytest.mark.parametrize(("n", "m", "spread"), [(5, 30, 4.0), (12, 12, 1.0), (2, 9, 9)])
+def test_formula(n, m, spread):
+    rng = np.random.default_rng(n)
+    first, second = rng.normal(0.5, 1, n), rng.normal(0, spread, m)
+    t, p = welch_t_test(first, second)
+    assert t.shape == p.shape == ()
+    assert (float(t), float(p)) == pytest.approx(formula(first, second), rel=1e-10)
+
+
+def test_layers_are_tested_one_by_one():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(8, 3)), rng.normal(1, 2, size=(15, 3))
+    t, p = welch_t_test(first, second)
+    expected = [formula(first[:, i], second[:, i]) for i in range(3)]
+    np.testing.assert_allclose(np.stack([t, p], axis=1), expected, rtol=1e-10)
+
+
+@pytest.mark.filterwarnings("error")
+def test_sets_that_do_not_vary_tell_nothing():
+    t, p = welch_t_test([[1.0, 1.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 1.0], [0.0, 2.0]])
+    assert np.isnan([t[0], p[0]]).all()
+    assert (t[1], p[1]) == pytest.approx(formula([1, 1], [0, 1, 2]))
+
+
+@pytest.mark.parametrize(("n", "m"), [(1, 5), (5, 1)])
+def test_fewer_than_two_images(n, m):
+    with pytest.raises(ValueError, match="two images"):
+        welch_t_test(np.arange(n), np.arange(m))

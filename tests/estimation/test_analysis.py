@@ -10,12 +10,13 @@ from scipy import stats
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import analyze
 from lightly_memloc.results import (
     AnalysisResult,
     ClassMemResult,
-    LayerMemResult,
     UnitMemResult,
 )
+from tests.estimation.measured import from_distances
 from tests.functional.exact import assert_p_value
 
 SETTINGS = {"normalization": "relative", "seed": 0, "skipped": []}
@@ -35,9 +36,7 @@ def layer_mem(m, roles=None, index=None, reference=True, top_k=50):
     layers = [(name, "conv") for name in "abcdefgh"[: m.shape[1]]]
     settings = SETTINGS | {"top_k": top_k}
     distances_g = 1 + m if reference else None
-    return LayerMemResult.from_distances(
-        layers, images, 1 - m, distances_g, settings, 10
-    )
+    return from_distances(layers, images, 1 - m, distances_g, settings, 10)
 
 
 def unit_mem(rows):
@@ -118,7 +117,7 @@ def assert_interval(low, high, first, second):
 
 
 def test_consistency_has_each_pair_of_layers_in_forward_order():
-    pairs = AnalysisResult.from_results(mixed(n_layers=4)).to_pandas()["consistency"]
+    pairs = analyze(mixed(n_layers=4)).to_pandas()["consistency"]
     expected = [
         ("a", "b", 1),
         ("a", "c", 2),
@@ -134,7 +133,7 @@ def test_consistency_has_each_pair_of_layers_in_forward_order():
 @pytest.mark.parametrize("top_k", [2, 5, 6])
 def test_overlap_is_that_of_the_lists_of_candidates(top_k):
     result = mixed()
-    pairs = AnalysisResult.from_results(result, top_k=top_k).to_pandas()["consistency"]
+    pairs = analyze(result, top_k=top_k).to_pandas()["consistency"]
     for row in pairs.to_dict("records"):
         first, second = (
             set(extremes(scores(result, "candidate", row[name]), top_k)[0])
@@ -155,7 +154,7 @@ def test_overlap_is_that_of_the_lists_of_candidates(top_k):
 )
 def test_tau_is_that_of_the_images_of_a_role(role, name, n):
     result = mixed()
-    pairs = AnalysisResult.from_results(result).to_pandas()["consistency"]
+    pairs = analyze(result).to_pandas()["consistency"]
     for row in pairs.to_dict("records"):
         first, second = (
             list(scores(result, role, row[layer]).values())
@@ -175,7 +174,7 @@ def test_at_most_a_quarter_of_the_candidates_are_the_most_memorised(
     n_candidates, top_k, k
 ):
     result = mixed(n_candidates=n_candidates)
-    analysis = AnalysisResult.from_results(result, top_k=top_k)
+    analysis = analyze(result, top_k=top_k)
     assert analysis.settings["top_k"] == k
     assert analysis.settings["images"] == n_candidates
     assert (analysis.to_pandas()["consistency"]["chance"] == k / n_candidates).all()
@@ -187,7 +186,7 @@ def test_at_most_a_quarter_of_the_candidates_are_the_most_memorised(
 
 def test_a_hundred_images_are_the_most_memorised_unless_told():
     m = np.random.default_rng(0).normal(0, 0.1, size=(404, 2))
-    assert AnalysisResult.from_results(layer_mem(m)).settings["top_k"] == 100
+    assert analyze(layer_mem(m)).settings["top_k"] == 100
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_the_most_and_the_least_memorised_by_the_last_layer_are_contrasted(
 ):
     """Of 13 external images against 24 candidates, 6 become 3.25, 5 2.7 and 4 2.2."""
     result = mixed(seed=2)
-    table = AnalysisResult.from_results(result, top_k=top_k).to_pandas()["atypical"]
+    table = analyze(result, top_k=top_k).to_pandas()["atypical"]
     assert table["layer"].tolist() == ["a", "b", "c"]
     most, least = extremes(scores(result, role, "c"), k)
     for row in table.to_dict("records"):
@@ -226,7 +225,7 @@ def test_the_most_and_the_least_memorised_by_the_last_layer_are_contrasted(
 
 def test_the_difference_has_a_bootstrap_interval_over_images():
     result = mixed(seed=3, n_candidates=160, n_external=160)
-    table = AnalysisResult.from_results(result).to_pandas()["atypical"]
+    table = analyze(result).to_pandas()["atypical"]
     for role, prefix in (("candidate", ""), ("external", "external_")):
         most, least = extremes(scores(result, role, "c"), 40)
         for row in table.to_dict("records"):
@@ -244,7 +243,7 @@ def test_equal_scores_rank_in_the_order_of_the_images():
     first = np.arange(16) / 100
     last = np.repeat([0.3, 0.1, 0.2, 0.1], 4)
     result = layer_mem(np.stack([first, last], axis=1), index=range(40, 24, -1))
-    row = AnalysisResult.from_results(result, top_k=3).to_pandas()["atypical"].iloc[0]
+    row = analyze(result, top_k=3).to_pandas()["atypical"].iloc[0]
     assert row["most"] == pytest.approx(fmean(first[:3]))
     assert row["least"] == pytest.approx(fmean(first[-3:]))
 
@@ -253,14 +252,14 @@ def test_the_most_and_the_least_are_those_of_layer_mem():
     m = np.random.default_rng(4).integers(-3, 4, size=(40, 3)) / 10
     result = layer_mem(m, top_k=7)
     of_layers = result.to_pandas()
-    table = AnalysisResult.from_results(result, top_k=7).to_pandas()["atypical"]
+    table = analyze(result, top_k=7).to_pandas()["atypical"]
     assert table["most"].tolist() == pytest.approx(of_layers["top_k"].tolist())
     assert table["least"].tolist() == pytest.approx(of_layers["least_k"].tolist())
 
 
 @pytest.mark.parametrize("n_external", [0, 1])
 def test_without_external_images_their_columns_are_unknown_or_absent(n_external):
-    tables = AnalysisResult.from_results(mixed(n_external=n_external)).to_pandas()
+    tables = analyze(mixed(n_external=n_external)).to_pandas()
     pairs, table = tables["consistency"], tables["atypical"]
     assert pairs[[f"external_tau{end}" for end in TAU]].isna().all(axis=None)
     assert pairs[[f"tau{end}" for end in TAU]].notna().all(axis=None)
@@ -271,14 +270,14 @@ def test_without_external_images_their_columns_are_unknown_or_absent(n_external)
 @pytest.mark.parametrize(("n_external", "there"), [(5, False), (7, True)])
 def test_external_extremes_of_fewer_than_two_images_are_left_out(n_external, there):
     """Of 24 candidates, 6 are extreme: of 5 and 7 externals, 1.25 and 1.75."""
-    tables = AnalysisResult.from_results(mixed(n_external=n_external)).to_pandas()
+    tables = analyze(mixed(n_external=n_external)).to_pandas()
     assert ("external_most" in tables["atypical"]) == there
     assert tables["consistency"]["external_tau"].notna().all()
 
 
 @pytest.mark.parametrize("n_external", [2, 4])
 def test_few_external_images_have_a_tau_without_an_interval(n_external):
-    analysis = AnalysisResult.from_results(mixed(n_external=n_external))
+    analysis = analyze(mixed(n_external=n_external))
     pairs = analysis.to_pandas()["consistency"]
     assert pairs["external_tau"].between(-1, 1).all()
     assert pairs[["external_tau_low", "external_tau_high"]].isna().all(axis=None)
@@ -287,7 +286,7 @@ def test_few_external_images_have_a_tau_without_an_interval(n_external):
 def test_layers_without_a_reference_encoder_are_refused():
     m = np.random.default_rng(0).normal(0, 0.1, size=(20, 2))
     with pytest.raises(MemorizationError, match="needs a reference encoder"):
-        AnalysisResult.from_results(layer_mem(m, reference=False))
+        analyze(layer_mem(m, reference=False))
 
 
 @pytest.mark.parametrize(("n_images", "n_layers"), [(7, 2), (8, 1), (2, 3)])
@@ -298,7 +297,7 @@ def test_too_few_candidates_or_layers_are_refused_with_their_numbers(
     roles = ["candidate"] * n_images + ["external"] * 9
     numbers = rf"eight candidates and two layers, got {n_images} and {n_layers}\."
     with pytest.raises(MemorizationError, match=numbers):
-        AnalysisResult.from_results(layer_mem(m, roles))
+        analyze(layer_mem(m, roles))
 
 
 def test_nothing_to_compare_is_refused():
@@ -306,7 +305,7 @@ def test_nothing_to_compare_is_refused():
     classes = class_mem([("a", 0.5, False)])
     for results in ({}, {"unit_mem": units}, {"class_mem": classes}):
         with pytest.raises(MemorizationError, match="nothing to compare"):
-            AnalysisResult.from_results(**results)
+            analyze(**results)
 
 
 def test_there_are_the_tables_that_the_results_allow():
@@ -324,7 +323,7 @@ def test_there_are_the_tables_that_the_results_allow():
         ((None, units, classes), of_units),
         ((result, units, classes), of_both + of_units),
     ]:
-        analysis = AnalysisResult.from_results(*results)
+        analysis = analyze(*results)
         assert list(analysis.to_pandas()) == names
         about_units = any("Units of a layer" in n for n in analysis.settings["notes"])
         assert about_units == (names != of_layers)
@@ -338,7 +337,7 @@ def test_units_that_the_most_and_the_least_memorised_images_win():
     result = mixed()
     most, least = extremes(scores(result, "candidate", "c"), 6)
     rows = units_of(result, n=120)
-    analysis = AnalysisResult.from_results(result, unit_mem(rows))
+    analysis = analyze(result, unit_mem(rows))
     found = analysis.to_pandas()["atypical_units"].to_dict("records")
     for row, (layer, units) in zip(found, layers_and_all(rows), strict=True):
         high, low = (
@@ -364,7 +363,7 @@ def test_one_or_no_unit_has_no_test_and_none_no_mean():
     m = np.stack([np.arange(8), np.arange(8)], axis=1) / 10
     rows = [("x", 7, 0.5, False), ("x", 6, 0.7, False), ("x", 1, 0.2, False)]
     rows += [("y", 3, 0.9, False)]
-    analysis = AnalysisResult.from_results(layer_mem(m), unit_mem(rows))
+    analysis = analyze(layer_mem(m), unit_mem(rows))
     x, y, both = analysis.to_pandas()["atypical_units"].to_dict("records")
     assert (x["units_most"], x["units_least"]) == (2, 1)
     assert (x["unit_mem_most"], x["unit_mem_least"]) == (pytest.approx(0.6), 0.2)
@@ -378,7 +377,7 @@ def test_units_won_are_counted_image_by_image():
     result = mixed(n_candidates=60)
     of = scores(result, "candidate", "c")
     rows = units_of(result)
-    analysis = AnalysisResult.from_results(result, unit_mem(rows))
+    analysis = analyze(result, unit_mem(rows))
     found = analysis.to_pandas()["units_won"].to_dict("records")
     for row, (layer, units) in zip(found, layers_and_all(rows), strict=True):
         number = [sum(winner == image for _, winner, *_ in units) for image in of]
@@ -398,7 +397,7 @@ def test_the_p_value_of_winners_is_that_of_all_choices_of_as_many_images():
     last = np.array([0.0, 0.3, 0.1, 0.7, 0.35, 0.2, 0.55, 0.15])
     result = layer_mem(np.stack([last[::-1], last], axis=1))
     rows = [("x", image, 0.5, False) for image in (3, 4, 6, 3)]
-    analysis = AnalysisResult.from_results(result, unit_mem(rows))
+    analysis = analyze(result, unit_mem(rows))
     row = analysis.to_pandas()["units_won"].iloc[0]
 
     def difference(winners):
@@ -416,7 +415,7 @@ def test_fewer_than_two_winners_or_others_have_no_difference(winners):
     last = np.arange(8) / 10
     result = layer_mem(np.stack([last, last], axis=1))
     rows = [("x", image, 0.5, False) for image in winners]
-    analysis = AnalysisResult.from_results(result, unit_mem(rows))
+    analysis = analyze(result, unit_mem(rows))
     row = analysis.to_pandas()["units_won"].iloc[0]
     assert row["images"] == len(winners)
     assert row["winners"] == pytest.approx(last[winners].mean())
@@ -432,7 +431,7 @@ def test_two_images_on_a_side_are_enough_for_a_difference(winners):
     last = np.arange(8) ** 2 / 100
     result = layer_mem(np.stack([last, last], axis=1))
     rows = [("x", image, 0.5, False) for image in winners]
-    analysis = AnalysisResult.from_results(result, unit_mem(rows))
+    analysis = analyze(result, unit_mem(rows))
     row = analysis.to_pandas()["units_won"].iloc[0]
     expected = last[winners].mean() - np.delete(last, winners).mean()
     assert row["difference"] == pytest.approx(expected)
@@ -444,8 +443,8 @@ def test_dead_units_are_won_by_no_image():
     rows = units_of(result)
     dead = [("late", image, 0.0, True) for image in scores(result, "candidate", "a")]
     dead += [("early", 5000, 0.0, True)]
-    expected = AnalysisResult.from_results(result, unit_mem(rows)).to_pandas()
-    found = AnalysisResult.from_results(result, unit_mem(rows + dead)).to_pandas()
+    expected = analyze(result, unit_mem(rows)).to_pandas()
+    found = analyze(result, unit_mem(rows + dead)).to_pandas()
     for name in ("atypical_units", "units_won"):
         pd.testing.assert_frame_equal(found[name], expected[name])
 
@@ -456,7 +455,7 @@ def test_units_of_other_images_are_refused(role):
     stranger = next(iter(scores(result, role, "a"))) if role else 5000
     rows = [*units_of(result), ("late", stranger, 0.5, False)]
     with pytest.raises(MemorizationError, match="other images than LayerMem"):
-        AnalysisResult.from_results(result, unit_mem(rows))
+        analyze(result, unit_mem(rows))
 
 
 def drawn_units(seed=5, n=90):
@@ -472,7 +471,7 @@ def compared(layers, of_units, classes, dead=None, dead_class=None):
     dead_class = dead if dead_class is None else dead_class
     first = zip(layers, range(len(layers)), of_units, dead, strict=True)
     second = zip(layers, classes, dead_class, strict=True)
-    return AnalysisResult.from_results(None, unit_mem(first), class_mem(second))
+    return analyze(None, unit_mem(first), class_mem(second))
 
 
 def wilson(hits, n):
@@ -508,9 +507,7 @@ def test_units_are_matched_by_layer_and_number_whatever_their_order():
     rows = list(zip(layers, classes, [False] * len(layers), strict=True))
     turned = class_mem(rows).to_pandas().iloc[::-1].reset_index(drop=True)
     first = zip(layers, range(90), of_units, [False] * 90, strict=True)
-    analysis = AnalysisResult.from_results(
-        None, unit_mem(first), ClassMemResult({}, {"units": turned})
-    )
+    analysis = analyze(None, unit_mem(first), ClassMemResult({}, {"units": turned}))
     expected = compared(layers, of_units, classes).to_pandas()
     for name, table in analysis.to_pandas().items():
         pd.testing.assert_frame_equal(table, expected[name])
@@ -543,14 +540,14 @@ def test_units_that_do_not_match_are_refused_with_their_numbers(first, second, s
     classes = class_mem([(layer, 0.5, False) for layer in second])
     numbers = f"{len(first)} units and ClassMem {len(second)}, of which {same} are"
     with pytest.raises(MemorizationError, match=numbers):
-        AnalysisResult.from_results(None, units, classes)
+        analyze(None, units, classes)
 
 
 def test_planted_layers_that_agree_share_all_images():
     rng = np.random.default_rng(7)
     m = rng.normal(0, 0.1, size=(40, 3))
     m[:, 1] = m[:, 0] ** 3
-    table = AnalysisResult.from_results(layer_mem(m), top_k=10).to_pandas()
+    table = analyze(layer_mem(m), top_k=10).to_pandas()
     pairs = table["consistency"].set_index(["layer", "other"])
     row = pairs.loc[("a", "b")]
     assert (row["overlap"], row["tau"]) == (1, 1)
@@ -563,9 +560,7 @@ def test_planted_layers_that_agree_share_all_images():
 def test_layers_of_unrelated_scores_agree_as_often_as_chance_has_it():
     rng, n_draws, level = np.random.default_rng(8), 150, 0.2
     rows = [
-        AnalysisResult.from_results(independent_layers(rng), top_k=10)
-        .to_pandas()["consistency"]
-        .iloc[0]
+        analyze(independent_layers(rng), top_k=10).to_pandas()["consistency"].iloc[0]
         for _ in range(n_draws)
     ]
     found = pd.DataFrame(rows)
@@ -589,7 +584,7 @@ def test_scalars_are_the_taus_of_neighbouring_layers():
         ).statistic
         for layer, following in itertools.pairwise("abcd")
     }
-    assert AnalysisResult.from_results(result).scalars() == pytest.approx(expected)
+    assert analyze(result).scalars() == pytest.approx(expected)
 
 
 def test_there_are_no_scalars_of_units_alone():
@@ -601,7 +596,7 @@ def test_saved_analyses_load_exactly(tmp_path):
     rows = [*units_of(result), ("lone", next(iter(scores(result, "candidate", "a"))))]
     rows[-1] += (0.5, False)
     classes = class_mem([(row[0], row[2] ** 2, False) for row in rows])
-    analysis = AnalysisResult.from_results(result, unit_mem(rows), classes)
+    analysis = analyze(result, unit_mem(rows), classes)
     analysis.save(tmp_path)
     loaded = load_result(tmp_path)
     assert type(loaded) is AnalysisResult
@@ -630,14 +625,14 @@ def test_the_same_results_give_the_same_analysis_saved_or_not(tmp_path):
     for one in measured:
         one.save(tmp_path / one.kind)
         saved.append(load_result(tmp_path / one.kind))
-    expected = AnalysisResult.from_results(*measured).to_pandas()
-    found = AnalysisResult.from_results(*saved).to_pandas()
+    expected = analyze(*measured).to_pandas()
+    found = analyze(*saved).to_pandas()
     for name, table in expected.items():
         pd.testing.assert_frame_equal(found[name], table, check_exact=True)
 
 
 def test_tables_are_copies():
-    analysis = AnalysisResult.from_results(mixed())
+    analysis = analyze(mixed())
     table = analysis.to_pandas()["consistency"]
     table["tau"] = 9.0
     assert (analysis.to_pandas()["consistency"]["tau"] <= 1).all()
@@ -646,22 +641,22 @@ def test_tables_are_copies():
 @pytest.mark.parametrize("top_k", [1, 0, -3])
 def test_fewer_than_two_images_cannot_be_contrasted(top_k):
     with pytest.raises(MemorizationError, match=f"at least two, got {top_k}"):
-        AnalysisResult.from_results(mixed(), top_k=top_k)
+        analyze(mixed(), top_k=top_k)
 
 
 def test_units_that_are_all_dead_leave_the_other_tables():
     result = mixed()
     winner = next(iter(scores(result, "candidate", "a")))
     dead = unit_mem([("a", winner, 0.0, True)] * 2), class_mem([("a", 0.0, True)] * 2)
-    assert "unit_class" not in AnalysisResult.from_results(result, *dead).tables
+    assert "unit_class" not in analyze(result, *dead).tables
     with pytest.raises(MemorizationError, match="nothing to compare"):
-        AnalysisResult.from_results(None, *dead)
+        analyze(None, *dead)
 
 
 def test_layers_in_which_all_images_are_alike_do_not_seem_to_agree():
     m = np.random.default_rng(0).normal(0, 0.1, (20, 4))
     m[:, :2] = 0
-    analysis = AnalysisResult.from_results(layer_mem(m), top_k=5)
+    analysis = analyze(layer_mem(m), top_k=5)
     pairs = analysis.to_pandas()["consistency"].set_index(["layer", "other"])
     for pair in (("a", "b"), ("a", "c"), ("b", "d")):
         assert pairs.loc[pair, ["overlap", "overlap_p", "tau"]].isna().all()
@@ -673,7 +668,7 @@ def test_sets_that_do_not_vary_have_no_t_test_and_are_saved_as_strict_json(tmp_p
     m = np.zeros((20, 2))
     m[:, 1] = np.linspace(0, 0.2, 20)
     m[:, 0] = (np.arange(20) >= 10) * 0.5
-    analysis = AnalysisResult.from_results(layer_mem(m), top_k=np.int64(5))
+    analysis = analyze(layer_mem(m), top_k=np.int64(5))
     first = analysis.to_pandas()["atypical"].iloc[0]
     assert first["difference"] == pytest.approx(0.5)
     assert first[["t", "t_p"]].isna().all()
@@ -692,13 +687,13 @@ def test_measurements_on_other_numbers_of_images_are_refused():
     )
     units.settings["images"] = 23
     with pytest.raises(MemorizationError, match="on other images than LayerMem's"):
-        AnalysisResult.from_results(result, units)
+        analyze(result, units)
     with pytest.raises(MemorizationError, match="UnitMem was measured on 23 images"):
-        AnalysisResult.from_results(None, units, classes)
+        analyze(None, units, classes)
 
 
 @pytest.mark.parametrize("n_external", [0, 8])
 def test_the_note_sends_to_external_images_where_there_are_any(n_external):
-    analysis = AnalysisResult.from_results(mixed(n_external=n_external))
+    analysis = analyze(mixed(n_external=n_external))
     (note,) = analysis.settings["notes"]
     assert ("compare it with that" in note) == (n_external > 0)

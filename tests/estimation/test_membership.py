@@ -5,8 +5,9 @@ from sklearn.metrics import roc_auc_score
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.estimation import infer_membership
 from lightly_memloc.functional import membership
-from lightly_memloc.results import LayerMemResult, MembershipResult
+from tests.estimation.measured import from_distances
 
 ROLES = ["candidate"] * 30 + ["external"] * 40 + ["independent"] * 20
 
@@ -31,7 +32,7 @@ def measured(with_reference, roles=ROLES, seed=0):
         "skipped": [],
     }
     layers = [("one", "conv"), ("two", "conv")]
-    result = LayerMemResult.from_distances(
+    result = from_distances(
         layers, images, f, g if with_reference else None, settings, n_resamples=10
     )
     return result, f, g
@@ -39,7 +40,7 @@ def measured(with_reference, roles=ROLES, seed=0):
 
 def test_both_scores_of_each_layer(tmp_path):
     result, f, g = measured(True)
-    found = MembershipResult.from_layer_mem(result)
+    found = infer_membership(result)
     table = found.to_pandas()
     assert table["score"].tolist() == ["alignment"] * 2 + ["ssl_mem"] * 2
     assert table["layer"].tolist() == ["one", "two"] * 2
@@ -58,7 +59,7 @@ def test_both_scores_of_each_layer(tmp_path):
 @pytest.mark.parametrize("seed", [0, 5])
 def test_intervals_follow_the_seed_of_the_measurement(seed):
     result, f, g = measured(True, seed=seed)
-    table = MembershipResult.from_layer_mem(result).to_pandas()
+    table = infer_membership(result).to_pandas()
     for first, scores in ((0, -f), (2, (g - f) / (g + f))):
         expected = membership(scores[:30], scores[30:70], seed=seed)
         for name, column in expected._asdict().items():
@@ -66,7 +67,7 @@ def test_intervals_follow_the_seed_of_the_measurement(seed):
 
 
 def test_one_encoder_has_its_alignment_alone():
-    table = MembershipResult.from_layer_mem(measured(False)[0]).to_pandas()
+    table = infer_membership(measured(False)[0]).to_pandas()
     assert table["score"].tolist() == ["alignment"] * 2
 
 
@@ -75,11 +76,11 @@ def test_external_images_are_needed(n):
     roles = ["candidate"] * 5 + ["independent"] * 5 + ["external"] * n
     result, *_ = measured(True, roles)
     with pytest.raises(MemorizationError, match=rf"external images.* has {n}"):
-        MembershipResult.from_layer_mem(result)
+        infer_membership(result)
 
 
 def test_settings_count_the_images_of_each_role():
-    found = MembershipResult.from_layer_mem(measured(True)[0])
+    found = infer_membership(measured(True)[0])
     assert found.settings["images"] == {"candidate": 30, "external": 40}
     assert found.settings["false_positives"] == 0.01
 
@@ -87,4 +88,4 @@ def test_settings_count_the_images_of_each_role():
 def test_one_external_image_is_too_few():
     result, *_ = measured(True, ["candidate"] * 5 + ["external"])
     with pytest.raises(MemorizationError, match=r"external images.* has 1"):
-        MembershipResult.from_layer_mem(result)
+        infer_membership(result)

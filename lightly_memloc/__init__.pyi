@@ -1,0 +1,76 @@
+from . import (
+    data,
+    errors,
+    estimation,
+    evaluators,
+    functional,
+    interventions,
+    layers,
+    metrics,
+    probes,
+    report,
+    results,
+    runtime,
+    training,
+)
+from .data import MemorizationSplit, MultiViewDataset, Study
+from .errors import MemorizationError, MemorizationWarning
+from .evaluators import (
+    ClassMemEvaluator,
+    LayerMemEvaluator,
+    MemorizationCallback,
+    OnlineUnitMem,
+    OnlineUnitMemCallback,
+    UnitMemEvaluator,
+    measure_class_mem,
+    measure_layer_mem,
+    measure_unit_mem,
+    memorization_eval,
+)
+from .interventions import exchange_layers, prune_units, tune_unit
+from .layers import find_layers
+from .metrics import AlignmentDistance, ClassMem, UnitMem
+from .results import load_result
+from .training import measure_ssl_mem_runs, train_pair, train_runs
+
+__all__ = [
+    "AlignmentDistance",
+    "ClassMem",
+    "ClassMemEvaluator",
+    "LayerMemEvaluator",
+    "MemorizationCallback",
+    "MemorizationError",
+    "MemorizationSplit",
+    "MemorizationWarning",
+    "MultiViewDataset",
+    "OnlineUnitMem",
+    "OnlineUnitMemCallback",
+    "Study",
+    "UnitMem",
+    "UnitMemEvaluator",
+    "data",
+    "errors",
+    "estimation",
+    "evaluators",
+    "exchange_layers",
+    "find_layers",
+    "functional",
+    "interventions",
+    "layers",
+    "load_result",
+    "measure_class_mem",
+    "measure_layer_mem",
+    "measure_ssl_mem_runs",
+    "measure_unit_mem",
+    "memorization_eval",
+    "metrics",
+    "probes",
+    "prune_units",
+    "report",
+    "results",
+    "runtime",
+    "train_pair",
+    "train_runs",
+    "training",
+    "tune_unit",
+]

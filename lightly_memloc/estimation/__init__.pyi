@@ -1,0 +1,31 @@
+from .analysis import analyze
+from .interventions import pool_trials, summarize_trials, summarize_tuning
+from .layers import estimate_layer_mem
+from .membership import infer_membership
+from .readings import Readings
+from .runs import combine_runs
+from .units import (
+    HoldoutEstimates,
+    holdout_estimates,
+    layer_table,
+    top_images_table,
+    unit_mem_tables,
+    unit_table,
+)
+
+__all__ = [
+    "HoldoutEstimates",
+    "Readings",
+    "analyze",
+    "combine_runs",
+    "estimate_layer_mem",
+    "holdout_estimates",
+    "infer_membership",
+    "layer_table",
+    "pool_trials",
+    "summarize_trials",
+    "summarize_tuning",
+    "top_images_table",
+    "unit_mem_tables",
+    "unit_table",
+]

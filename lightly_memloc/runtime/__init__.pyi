@@ -1,0 +1,43 @@
+from .checkpoint import load_encoder
+from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
+from .distributed import (
+    fail_together,
+    gathered,
+    rank_and_world_size,
+    reason,
+    share_buffers,
+)
+from .files import replacing
+from .fingerprint import digest
+from .generators import generators_restored, seed_generators
+from .pass_options import LoadingArguments, PassArguments, PassOptions
+from .progress import tracked
+from .quiet import quiet_lightning
+from .registry import Registry
+from .state_file import StateFile
+from .trace_free import leave_no_trace
+
+__all__ = [
+    "LoadingArguments",
+    "PassArguments",
+    "PassOptions",
+    "Registry",
+    "StateFile",
+    "digest",
+    "fail_together",
+    "gathered",
+    "generators_restored",
+    "lacks_bfloat16",
+    "leave_no_trace",
+    "load_encoder",
+    "quiet_lightning",
+    "rank_and_world_size",
+    "reason",
+    "replacing",
+    "resolve_device",
+    "seed_generators",
+    "share_buffers",
+    "state_device",
+    "tracked",
+    "trainer_device",
+]
