@@ -4,13 +4,20 @@ from .layers import estimate_layer_mem
 from .membership import infer_membership
 from .readings import Readings
 from .runs import combine_runs
-from .units import layer_table, top_images_table, unit_mem_tables, unit_table
+from .units import (
+    holdout_estimates,
+    layer_table,
+    top_images_table,
+    unit_mem_tables,
+    unit_table,
+)
 
 __all__ = [
     "Readings",
     "analyze",
     "combine_runs",
     "estimate_layer_mem",
+    "holdout_estimates",
     "infer_membership",
     "layer_table",
     "pool_trials",

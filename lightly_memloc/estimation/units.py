@@ -1,14 +1,14 @@
 """Tables of unit metrics: one row per unit, per layer, and per unit and image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lightly_memloc.functional import Estimate
+from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
 
 
 class UnitLayer(Protocol):
@@ -25,6 +25,47 @@ class UnitLayer(Protocol):
     @property
     def num_units(self) -> int:
         """Number of units."""
+
+
+class HoldoutEstimates(NamedTuple):
+    """How units prefer members to non-members, with one entry per layer.
+
+    Attributes:
+        member_share: Share of live units whose winning image is a member.
+        gap: Mean UnitMem on members minus that on equally many non-members.
+    """
+
+    member_share: Estimate
+    gap: Estimate
+
+
+def holdout_estimates(
+    counts: Mapping[str, NDArray[Any]], sizes: Sequence[int], seed: int
+) -> HoldoutEstimates:
+    """Estimate member share and UnitMem gap of each layer.
+
+    Args:
+        counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
+        sizes: Number of units of each layer.
+        seed: Random seed of the resamples and the permutations.
+
+    Returns:
+        Both estimates; NaN for a layer without live units.
+    """
+    is_member = counts["member"].reshape(-1)
+    wins = counts["wins"].reshape(len(is_member), len(sizes))
+    edges = np.cumsum(sizes)[:-1]
+    gaps = [
+        unit_mem_gap(largest, total, counts["count"])
+        for largest, total in zip(
+            np.split(counts["largest"], edges, axis=2),
+            np.split(counts["total"], edges, axis=2),
+            strict=True,
+        )
+    ]
+    return HoldoutEstimates(
+        member_share(wins, is_member, seed=seed), Estimate.joined(gaps)
+    )
 
 
 def unit_table(
@@ -74,52 +115,55 @@ def layer_table(
 
 def unit_mem_tables(
     layers: Sequence[UnitLayer],
+    values: Mapping[str, NDArray[Any]],
     winners: Sequence[tuple[int, str]],
     rectified: Sequence[bool],
-    member_share: Estimate | None = None,
-    gap: Estimate | None = None,
-    **values: NDArray[np.generic],
+    against_holdout: HoldoutEstimates | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Make the tables of UnitMem, by layer and by unit.
 
     Args:
         layers: The layers.
-        winners: Index and file name of each unit's winning image.
-        rectified: Whether each layer was rectified.
-        member_share: Member share of each layer, if there is a holdout.
-        gap: UnitMem gap of each layer, if there is a holdout.
         values: ``unit_mem``, ``mu_max``, ``mu_rest`` and ``dead`` of shape ``(U,)``,
             the units of all layers side by side.
+        winners: Index and file name of each unit's winning image.
+        rectified: Whether each layer was rectified.
+        against_holdout: Member share and gap of each layer, if there is a holdout.
     """
-    units = unit_table(layers, **values)
+    columns = ("unit_mem", "mu_max", "mu_rest", "dead")
+    units = unit_table(layers, **{name: values[name] for name in columns})
     indices, filenames = zip(*winners, strict=True)
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
     unknown = Estimate.unknown(len(layers))
     without = replace(unknown, null_low=unknown.low, null_high=unknown.high)
-    columns = (member_share or without).columns("member_share")
-    columns |= (gap or unknown).columns("gap")
-    by_layer = layer_table(layers, units, "unit_mem", **columns, rectified=rectified)
+    estimates = against_holdout or HoldoutEstimates(without, unknown)
+    by_layer = layer_table(
+        layers,
+        units,
+        "unit_mem",
+        **estimates.member_share.columns("member_share"),
+        **estimates.gap.columns("gap"),
+        rectified=rectified,
+    )
     return {"layers": by_layer, "units": units}
 
 
 def top_images_table(
-    units: pd.DataFrame,
-    images: NDArray[np.int64],
-    activations: NDArray[np.floating[Any]],
+    units: pd.DataFrame, top: Mapping[str, NDArray[Any]]
 ) -> pd.DataFrame:
     """Make a table with one row per live unit and image that activates it most.
 
     Args:
         units: The units, as :func:`unit_mem_tables` gives them.
-        images: Indices of the images, the most activating first, shape ``(k, U)``.
-        activations: The units' activations on them, same shape.
+        top: ``image``, the indices of the images, the most activating first, and
+            ``activation``, the units' activations on them, of shape ``(k, U)``.
     """
     live = units[~units["dead"]]
-    k, positions = len(images), live.index.to_numpy()
+    k, positions = len(top["image"]), live.index.to_numpy()
     rows = live.loc[live.index.repeat(k), ["layer", "unit"]].reset_index(drop=True)
     return rows.assign(
         rank=np.tile(np.arange(1, k + 1), len(live)),
-        index=images[:, positions].T.ravel(),
-        mu=activations[:, positions].T.ravel(),
+        index=top["image"][:, positions].T.ravel(),
+        mu=top["activation"][:, positions].T.ravel(),
     )

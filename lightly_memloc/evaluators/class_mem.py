@@ -111,12 +111,9 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
 
     def compute(self) -> ClassMemResult:
         """Return the result over the images of all processes."""
-        values = self.metrics["class_mem"].compute()
-        columns = {"class_mem": values.class_mem, "class": values.target}
-        columns |= {"dead": values.dead}
-        units = unit_table(
-            self.layers, **{name: of.cpu().numpy() for name, of in columns.items()}
-        )
+        values = self.arrays("class_mem")
+        columns = {"class_mem": values["class_mem"], "class": values["target"]}
+        units = unit_table(self.layers, **columns, dead=values["dead"])
         rectified = self.rectification.rectified(self.layers)
         by_layer = layer_table(self.layers, units, "class_mem", rectified=rectified)
         return ClassMemResult(

@@ -136,8 +136,8 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         """Return the result over the images of all processes."""
         measured = {
             name: [
-                tuple(of.cpu().numpy() for of in metric.compute())
-                for metric in self.metrics[name]
+                (values["image"].cpu().numpy(), values["distance"].cpu().numpy())
+                for values in (metric.compute() for metric in self.metrics[name])
             ]
             for name in self.encoders
         }

@@ -20,7 +20,7 @@ from lightly_memloc.evaluators.rectification import Rectification
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.layers import CapturedLayer, captured, trace_layers
-from lightly_memloc.metrics import UnitMem, UnitMemValues
+from lightly_memloc.metrics import UnitMem
 from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import gathered, leave_no_trace, state_device
 
@@ -153,22 +153,17 @@ class OnlineUnitMem:
                 f"UnitMem needs at least two images; {n_images} passed in training "
                 "steps that were watched. Is the encoder the one that is trained?"
             )
-        side_by_side = UnitMemValues(
+        side_by_side = {
             # A metric of one unit gives scalars.
-            *(
-                torch.cat([column.reshape(-1) for column in columns])
-                for columns in zip(*values, strict=True)
-            )
-        )
-        names = self._names_of(side_by_side.winner)
+            name: torch.cat([of_layer[name].reshape(-1) for of_layer in values])
+            for name in values[0]
+        }
+        names = self._names_of(side_by_side["winner"])
         tables = unit_mem_tables(
             layers,
-            [names[key] for key in side_by_side.winner.tolist()],
+            {name: of.cpu().numpy() for name, of in side_by_side.items()},
+            [names[key] for key in side_by_side["winner"].tolist()],
             self.rectification.rectified(layers),
-            unit_mem=side_by_side.unit_mem.cpu().numpy(),
-            mu_max=side_by_side.mu_max.cpu().numpy(),
-            mu_rest=side_by_side.mu_rest.cpu().numpy(),
-            dead=side_by_side.dead.cpu().numpy(),
         )
         settings = {
             "online": True,
@@ -201,7 +196,7 @@ class OnlineUnitMem:
             finally:
                 _TRACES.reset(token)
 
-    def _values(self) -> tuple[list[CapturedLayer], list[UnitMemValues]]:
+    def _values(self) -> tuple[list[CapturedLayer], list[Any]]:
         """The layers that ran for two images, on any processes, and their UnitMem."""
         # A process whose encoder never ran has traced no layers.
         traced: list[CapturedLayer] = next(

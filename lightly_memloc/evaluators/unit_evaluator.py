@@ -79,6 +79,11 @@ class UnitEvaluator(Evaluator[R]):
             batch: The batch of images.
         """
 
+    def arrays(self, metric: str) -> dict[str, NDArray[Any]]:
+        """The values of a metric over the images of all processes, as arrays."""
+        values = self.metrics[metric].compute()
+        return {name: of.cpu().numpy() for name, of in values.items()}
+
     def settings(self) -> dict[str, Any]:
         """What identifies the measurement, besides encoders, images and views."""
         return super().settings() | {"rectify": self.rectification.rectify}

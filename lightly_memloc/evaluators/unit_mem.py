@@ -13,7 +13,11 @@ from torchmetrics import Metric
 from typing_extensions import Self
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.estimation import top_images_table, unit_mem_tables
+from lightly_memloc.estimation import (
+    holdout_estimates,
+    top_images_table,
+    unit_mem_tables,
+)
 from lightly_memloc.evaluators.evaluator import EVALUATORS
 from lightly_memloc.evaluators.measure import measure
 from lightly_memloc.evaluators.study import Study
@@ -148,26 +152,23 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
 
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
-        values = self.metrics["unit_mem"].compute()
-        member_share, gap = None, None
+        values = self.arrays("unit_mem")
+        against_holdout = None
         if "member_share" in self.metrics:
-            member_share, gap = self.metrics["member_share"].compute()
-        names = self.filenames(values.winner.tolist())
+            against_holdout = holdout_estimates(
+                self.arrays("member_share"),
+                [layer.num_units for layer in self.layers],
+                self.views.seed,
+            )
+        winners = values["winner"].tolist()
         tables = unit_mem_tables(
             self.layers,
-            list(zip(values.winner.tolist(), names, strict=True)),
+            values,
+            list(zip(winners, self.filenames(winners), strict=True)),
             self.rectification.rectified(self.layers),
-            member_share,
-            gap,
-            unit_mem=values.unit_mem.cpu().numpy(),
-            mu_max=values.mu_max.cpu().numpy(),
-            mu_rest=values.mu_rest.cpu().numpy(),
-            dead=values.dead.cpu().numpy(),
+            against_holdout,
         )
-        most = self.metrics["top_images"].compute()
-        top = top_images_table(
-            tables["units"], most.image.cpu().numpy(), most.activation.cpu().numpy()
-        )
+        top = top_images_table(tables["units"], self.arrays("top_images"))
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
         n_mix = len(self.mix[0])
         return UnitMemResult(

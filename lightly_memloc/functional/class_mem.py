@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from lightly_memloc.functional.unit_mem import selectivity
+from lightly_memloc.functional.unit_mem import in_double, unit_mem
 
 
 def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
 
     Returns:
         Tensor of shape ``(U,)``; in [0, 1] if no activation is negative. A dead unit
-        has 0.
+        (:math:`m_{max} = 0`) has 0. Double precision where the device has it.
 
     Raises:
         ValueError: If the shapes do not fit or there are fewer than two classes.
@@ -35,7 +35,7 @@ def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
         >>> from lightly_memloc.functional import class_mem
         >>> mu = torch.tensor([[3.0, 1.0], [3.0, 1.0], [1.0, 1.0]])
         >>> class_mem(mu, torch.tensor([0, 0, 1]))
-        tensor([0.5000, 0.0000])
+        tensor([0.5000, 0.0000], dtype=torch.float64)
     """
     if mu.ndim != 2 or targets.shape != mu.shape[:1]:
         raise ValueError(
@@ -45,25 +45,29 @@ def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
     classes, membership = torch.unique(targets, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"Expected at least two classes, got {len(classes)}.")
+    mu = in_double(mu)
     totals = mu.new_zeros(len(classes), mu.shape[1]).index_add_(0, membership, mu)
-    means = totals / membership.bincount().unsqueeze(1)
-    return class_selectivity(means)
+    return class_selectivity(totals / membership.bincount().unsqueeze(1))
 
 
 def class_selectivity(means: Tensor) -> Tensor:
     """Compute ClassMem from the mean activations per class.
 
+    This is UnitMem with a class in place of an image.
+
     Args:
         means: Mean activations of shape ``(K, U)`` for ``K >= 2`` classes.
 
     Returns:
-        Tensor of shape ``(U,)``.
+        Tensor of shape ``(U,)``, as :func:`class_mem` returns it.
+
+    Raises:
+        ValueError: If there are fewer than two classes.
 
     Examples:
         >>> import torch
         >>> from lightly_memloc.functional import class_selectivity
         >>> class_selectivity(torch.tensor([[3.0], [1.0]]))
-        tensor([0.5000])
+        tensor([0.5000], dtype=torch.float64)
     """
-    largest = means.amax(dim=0)
-    return selectivity(largest, (means.sum(dim=0) - largest) / (len(means) - 1))
+    return unit_mem(means)

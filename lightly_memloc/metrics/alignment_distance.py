@@ -1,39 +1,47 @@
 """Alignment distance of each image, as a streaming metric."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from lightly_memloc.functional import alignment_distance
-from lightly_memloc.metrics.image_metric import ImageMetric
-
-
-class AlignmentDistanceValues(NamedTuple):
-    """Alignment distances by image.
-
-    Attributes:
-        image: Indices of the images, ascending, shape ``(N,)``.
-        distance: Their alignment distances, shape ``(N,)``.
-    """
-
-    image: Tensor
-    distance: Tensor
+from lightly_memloc.metrics.image_metric import (
+    Average,
+    ImageMetric,
+    Values,
+    check_average,
+)
 
 
 class AlignmentDistance(ImageMetric):
-    """Collect the alignment distance of each image [0].
+    r"""Compute the alignment distance of each image over its views [0].
 
-    State: one number and one integer an image. See
-    :func:`lightly_memloc.functional.alignment_distance` for the definition.
+    .. math::
+        a(x) = \frac{1}{|P|} \sum_{(v, w) \in P} \lVert z_v - z_w \rVert_2
+
+    See :func:`lightly_memloc.functional.alignment_distance` for the definition. The
+    state consists of one number and one integer per image.
+
+    ``compute()`` returns a dictionary, or a scalar if ``average="mean"``:
+
+    - ``image``: indices of the images in ascending order, shape ``(N,)``;
+    - ``distance``: their alignment distances, shape ``(N,)``; in [0, 2] if normalized.
+
+    As in all torchmetrics, tensors of one element become scalars.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Args:
-        normalize: Whether representations are divided by their L2 norm.
+        normalize: Whether to divide representations by their L2 norm.
         pairs: ``"all"`` pairs of views, or ``"anchor"`` pairs of the first view with
             each other view.
+        average: ``"mean"`` returns the mean over images, as ``self.log`` needs it;
+            ``None`` returns one value per image.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
+
+    Raises:
+        ValueError: If ``average`` is unknown.
 
     Examples:
         >>> import torch
@@ -41,25 +49,31 @@ class AlignmentDistance(ImageMetric):
         >>> metric = AlignmentDistance()
         >>> views = torch.tensor([[[3.0, 0.0], [0.0, 0.5]], [[1.0, 1.0], [2.0, 2.0]]])
         >>> metric.update(views, index=torch.tensor([7, 4]))
-        >>> metric.compute().image
+        >>> metric.compute()["image"]
         tensor([4, 7])
-        >>> metric.compute().distance
+        >>> metric.compute()["distance"]
         tensor([0.0000, 1.4142], dtype=torch.float64)
     """
+
+    value_name: ClassVar[str] = "distance"
 
     def __init__(
         self,
         normalize: bool = True,
         pairs: Literal["all", "anchor"] = "all",
+        *,
+        average: Average = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(keep_rows=True, **kwargs)
         self.normalize = normalize
         self.pairs = pairs
+        self.average = check_average(average)
+        self._keep_apart(normalize, pairs)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one image's row: a single number."""
+        """Shape of the row of one image: a single number."""
         return ()
 
     def update(self, views: Tensor, index: Tensor) -> None:
@@ -68,12 +82,17 @@ class AlignmentDistance(ImageMetric):
         Args:
             views: Representations of shape ``(B, V, ...)``.
             index: Index of each image in the data set, shape ``(B,)``.
+
+        Raises:
+            NonFiniteError: If a representation is not finite.
+            ValueError: If the shapes do not fit, or there are fewer than two views.
         """
         distances = alignment_distance(views, self.normalize, self.pairs)
         self._add(distances, index, torch.zeros_like(index))
 
-    def compute(self) -> AlignmentDistanceValues:
-        """Return the images' indices, ascending, and their distances."""
+    def compute(self) -> Values | Tensor:
+        """Return the distance of each image, or the mean over images."""
         distances, index, _ = self._unique_unfolded()
         order = torch.argsort(index)
-        return AlignmentDistanceValues(index[order], distances[order])
+        values = {"image": index[order], "distance": distances[order]}
+        return self._averaged(values, self.average)

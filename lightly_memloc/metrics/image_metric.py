@@ -1,7 +1,9 @@
 """The common part of the metrics: every image counts once, on however many ranks."""
 
+import hashlib
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -9,23 +11,33 @@ from torchmetrics import Metric
 
 from lightly_memloc.errors import NonFiniteError
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+Average = Literal["mean"] | None
+Values = dict[str, Tensor]
+
 
 class ImageMetric(Metric):
-    """A metric over images that counts an image once, however often it is seen.
+    """A metric over images that counts each image once, however often it is seen.
 
-    Samplers pad: the last images of an epoch repeat on some ranks. To take such an
-    image out again, the rows of the latest batch are kept as they are and folded into
-    the accumulators when the next batch comes. State is therefore that of the
-    accumulators, one batch of rows and one integer an image.
+    Samplers pad: the last images of an epoch repeat on some ranks. To remove such an
+    image again, the metric keeps the rows of the latest batch as they are, and folds
+    them into its accumulators when the next batch arrives. The state consists of the
+    accumulators, one batch of rows, and one integer per image.
 
     Args:
-        keep_rows: Whether all rows are kept instead of being folded.
+        keep_rows: Whether to keep all rows instead of folding them.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
     """
 
     full_state_update = True
     higher_is_better = None
     is_differentiable = False
+
+    # The field of the result that is averaged and plotted.
+    value_name: ClassVar[str]
 
     rows: list[Tensor]
     row_index: list[Tensor]
@@ -43,14 +55,63 @@ class ImageMetric(Metric):
     @property
     @abstractmethod
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of one image's row."""
+        """Shape of the row of one image."""
+
+    def plot(
+        self,
+        val: Values | Tensor | Sequence[Values | Tensor] | None = None,
+        ax: "Axes | None" = None,
+    ) -> "tuple[Figure | SubFigure, Axes]":
+        """Plot the values in descending order, or their mean over time.
+
+        Args:
+            val: A result of ``compute`` or ``forward``, or a sequence of results, of
+                which the means are plotted as a time series. By default, the result
+                of ``compute`` is plotted. Dead units are left out.
+            ax: Matplotlib axes to draw on; by default, those of a new figure.
+
+        Returns:
+            The figure and the axes.
+        """
+        from matplotlib import pyplot as plt
+
+        figure, ax = plt.subplots() if ax is None else (ax.figure, ax)
+        val = self.compute() if val is None else val
+        if isinstance(val, dict):
+            ranked = self._live(val).sort(descending=True).values.cpu().numpy()
+            ax.plot(range(1, len(ranked) + 1), ranked, marker=".")
+            ax.set(xlabel="Rank", ylabel=type(self).__name__)
+        elif isinstance(val, Tensor):
+            self._plot(val, ax)
+        else:
+            self._plot([self._live(one).mean() for one in val], ax)
+        return figure, ax
+
+    def _live(self, result: Values | Tensor) -> Tensor:
+        """The values of a result, without those of dead units, as a vector."""
+        if isinstance(result, Tensor):
+            return result.reshape(-1)
+        values = result[self.value_name].reshape(-1)
+        return values[~result["dead"].reshape(-1)] if "dead" in result else values
+
+    def _averaged(self, values: Values, average: Average) -> Values | Tensor:
+        return values if average is None else self._live(values).mean()
+
+    def _keep_apart(self, *settings: object) -> None:
+        """Add a state by which a ``MetricCollection`` sees that settings differ.
+
+        A collection updates metrics as one if their states are equal after the first
+        batch. Metrics whose updates depend on their settings must not be among them.
+        """
+        digest = hashlib.blake2b(repr(settings).encode(), digest_size=8).digest()
+        self.add_state("settings", torch.tensor(list(digest)), dist_reduce_fx="max")
 
     def _fold(self, rows: Tensor, index: Tensor, group: Tensor) -> None:
-        """Take the rows of images not seen before into the accumulators."""
+        """Add the rows of images not seen before to the accumulators."""
         raise NotImplementedError("A metric that keeps its rows folds none.")
 
     def sync(self, *args: Any, **kwargs: Any) -> None:
-        """Merge the states of all ranks; one that saw no image takes part empty."""
+        """Merge the states of all ranks, including those of ranks without images."""
         self._start()
         super().sync(*args, **kwargs)
 
@@ -68,7 +129,7 @@ class ImageMetric(Metric):
     def _add(self, rows: Tensor, index: Tensor, group: Tensor) -> None:
         if rows.shape != (len(index), *self.row_shape):
             raise ValueError(
-                f"Expected values of shape {('B', *self.row_shape)} with one index an "
+                f"Expected values of shape {('B', *self.row_shape)} with one index per "
                 f"image, got {tuple(rows.shape)} and {tuple(index.shape)}."
             )
         self._start()
@@ -119,15 +180,29 @@ class ImageMetric(Metric):
         return rows[new], index[new], group[new]
 
 
+def check_average(average: Average) -> Average:
+    """Return the average if it is known.
+
+    Args:
+        average: How values are averaged.
+
+    Raises:
+        ValueError: If it is neither ``"mean"`` nor ``None``.
+    """
+    if average not in ("mean", None):
+        raise ValueError(f"Expected average to be 'mean' or None, got {average!r}.")
+    return average
+
+
 def refuse_non_finite(rows: Tensor, index: Tensor) -> None:
     """Refuse values that are not finite.
 
     Args:
-        rows: A row an image.
+        rows: One row per image.
         index: Index of each image.
 
     Raises:
-        NonFiniteError: If a row has one, with the image's index.
+        NonFiniteError: If a value is not finite; the message names the image.
     """
     if not torch.isfinite(rows).all():
         finite = torch.isfinite(rows).reshape(len(rows), -1).all(dim=1)

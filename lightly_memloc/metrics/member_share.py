@@ -1,57 +1,61 @@
-"""Member share and UnitMem gap as a streaming metric."""
+"""Counts behind member share and the UnitMem gap, as a streaming metric."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
+from lightly_memloc.functional.unit_mem import is_dead
 from lightly_memloc.functional.unit_mem_gap import MAX_PAIRS
-from lightly_memloc.metrics.grouped_maxima import GroupedMaxima
-
-
-class MemberShareValues(NamedTuple):
-    """How units prefer members to non-members, with an entry for each layer.
-
-    Attributes:
-        member_share: Share of live units whose winning image is a member.
-        gap: Mean UnitMem on members minus that on as many non-members.
-    """
-
-    member_share: Estimate
-    gap: Estimate
+from lightly_memloc.metrics.image_metric import Values
+from lightly_memloc.metrics.unit_mem import GroupedMaxima
 
 
 class MemberShare(GroupedMaxima):
-    """Accumulate member share and UnitMem gap over a balanced mix of images.
+    """Count how units prefer members to non-members in a balanced mix of images.
 
-    State: three numbers a unit and group of images (at most 20 groups), the rows of
-    the latest batch and one integer an image. See
     :func:`lightly_memloc.functional.member_share` and
-    :func:`lightly_memloc.functional.unit_mem_gap`.
+    :func:`lightly_memloc.functional.unit_mem_gap` estimate the member share and the
+    UnitMem gap from the counts. The state consists of two numbers per unit and group
+    of images (at most 20 groups), the rows of the latest batch, and one integer per
+    image.
+
+    ``compute()`` returns a dictionary, for ``N`` images seen and ``L`` layers:
+
+    - ``image``: indices of the images of the mix that were seen, shape ``(N,)``;
+    - ``member``: whether each is a member, shape ``(N,)``;
+    - ``wins``: number of live units of each layer that each image activates most,
+      shape ``(N, L)``;
+    - ``largest``: largest activation within each group of images, shape ``(2, G, U)``,
+      members first; -inf in an empty group;
+    - ``total``: sum of activations within each group, shape ``(2, G, U)``;
+    - ``count``: number of images in each group, shape ``(2, G)``.
 
     Args:
-        num_units: Units of the layer; of several layers side by side, those of each.
+        num_units: Number of units of the layer; for several layers side by side, the
+            number of units of each.
         members: Indices of the members.
-        holdout: Indices of as many non-members. Images of the mix that are never seen
-            (unreadable ones) do not count.
-        seed: Seed of the groups, the resamples and the permutations.
+        holdout: Indices of equally many non-members. Images of the mix that are never
+            seen, such as unreadable ones, do not count.
+        seed: Random seed of the assignment of images to groups.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
 
     Raises:
-        ValueError: If there are not as many members as non-members, or an image is
-            both.
+        ValueError: If the numbers of members and of non-members differ, or an image
+            is both.
 
     Examples:
         >>> import torch
+        >>> from lightly_memloc.functional import member_share
         >>> from lightly_memloc.metrics import MemberShare
         >>> metric = MemberShare(2, members=[0, 1], holdout=[2, 3])
         >>> mu = torch.tensor([[5.0, 1.0], [0.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
         >>> metric.update(mu, torch.arange(4))
-        >>> metric.compute().member_share.value
+        >>> counts = metric.compute()
+        >>> member_share(counts["wins"].numpy(), counts["member"].numpy()).value
         array([1.])
     """
 
@@ -73,7 +77,6 @@ class MemberShare(GroupedMaxima):
         sizes = [num_units] if isinstance(num_units, int) else list(num_units)
         super().__init__(sum(sizes), 2 * n_groups, **kwargs)
         self.layer_sizes = sizes
-        self.seed = seed
         rng = np.random.default_rng(seed)
         self.mix = np.concatenate([rng.permutation(members), rng.permutation(holdout)])
         place = np.arange(len(members)) % n_groups
@@ -84,13 +87,18 @@ class MemberShare(GroupedMaxima):
                 strict=True,
             )
         )
+        self._keep_apart(self.mix.tobytes())
 
     def update(self, mu: Tensor, index: Tensor) -> None:
-        """Add a batch of images; those that are not in the mix are passed over.
+        """Add a batch of images; those outside the mix are ignored.
 
         Args:
             mu: Activations of shape ``(B, U)``, averaged over views.
             index: Index of each image in the data set, shape ``(B,)``.
+
+        Raises:
+            NonFiniteError: If an activation on an image of the mix is not finite.
+            ValueError: If the shapes do not fit.
         """
         groups = torch.tensor([self.group_of.get(i, -1) for i in index.tolist()])
         in_mix = groups >= 0
@@ -98,29 +106,28 @@ class MemberShare(GroupedMaxima):
             mu[in_mix.to(mu.device)], index[in_mix.to(index.device)], groups[in_mix]
         )
 
-    def compute(self) -> MemberShareValues:
-        """Return both estimates of each layer; NaN where no unit is alive."""
-        largest, winner, total, images = (field.cpu() for field in self._merged())
-        by_role = (2, self.num_groups // 2, self.num_units)
+    def compute(self) -> Values:
+        """Return the counts over all images of the mix that were seen."""
+        largest, winner, total, images = self._merged()
         best = largest.amax(dim=0)
-        alive = ((best != 0) & torch.isfinite(best)).numpy()
-        layer = np.repeat(np.arange(len(self.layer_sizes)), self.layer_sizes)
-        seen = np.isin(self.mix, self._seen().cpu().numpy())
-        mix, is_member = self.mix[seen], (np.arange(len(seen)) < len(seen) // 2)[seen]
-        order = np.argsort(mix)
-        place = order[np.searchsorted(mix, winner.numpy()[alive], sorter=order)]
-        wins = np.zeros((len(mix), len(self.layer_sizes)))
-        np.add.at(wins, (place, layer[alive]), 1)
-        edges = np.cumsum(self.layer_sizes)[:-1]
-        gaps = [
-            unit_mem_gap(largest_here, total_here, images.reshape(2, -1).numpy())
-            for largest_here, total_here in zip(
-                np.split(largest.reshape(by_role).numpy(), edges, axis=2),
-                np.split(total.reshape(by_role).numpy(), edges, axis=2),
-                strict=True,
-            )
-        ]
-        return MemberShareValues(
-            member_share(wins, is_member, seed=self.seed),
-            Estimate.joined(gaps),
-        )
+        alive = ~is_dead(best) & torch.isfinite(best)
+        mix = torch.from_numpy(self.mix).to(winner.device)
+        seen = torch.isin(mix, self._seen())
+        image = mix[seen]
+        ordered, order = image.sort()
+        place = order[torch.searchsorted(ordered, winner[alive])]
+        n_layers = len(self.layer_sizes)
+        layer = torch.arange(n_layers).repeat_interleave(torch.tensor(self.layer_sizes))
+        layer = layer.to(winner.device)[alive]
+        wins = image.new_zeros(len(image), n_layers)
+        by_role = (2, self.num_groups // 2)
+        return {
+            "image": image,
+            "member": torch.arange(len(mix), device=mix.device)[seen] < len(mix) // 2,
+            "wins": wins.index_put_(
+                (place, layer), torch.ones_like(place), accumulate=True
+            ),
+            "largest": largest.reshape(*by_role, -1),
+            "total": total.reshape(*by_role, -1),
+            "count": images.reshape(by_role),
+        }

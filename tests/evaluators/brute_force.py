@@ -11,6 +11,7 @@ import torch
 from lightly_memloc import MultiViewDataset, functional
 from lightly_memloc.metrics import MemberShare
 from tests.evaluators.tiny import KINDS, STATES, UNITS
+from tests.metrics.streaming import estimates_of
 
 RECTIFY = {
     "auto": lambda z: np.maximum(z, 0),
@@ -262,7 +263,7 @@ def unit_mem(
         torch.from_numpy(np.concatenate(list(mu.values()), axis=1)),
         torch.from_numpy(measured),
     )
-    against_holdout = share.compute()
+    against_holdout = estimates_of(share, seed)
     rectified = {layer: negative[layer] and rectify != "none" for layer in UNITS}
     named = np.unique(top["index"])
     return {

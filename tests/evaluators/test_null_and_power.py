@@ -12,6 +12,7 @@ from scipy import stats
 from lightly_memloc.functional import alignment_distance
 from lightly_memloc.metrics import MemberShare
 from tests.estimation.measured import from_distances
+from tests.metrics.streaming import estimates_of
 
 PAIRS = 200
 SETTINGS = {"normalization": "relative", "top_k": 10, "seed": 0}
@@ -89,7 +90,7 @@ def member_share(rng, images_per_role, sharing, effect=0.0):
         units, np.flatnonzero(is_member), np.flatnonzero(~is_member), seed=0
     )
     metric.update(torch.from_numpy(np.exp(answers)), torch.arange(n))
-    return metric.compute()
+    return estimates_of(metric)
 
 
 @pytest.fixture(scope="module")

@@ -75,3 +75,13 @@ def test_one_class():
 def test_shapes_do_not_fit(shape, n_targets):
     with pytest.raises(ValueError, match="shape"):
         class_mem(torch.zeros(shape), torch.arange(n_targets))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_double(dtype):
+    generator = torch.Generator().manual_seed(0)
+    mu = (600 * torch.rand(290, 5, generator=generator)).to(dtype)
+    targets = TARGETS * 10
+    np.testing.assert_allclose(
+        class_mem(mu, torch.tensor(targets)), brute_force(mu, targets), rtol=1e-12
+    )

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from lightly_memloc.functional import selectivity, unit_mem
+from lightly_memloc.functional.unit_mem import is_dead, winner
 
 
 def activations(n_images, n_units, dtype=torch.float64):
@@ -97,3 +98,25 @@ def test_unknown_rest():
 def test_selectivity():
     mu_max, mu_rest = torch.tensor([3.0, 1.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])
     assert selectivity(mu_max, mu_rest).tolist() == [0.5, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("rest", ["mean", "median"])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int64])
+def test_other_precision_is_computed_in_double(rest, dtype):
+    mu = (600 * activations(200, 5)).to(dtype)
+    expected = brute_force(mu, np.mean if rest == "mean" else np.median)
+    actual = unit_mem(mu, rest)
+    assert actual.dtype == torch.float64
+    np.testing.assert_allclose(actual, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("index", [[7, 3, 5], [[7, 70], [3, 30], [5, 50]]])
+def test_winner_is_the_smallest_index_of_the_largest_activations(index):
+    mu = torch.tensor([[4.0, 1.0], [4.0, 0.0], [2.0, 6.0]])
+    expected = [3, 5] if index == [7, 3, 5] else [3, 50]
+    assert winner(mu, torch.tensor(index)).tolist() == expected
+
+
+def test_dead_units():
+    mu_max = torch.tensor([0.0, -0.0, 1e-300, -1.0], dtype=torch.float64)
+    assert is_dead(mu_max).tolist() == [True, True, False, False]

@@ -1,6 +1,8 @@
-"""Ways to stream the same images to a metric."""
+"""Ways to stream the same images to a metric, and what its state and counts give."""
 
 import torch
+
+from lightly_memloc.estimation import holdout_estimates
 
 BATCH_SIZES = [1, 7, 64, 100]
 ORDERS = ["ascending", "descending", "shuffled"]
@@ -22,11 +24,17 @@ def stream(metric, *rows, batch_size=7, order="ascending"):
 
 
 def state_sizes(metric):
-    """Elements in state: of the images' indices, and of all else but the highest one."""
+    """Elements in state: of the images' indices, and of all else that can grow."""
     sizes = {"index": 0, "other": 0}
-    for name in metric._defaults.keys() - {"highest_index"}:
+    for name in metric._defaults.keys() - {"highest_index", "settings"}:
         state = getattr(metric, name)
         for tensor in state if isinstance(state, list) else [state]:
             is_index = isinstance(state, list) and tensor.dtype == torch.int64
             sizes["index" if is_index else "other"] += tensor.numel()
     return sizes
+
+
+def estimates_of(metric, seed=0):
+    """Member share and gap of each layer, from the counts of a MemberShare."""
+    counts = {name: count.numpy() for name, count in metric.compute().items()}
+    return holdout_estimates(counts, metric.layer_sizes, seed)

@@ -44,8 +44,8 @@ def assert_matches(metric, views, index):
     image, distance = zip(
         *brute_force(views, index, metric.normalize, metric.pairs), strict=True
     )
-    assert values.image.tolist() == list(image)
-    np.testing.assert_allclose(values.distance, distance, rtol=1e-10)
+    assert values["image"].tolist() == list(image)
+    np.testing.assert_allclose(values["distance"], distance, rtol=1e-10)
 
 
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
@@ -83,8 +83,8 @@ def test_one_image():
     metric = AlignmentDistance()
     metric.update(torch.tensor([[[3.0, 0.0], [0.0, 1.0]]]), torch.tensor([6]))
     values = metric.compute()
-    assert values.image.item() == 6
-    assert values.distance.item() == pytest.approx(math.sqrt(2), rel=1e-12)
+    assert values["image"].item() == 6
+    assert values["distance"].item() == pytest.approx(math.sqrt(2), rel=1e-12)
 
 
 def test_compute_in_between_and_reset():
@@ -106,7 +106,7 @@ def test_no_image():
     metric = AlignmentDistance()
     with pytest.warns(UserWarning, match="before the"):
         values = metric.compute()
-    assert values.image.shape == values.distance.shape == (0,)
+    assert values["image"].shape == values["distance"].shape == (0,)
 
 
 def test_batch_without_an_image():
@@ -130,5 +130,5 @@ def test_not_a_number_is_refused(bad, view, normalize):
 
 
 def test_unfit_index():
-    with pytest.raises(ValueError, match="one index an image"):
+    with pytest.raises(ValueError, match="one index per image"):
         AlignmentDistance().update(torch.zeros(3, 2, 5), torch.arange(4))

@@ -44,10 +44,10 @@ def brute_force(mu, targets):
 def assert_matches(metric, mu, targets):
     values = metric.compute()
     value, preferred, dead = zip(*brute_force(mu, targets), strict=True)
-    np.testing.assert_allclose(values.class_mem, value, rtol=1e-12)
-    assert values.dead.tolist() == list(dead)
-    live = ~values.dead
-    assert values.target[live].tolist() == np.array(preferred)[live].tolist()
+    np.testing.assert_allclose(values["class_mem"], value, rtol=1e-12)
+    assert values["dead"].tolist() == list(dead)
+    live = ~values["dead"]
+    assert values["target"][live].tolist() == np.array(preferred)[live].tolist()
 
 
 @pytest.mark.parametrize("batch_size", BATCH_SIZES)
@@ -82,14 +82,14 @@ def test_classes_without_an_image_are_left_out():
     mu, targets = torch.tensor([[3.0], [1.0]]), torch.tensor([7, 900])
     metric = stream(ClassMem(1, 1000), mu, targets, torch.arange(2))
     values = metric.compute()
-    assert [field.item() for field in values] == [0.5, 7, False]
+    assert [field.item() for field in values.values()] == [0.5, 7, False]
 
 
 def test_a_unit_that_answers_to_one_class_alone_is_alive():
     mu, targets = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([1, 0])
     values = stream(ClassMem(2, 2), mu, targets, torch.arange(2)).compute()
-    assert values.class_mem.tolist() == [1, 0]
-    assert values.dead.tolist() == [False, True]
+    assert values["class_mem"].tolist() == [1, 0]
+    assert values["dead"].tolist() == [False, True]
 
 
 def test_compute_in_between_and_reset():

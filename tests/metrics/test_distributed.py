@@ -20,6 +20,7 @@ MEMBERS, HOLDOUT = [0, 2, 5, 7, 11, 12], [1, 3, 4, 6, 8, 9]
 METRICS = {
     "unit_mem": lambda: UnitMem(N_UNITS),
     "unit_mem_median": lambda: UnitMem(N_UNITS, "median"),
+    "unit_mem_of_layer": lambda: UnitMem(N_UNITS, average="mean"),
     "class_mem": lambda: ClassMem(N_UNITS, N_CLASSES),
     "alignment_distance": AlignmentDistance,
     "member_share": lambda: MemberShare(N_UNITS, MEMBERS, HOLDOUT),
@@ -27,7 +28,14 @@ METRICS = {
     "top_images_of_few": lambda: TopImages(N_UNITS, N_IMAGES + 2),
 }
 KEEPING_ROWS = ["unit_mem_median", "alignment_distance"]
-FOLDING = ["unit_mem", "class_mem", "member_share", "top_images", "top_images_of_few"]
+FOLDING = [
+    "unit_mem",
+    "unit_mem_of_layer",
+    "class_mem",
+    "member_share",
+    "top_images",
+    "top_images_of_few",
+]
 
 
 def activations():
@@ -81,10 +89,14 @@ def update(metric, images):
 
 
 def values(metric):
-    return [np.asarray(field) for field in metric.compute()]
+    result = metric.compute()
+    fields = result.values() if isinstance(result, dict) else [result]
+    return [np.asarray(field) for field in fields]
 
 
 def measure(rank, folder):
+    # The parent's threads do not exist in a forked process.
+    torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/store",
@@ -118,7 +130,8 @@ def measure(rank, folder):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(measure, (folder,), nprocs=2)
+    # Spawned processes would import everything again, which takes ten times as long.
+    multiprocessing.start_processes(measure, (folder,), nprocs=2, start_method="fork")
     return [pickle.loads((folder / f"{r}.pkl").read_bytes()) for r in range(2)]
 
 
@@ -135,6 +148,11 @@ def brute_force_unit_mem(average):
         value = selectivity(largest, rest)
         table.append((value, largest, rest, winner, largest == 0))
     return zip(*table, strict=True)
+
+
+def brute_force_average():
+    value, _, _, _, dead = brute_force_unit_mem(np.mean)
+    return [np.mean(np.array(value)[~np.array(dead)])]
 
 
 def brute_force_class_mem():
@@ -177,6 +195,7 @@ def brute_force_top_images(k):
 EXPECTED = {
     "unit_mem": lambda: brute_force_unit_mem(np.mean),
     "unit_mem_median": lambda: brute_force_unit_mem(np.median),
+    "unit_mem_of_layer": brute_force_average,
     "class_mem": brute_force_class_mem,
     "alignment_distance": brute_force_alignment_distance,
     "member_share": one_process_member_share,

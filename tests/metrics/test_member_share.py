@@ -11,6 +11,7 @@ from tests.functional.exact import assert_p_value, relabellings, share_as_far
 from tests.metrics.streaming import (
     BATCH_SIZES,
     ORDERS,
+    estimates_of,
     positions,
     state_sizes,
     stream,
@@ -61,12 +62,42 @@ def gap(mu, index, members):
 
 
 def assert_values(metric, mu, index, members):
-    values = metric.compute()
+    values = estimates_of(metric)
     expected = share(winners(mu, index), set(members.tolist()))
     np.testing.assert_allclose(values.member_share.value, [expected], rtol=1e-12)
     expected = gap(mu, index, members)
     np.testing.assert_allclose(values.gap.value, [expected], rtol=1e-10)
     return values
+
+
+def test_counts_against_brute_force():
+    mu, index, members, holdout = images(n_members=23)
+    sizes = [5, 4, 3]
+    unseen = [members[0], holdout[3], holdout[4]]
+    seen = torch.from_numpy(~np.isin(index, unseen))
+    metric = MemberShare(sizes, members, holdout)
+    counts = stream(metric, mu[seen], index[seen]).compute()
+
+    assert sorted(counts["image"].tolist()) == sorted(index[seen].tolist())
+    assert counts["member"].tolist() == [i in members for i in counts["image"]]
+    by_layer = [
+        winners(columns, index[seen].numpy())
+        for columns in mu[seen].split(sizes, dim=1)
+    ]
+    for image, wins in zip(counts["image"].tolist(), counts["wins"], strict=True):
+        assert wins.tolist() == [won.count(image) for won in by_layer]
+
+    row_of = dict(zip(index.tolist(), mu.numpy(), strict=True))
+    for role, of_role in enumerate((metric.mix[:23], metric.mix[23:])):
+        for group in range(10):
+            rows = [row_of[i] for i in of_role[group::10] if i not in unseen]
+            assert counts["count"][role, group] == len(rows)
+            np.testing.assert_array_equal(
+                counts["largest"][role, group], np.max(rows, axis=0)
+            )
+            np.testing.assert_allclose(
+                counts["total"][role, group], np.sum(rows, axis=0), rtol=1e-12
+            )
 
 
 @pytest.mark.parametrize("n_members", [3, 10, 11, 50])
@@ -80,10 +111,10 @@ def test_brute_force(n_members, seed):
 def test_layers_side_by_side():
     mu, index, members, holdout = images()
     sizes = [3, 4, 1, 4]
-    together = stream(MemberShare(sizes, members, holdout), mu, index).compute()
+    together = estimates_of(stream(MemberShare(sizes, members, holdout), mu, index))
     for layer, columns in enumerate(mu.split(sizes, dim=1)):
         alone = MemberShare(sizes[layer], members, holdout)
-        expected = stream(alone, columns, index).compute()
+        expected = estimates_of(stream(alone, columns, index))
         for estimate, one in zip(together, expected, strict=True):
             for field, number in zip(estimate, one, strict=True):
                 np.testing.assert_allclose(field[layer], number[0], rtol=1e-12)
@@ -98,14 +129,14 @@ def test_neither_batches_nor_order_matter(batch_size, order):
     values = assert_values(metric, mu, index, members)
     whole = MemberShare(N_UNITS, members, holdout)
     whole.update(mu, index)
-    for estimate, expected in zip(values, whole.compute(), strict=True):
-        np.testing.assert_allclose(estimate, expected, rtol=1e-12)
+    for estimate, expected in zip(values, estimates_of(whole), strict=True):
+        np.testing.assert_allclose(list(estimate), list(expected), rtol=1e-12)
 
 
 def test_p_values_against_every_relabelling():
     mu, index, members, holdout = images(n_members=5)
     metric = MemberShare(N_UNITS, members, holdout)
-    values = stream(metric, mu, index).compute()
+    values = estimates_of(stream(metric, mu, index))
 
     won, is_member = winners(mu, index), np.isin(index, members)
     shares = [
@@ -145,7 +176,7 @@ def test_of_tied_images_the_smallest_index_wins(swapped, batch_size):
         members, holdout = holdout, members
     metric = MemberShare(2, members, holdout)
     stream(metric, mu, torch.arange(4), batch_size=batch_size)
-    assert metric.compute().member_share.value.tolist() == [0.5]
+    assert estimates_of(metric).member_share.value.tolist() == [0.5]
 
 
 def test_ties_favour_neither_role():
@@ -153,7 +184,7 @@ def test_ties_favour_neither_role():
     for members, holdout in (range(2), range(2, 4)), (range(2, 4), range(2)):
         metric = MemberShare(1, list(members), list(holdout))
         metric.update(torch.ones(4, 1), torch.arange(4))
-        shares.append(metric.compute().member_share.value[0])
+        shares.append(estimates_of(metric).member_share.value[0])
     assert shares == [1, 0]
 
 
@@ -199,7 +230,7 @@ def test_chance_level_is_that_of_the_images_seen():
         for labels in relabellings(is_member)
     ]
     exact = share_as_far(shares, share(won, set(members.tolist())) - 2 / 8)
-    assert_p_value(metric.compute().member_share.p[0], exact, 2000)
+    assert_p_value(estimates_of(metric).member_share.p[0], exact, 2000)
 
 
 def test_units_of_negative_activations_are_alive():
@@ -211,16 +242,16 @@ def test_units_of_negative_activations_are_alive():
 def test_all_units_dead():
     _, index, members, holdout = images()
     metric = stream(MemberShare(2, members, holdout), torch.zeros(100, 2), index)
-    for estimate in metric.compute():
-        assert np.isnan(estimate).all()
+    for estimate in estimates_of(metric):
+        assert np.isnan(list(estimate)).all()
 
 
 def test_no_image_seen():
     metric = MemberShare(2, [0, 1], [2, 3])
     with pytest.warns(UserWarning, match="before the"):
-        values = metric.compute()
+        values = estimates_of(metric)
     for estimate in values:
-        assert np.isnan(estimate).all()
+        assert np.isnan(list(estimate)).all()
 
 
 def test_one_unit():
@@ -228,7 +259,7 @@ def test_one_unit():
     metric.update(
         torch.tensor([[1.0], [6.0], [2.0], [3.0]]), torch.tensor([3, 8, 5, 9])
     )
-    values = metric.compute()
+    values = estimates_of(metric)
     assert values.member_share.value.tolist() == [1.0]
     np.testing.assert_allclose(values.gap.value, [5 / 7 - 1 / 5], rtol=1e-12)
 
@@ -257,10 +288,13 @@ def test_state():
 def test_the_seed_decides():
     mu, index, members, holdout = images()
     values = [
-        np.concatenate(
-            stream(MemberShare(N_UNITS, members, holdout, seed), mu, index).compute()
+        np.concatenate([field for estimate in estimates for field in estimate])
+        for estimates in (
+            estimates_of(
+                stream(MemberShare(N_UNITS, members, holdout, seed), mu, index), seed
+            )
+            for seed in (3, 3, 4)
         )
-        for seed in (3, 3, 4)
     ]
     np.testing.assert_array_equal(values[0], values[1])
     assert values[0][0] == values[2][0]
@@ -276,16 +310,16 @@ def test_the_seed_decides_what_is_resampled(seed):
     expected, other = (
         member_share(1.0 * is_member, is_member, seed=s) for s in (seed, 0)
     )
-    assert metric.compute().member_share == expected
+    assert list(estimates_of(metric, seed).member_share) == list(expected)
     assert expected.p != other.p
 
 
 def test_the_seed_decides_which_images_are_grouped():
     mu, index, members, holdout = images()
     intervals = [
-        stream(MemberShare(N_UNITS, members, holdout, seed=seed), mu, index)
-        .compute()
-        .gap.high[0]
+        estimates_of(
+            stream(MemberShare(N_UNITS, members, holdout, seed=seed), mu, index), seed
+        ).gap.high[0]
         for seed in range(3)
     ]
     assert len(set(intervals)) == 3

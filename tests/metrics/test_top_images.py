@@ -35,22 +35,22 @@ def test_images_sorted_by_hand(batch_size, order):
     )
     values = metric.compute()
     activation, image = expected(mu, index, K)
-    assert torch.equal(values.activation, activation)
-    assert torch.equal(values.image, image)
+    assert torch.equal(values["activation"], activation)
+    assert torch.equal(values["image"], image)
 
 
 @pytest.mark.parametrize("n_images", [1, 3])
 def test_fewer_images_than_asked_for(n_images):
     mu, index = (of[:n_images] for of in images())
     values = stream(TopImages(N_UNITS, K), mu, index, batch_size=1).compute()
-    assert torch.equal(values.image, expected(mu, index, n_images)[1])
+    assert torch.equal(values["image"], expected(mu, index, n_images)[1])
 
 
 def test_images_seen_again_count_once():
     mu, index = images()
     metric = stream(TopImages(N_UNITS, K), mu, index)
     stream(metric, mu + 1, index)
-    assert torch.equal(metric.compute().image, expected(mu, index, K)[1])
+    assert torch.equal(metric.compute()["image"], expected(mu, index, K)[1])
 
 
 def test_state():

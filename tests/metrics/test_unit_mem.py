@@ -41,11 +41,11 @@ def assert_matches(metric, mu, index):
     values = metric.compute()
     expected = zip(*brute_force(mu, index, metric.rest), strict=True)
     value, largest, average, winner, dead = expected
-    np.testing.assert_allclose(values.unit_mem, value, rtol=1e-12, atol=1e-15)
-    np.testing.assert_allclose(values.mu_rest, average, rtol=1e-12)
-    assert values.mu_max.tolist() == list(largest)
-    assert values.winner.tolist() == list(winner)
-    assert values.dead.tolist() == list(dead)
+    np.testing.assert_allclose(values["unit_mem"], value, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(values["mu_rest"], average, rtol=1e-12)
+    assert values["mu_max"].tolist() == list(largest)
+    assert values["winner"].tolist() == list(winner)
+    assert values["dead"].tolist() == list(dead)
 
 
 @pytest.mark.parametrize("rest", AVERAGES)
@@ -99,8 +99,8 @@ def test_the_first_rows_of_an_image_count():
     metric.update(torch.tensor([[9.0], [2.0]]), torch.tensor([2, 7]))
     metric.update(torch.tensor([[9.0]]), torch.tensor([4]))
     values = metric.compute()
-    assert (values.mu_max.item(), values.winner.item()) == (3, 2)
-    assert values.unit_mem.item() == pytest.approx((3 - 1.5) / (3 + 1.5))
+    assert (values["mu_max"].item(), values["winner"].item()) == (3, 2)
+    assert values["unit_mem"].item() == pytest.approx((3 - 1.5) / (3 + 1.5))
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
@@ -109,8 +109,8 @@ def test_of_tied_images_the_smallest_index_wins(batch_size, order):
     mu, index = torch.tensor([[1.0], [4.0], [4.0], [4.0]]), torch.tensor([0, 9, 3, 6])
     metric = stream(UnitMem(1), mu, index, batch_size=batch_size, order=order)
     values = metric.compute()
-    assert values.winner.item() == 3
-    assert values.unit_mem.item() == pytest.approx((4 - 3) / (4 + 3))
+    assert values["winner"].item() == 3
+    assert values["unit_mem"].item() == pytest.approx((4 - 3) / (4 + 3))
 
 
 def test_an_image_seen_again_after_a_smaller_index_counts_once():
@@ -140,7 +140,13 @@ def test_negative_activations():
 def test_one_unit(rest):
     mu, index = torch.tensor([[1.0], [5.0], [1.0]]), torch.tensor([8, 4, 2])
     values = stream(UnitMem(1, rest), mu, index, batch_size=2).compute()
-    assert [field.item() for field in values] == [pytest.approx(4 / 6), 5, 1, 4, False]
+    assert [field.item() for field in values.values()] == [
+        pytest.approx(4 / 6),
+        5,
+        1,
+        4,
+        False,
+    ]
 
 
 def test_compute_in_between():
@@ -197,7 +203,7 @@ def test_not_a_number_is_refused(bad):
 
 @pytest.mark.parametrize(("n_rows", "n_units"), [(5, N_UNITS), (4, N_UNITS + 1)])
 def test_unfit_rows(n_rows, n_units):
-    with pytest.raises(ValueError, match="one index an image"):
+    with pytest.raises(ValueError, match="one index per image"):
         UnitMem(N_UNITS).update(torch.zeros(n_rows, n_units), torch.arange(4))
 
 
