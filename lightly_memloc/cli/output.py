@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """The terminal on standard output."""
+    """Return the terminal on standard output."""
     return Console(highlight=False)
 
 
@@ -33,12 +33,17 @@ def say(text: str) -> None:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 image`` or ``2 images``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     """Save a result with its figures, and print it as tables or as JSON.
 
     Args:
         result: The result.
-        as_json: Whether JSON is printed.
+        as_json: Whether to print JSON.
         folder: The folder to save it to, if any.
     """
     from lightly_memloc.report import save_with_figures
@@ -48,23 +53,29 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     if as_json:
         print_json(result.to_dict())
         return
+    print_result(result)
+    if folder is not None:
+        say(f"Saved tables, JSON and plots to {folder}.")
+        whole = folder.parent if is_study(folder.parent) else folder
+        print(f"As a page: lightly-memloc report {whole}")
+
+
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a run folder or a folder of runs.
+
+    Tells by the files alone, since an import of the training takes seconds.
+    """
+    return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
+
+
+def print_result(result: "Result") -> None:
+    """Print a result's tables and what it shows in words."""
     print_tables(result)
     print_finding(result)
-    if folder is not None:
-        say(f"Tables, JSON and plots are in {folder}.")
-        print(f"As a page: lightly-memloc report {_reported(folder)}")
-
-
-def _reported(folder: Path) -> Path:
-    """The folder whose report tells of a result: that of its run or runs, if any."""
-    from lightly_memloc.training import Run, Runs
-
-    whole = folder.parent
-    return whole if Run.is_run(whole) or Runs.is_runs(whole) else folder
 
 
 def print_tables(result: "Result") -> None:
-    """Print a result's tables and the images that were left out."""
+    """Print a result's tables and the images that were skipped."""
     from lightly_memloc.report import result_tables
 
     for table in result_tables(result):
@@ -74,12 +85,12 @@ def print_tables(result: "Result") -> None:
 
 
 def print_table(table: "Table") -> None:
-    """Print a table; on a terminal too narrow for it, its lines are not cut."""
+    """Print a table; a terminal that is too narrow for it does not cut its lines."""
     console().print(table, crop=False)
 
 
 def print_finding(result: "Result") -> None:
-    """Say in words what a result shows, where there are words for it."""
+    """Print what a result shows in words, if there are words for it."""
     from lightly_memloc.report import finding
 
     said = finding(result)
@@ -88,10 +99,10 @@ def print_finding(result: "Result") -> None:
 
 
 def print_skipped(filenames: Iterable[str]) -> None:
-    """Say which unreadable images were left out, on standard error."""
+    """List the unreadable images that were skipped, on standard error."""
     names = list(filenames)
     if names:
         print(
-            f"Left out {len(names)} unreadable images: {', '.join(names)}.",
+            f"Skipped {counted(len(names), 'unreadable image')}: {', '.join(names)}.",
             file=sys.stderr,
         )

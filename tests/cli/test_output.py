@@ -117,7 +117,7 @@ def test_a_pipe_gets_text_alone(own):
     assert max(map(len, out.splitlines())) <= 80
     assert out.split("\n")[0].strip() == "UnitMem"
     # The name is in one piece, to be found with grep.
-    assert err.splitlines() == [f"Left out 1 unreadable images: class1/{UNREADABLE}."]
+    assert err.splitlines() == [f"Skipped 1 unreadable image: class1/{UNREADABLE}."]
 
 
 def test_json_is_one_document_whatever_is_said_beside_it(own):
