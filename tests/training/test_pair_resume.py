@@ -5,6 +5,7 @@ import random
 import signal
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -53,6 +54,12 @@ def small_split(digits):
     return MemorizationSplit.random(len(digits), 20, 20, 20, exclude=exclude)
 
 
+@cache
+def uninterrupted(method):
+    digits = Digits()
+    return train_pair(digits, small_split(digits), settings(method))
+
+
 def assert_same(first, second):
     for one, other in zip(first, second, strict=True):
         assert one.losses == other.losses
@@ -68,13 +75,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 ):
     """Every method, with all that it draws in its steps and keeps beside its weights."""
     config, split = settings(method, num_workers=workers), small_split(digits)
-    whole = train_pair(digits, split, settings(method))
     interrupt = ([], [Interrupt(epoch=1)])
     with pytest.raises(InterruptedError):
         train_pair(digits, split, config, callbacks=interrupt, folder=tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"f.ckpt", "g.state.ckpt"}
     torch.manual_seed(random.randrange(1000))
-    assert_same(whole, train_pair(digits, split, config, folder=tmp_path))
+    resumed = train_pair(digits, split, config, folder=tmp_path)
+    assert_same(uninterrupted(method), resumed)
     assert {p.name for p in tmp_path.iterdir()} == {"f.ckpt", "g.ckpt"}
 
 
@@ -128,7 +135,7 @@ def test_a_run_killed_in_the_training_of_g_goes_on(tmp_path, digits, epoch):
 def test_workers_change_nothing(digits):
     split = small_split(digits)
     assert_same(
-        train_pair(digits, split, settings()),
+        uninterrupted("simclr"),
         train_pair(digits, split, settings(num_workers=2)),
     )
 

@@ -1,7 +1,5 @@
 import itertools
-import json
-import resource
-from importlib.metadata import version
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -9,41 +7,13 @@ import pytest
 
 from lightly_memloc import (
     functional,
-    load_result,
-    measure_class_mem,
-    measure_unit_mem,
 )
-from lightly_memloc.errors import MemorizationError
-from lightly_memloc.estimation import summarize_tuning
-from lightly_memloc.results import (
-    ClassMemResult,
-    CurationResult,
-    InterventionResult,
-    LayerMemResult,
-    MembershipResult,
-    ProbeResult,
-    UnitMemResult,
-    UnitTuningResult,
-    find_result,
-)
-from tests.estimation.measured import from_distances
-
-SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
+from tests.estimation.measured import SETTINGS, from_distances, two_layers
 
 
 @pytest.fixture
 def layer_mem():
-    """Two layers; candidates have SSLMem 0.2 and 0.4 in the last, others none."""
-    roles = ["candidate", "candidate", "independent", "independent"]
-    roles += ["external"] * 3
-    images = pd.DataFrame(
-        {"index": range(7), "filename": [f"{i}.png" for i in range(7)], "role": roles}
-    )
-    m = np.zeros((7, 2))
-    m[:2, 1] = [0.2, 0.4]
-    return from_distances(
-        [("one", "conv"), ("two", "block")], images, 1 - m, 1 + m, SETTINGS, 200
-    )
+    return two_layers()
 
 
 def test_layer_mem_table_holds_the_worked_out_estimates(layer_mem):
@@ -254,79 +224,6 @@ def test_a_missing_role_leaves_its_estimates_out():
         assert np.isnan(row[name])
 
 
-@pytest.fixture
-def unit_mem(encoders, digits, transform):
-    return measure_unit_mem(encoders[0], digits, transform, range(8), n_views=2)
-
-
-@pytest.fixture
-def class_mem(encoders, digits, transform):
-    return measure_class_mem(encoders[0], digits, transform, range(8), n_views=2)
-
-
-@pytest.mark.parametrize("name", ["layer_mem", "unit_mem", "class_mem"])
-def test_saved_results_load_exactly(tmp_path, request, name):
-    result = request.getfixturevalue(name)
-    result.save(tmp_path)
-    loaded = load_result(tmp_path)
-    assert type(loaded) is type(result)
-    assert loaded.settings == json.loads(json.dumps(result.settings))
-    assert loaded.tables.keys() == result.tables.keys()
-    for table in result.tables:
-        pd.testing.assert_frame_equal(
-            loaded.tables[table], result.tables[table], check_exact=True
-        )
-        csv = pd.read_csv(tmp_path / f"{table}.csv")
-        assert csv.columns.tolist() == result.tables[table].columns.tolist()
-        assert len(csv) == len(result.tables[table])
-
-
-def test_result_file_is_strict_json(tmp_path, layer_mem):
-    layer_mem.save(tmp_path)
-
-    def refuse(constant):
-        raise AssertionError(constant)
-
-    json.loads((tmp_path / "result.json").read_text(), parse_constant=refuse)
-
-
-@pytest.mark.parametrize("content", [None, "{", "[]", '{"result": "other"}'])
-def test_a_folder_without_result_is_refused(tmp_path, content):
-    if content is not None:
-        (tmp_path / "result.json").write_text(content)
-    with pytest.raises(MemorizationError, match="holds no saved result"):
-        load_result(tmp_path)
-
-
-def test_the_document_is_of_plain_types(layer_mem):
-    layer_mem.settings["n_units"] = np.int64(3)
-    layer_mem.settings["means"] = np.array([0.5])
-    layer_mem.tables["control"]["most"] = pd.Series([np.int64(1), "a"], dtype=object)
-    document = layer_mem.to_dict()
-    assert json.loads(json.dumps(document)) == document
-    assert document["settings"]["n_units"] == 3
-    assert document["settings"]["means"] == [0.5]
-    assert [row[-1] for row in document["tables"]["control"]["rows"]] == [1, "a"]
-
-
-def test_a_result_is_found_by_its_class(tmp_path, layer_mem):
-    assert find_result(tmp_path / "nowhere", LayerMemResult) is None
-    assert find_result(tmp_path, LayerMemResult) is None
-    layer_mem.save(tmp_path)
-    found = find_result(tmp_path, LayerMemResult)
-    pd.testing.assert_frame_equal(found.to_pandas(), layer_mem.to_pandas())
-    assert find_result(tmp_path, UnitMemResult) is None
-    (tmp_path / "result.json").write_text("{")
-    with pytest.raises(MemorizationError, match="holds no saved result"):
-        find_result(tmp_path, LayerMemResult)
-
-
-def test_tables_are_copies(layer_mem):
-    table = layer_mem.to_pandas()
-    table.loc[0, "layer_mem"] = 9.0
-    assert layer_mem.to_pandas()["layer_mem"][0] == 0
-
-
 def estimated(**settings):
     """Two layers of drawn distances, whose estimates have intervals by resampling."""
     roles = ["candidate"] * 8 + ["independent"] * 7 + ["external"] * 9
@@ -391,9 +288,10 @@ def test_steps_between_layers():
 
 
 def test_images_of_equal_score_are_ranked_by_their_index(layer_mem):
-    layer_mem.tables["samples"]["two"] = 0.5
-    layer_mem.tables["samples"]["index"] = [5, 2, *range(10, 15)]
-    assert layer_mem.top_samples(2)["index"].tolist() == [2, 5]
+    index = [5, 2, *range(10, 15)]
+    samples = layer_mem.samples_to_pandas().assign(two=0.5, index=index)
+    tied = replace(layer_mem, tables={**layer_mem.tables, "samples": samples})
+    assert tied.top_samples(2)["index"].tolist() == [2, 5]
 
 
 def test_ten_images_are_the_top_by_default():
@@ -417,147 +315,9 @@ def test_the_note_on_ranked_images_needs_a_reference_encoder():
     assert ["top_k" in note for note in notes] == [True, False]
 
 
-def test_units_that_name_one_image():
-    layers = pd.DataFrame({"layer": ["one"], "member_share": [np.nan]})
-    result = UnitMemResult({}, {"layers": layers})
-    assert not result.names_several_images
-    with pytest.raises(MemorizationError, match=r"measure_unit_mem\(\) names several"):
-        result.top_images_to_pandas()
-
-
-def plain_results():
-    frame = pd.DataFrame({"layer": ["one"], "value": [0.5]})
-    of_units = {"units": frame, "layers": frame}
-    return [
-        UnitMemResult({}, of_units),
-        ClassMemResult({}, of_units),
-        UnitTuningResult({}, of_units),
-        MembershipResult({}, {"layers": frame}),
-        ProbeResult({}, {"probes": frame}),
-        CurationResult({}, {"samples": frame}),
-        InterventionResult({}, {"summary": frame}),
-    ]
-
-
-@pytest.mark.parametrize("result", plain_results(), ids=lambda of: type(of).__name__)
-def test_tables_of_every_kind_are_copies(result):
-    table = result.to_pandas()
-    table["value"] = 9.0
-    assert result.to_pandas()["value"].tolist() == [0.5]
-
-
-def test_a_result_that_cannot_be_saved_leaves_the_one_before(tmp_path):
-    write(tmp_path, ["a.png"])
-    broken = CurationResult({"skipped": {1, 2}}, {"samples": pd.DataFrame()})
-    with pytest.raises(TypeError, match="set cannot be saved as JSON"):
-        broken.save(tmp_path)
-    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
-
-
-def test_a_save_that_the_disk_cuts_off_leaves_the_result_before(tmp_path):
-    write(tmp_path, ["a.png"])
-    long = CurationResult({"skipped": ["x" * 100_000]}, {"samples": pd.DataFrame()})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
-    try:
-        with pytest.raises(OSError, match="File too large"):
-            long.save(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
-
-
 def test_distances_are_those_of_both_encoders():
     result, f, g = estimated()
     distances = result.distances_to_pandas()
     assert distances.columns[3:].tolist() == ["f:one", "f:two", "g:one", "g:two"]
     np.testing.assert_array_equal(distances[["f:one", "f:two"]], f)
     np.testing.assert_array_equal(distances[["g:one", "g:two"]], g)
-
-
-def test_scalars_of_a_retrained_curation():
-    tables = {
-        "samples": pd.DataFrame({"index": [1]}),
-        "accuracy": pd.DataFrame({"encoder": ["original"], "accuracy": [0.75]}),
-        "layers": pd.DataFrame({"layer": ["one", "two"], "difference": [0.25, np.nan]}),
-    }
-    result = CurationResult({}, tables)
-    assert result.is_retrained
-    assert result.scalars() == {"accuracy/original": 0.75, "difference/one": 0.25}
-
-
-def test_scalars_and_settings_of_tuned_units():
-    units = pd.DataFrame(
-        {
-            "layer": ["one"] * 3,
-            "before": [0.25, 0.25, 0.25],
-            "after": [0.5, 0.75, 0.5],
-            "wins": True,
-        }
-    )
-    result = summarize_tuning(units, {"steps": 4})
-    assert result.scalars() == {"unit_mem_rise/one": pytest.approx(1 / 3)}
-    assert result.settings == {"steps": 4, "skipped": []}
-
-
-def write(folder, names, tables=("samples",)):
-    frame = pd.DataFrame({"index": range(len(names)), "filename": names})
-    CurationResult({"skipped": []}, dict.fromkeys(tables, frame)).save(folder)
-
-
-def test_tables_of_an_earlier_result_are_removed(tmp_path):
-    write(tmp_path, ["a.png"], ["samples", "accuracy", "layers"])
-    (tmp_path / "mine.csv").write_text("kept")
-    (tmp_path / "layers.csv").unlink()
-    write(tmp_path, ["b.png"])
-    names = {path.name for path in tmp_path.iterdir()}
-    assert names == {"result.json", "samples.csv", "mine.csv"}
-    assert pd.read_csv(tmp_path / "samples.csv")["filename"].tolist() == ["b.png"]
-
-
-def test_a_broken_result_is_replaced(tmp_path):
-    (tmp_path / "result.json").write_text("{")
-    (tmp_path / "accuracy.csv").write_text("kept")
-    write(tmp_path, ["a.png"])
-    assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
-    assert (tmp_path / "accuracy.csv").read_text() == "kept"
-
-
-def test_file_names_that_are_no_unicode_are_saved(tmp_path):
-    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
-    write(tmp_path, [name])
-    assert (tmp_path / "samples.csv").read_bytes() == b"index,filename\n0,caf\xe9.png\n"
-    assert load_result(tmp_path).to_pandas()["filename"].tolist() == [name]
-
-
-def test_a_saved_result_names_its_schema_and_its_version(layer_mem, tmp_path):
-    layer_mem.save(tmp_path)
-    document = json.loads((tmp_path / "result.json").read_text())
-    assert document["schema"] == 2
-    assert document["version"] == version("lightly-memloc")
-    assert load_result(tmp_path).version == version("lightly-memloc")
-
-
-def test_a_result_of_the_first_version_is_read(layer_mem, tmp_path):
-    layer_mem.save(tmp_path)
-    document = json.loads((tmp_path / "result.json").read_text())
-    del document["schema"], document["version"]
-    (tmp_path / "result.json").write_text(json.dumps(document))
-    loaded = load_result(tmp_path)
-    assert loaded.version == "0.1.0"
-    assert loaded.to_pandas().equals(layer_mem.to_pandas())
-    # Saved again, it still says which version measured it.
-    loaded.save(tmp_path / "again")
-    again = json.loads((tmp_path / "again" / "result.json").read_text())
-    assert (again["schema"], again["version"]) == (2, "0.1.0")
-
-
-def test_a_result_of_a_newer_schema_is_refused_by_name(layer_mem, tmp_path):
-    layer_mem.save(tmp_path)
-    document = json.loads((tmp_path / "result.json").read_text())
-    document |= {"schema": 3, "version": "9.8.7"}
-    (tmp_path / "result.json").write_text(json.dumps(document))
-    with pytest.raises(
-        MemorizationError, match=r"9\.8\.7 with result schema 3.*up to 2"
-    ):
-        load_result(tmp_path)
