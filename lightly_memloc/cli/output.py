@@ -65,9 +65,9 @@ def _reported(folder: Path) -> Path:
 
 def print_tables(result: "Result") -> None:
     """Print a result's tables and the images that were left out."""
-    from lightly_memloc.report import result_tables
+    from lightly_memloc.report import report_of
 
-    for table in result_tables(result):
+    for table in report_of(result).tables():
         print_table(table)
         console().print()
     print_skipped(result.settings.get("skipped", ()))
@@ -80,9 +80,9 @@ def print_table(table: "Table") -> None:
 
 def print_finding(result: "Result") -> None:
     """Say in words what a result shows, where there are words for it."""
-    from lightly_memloc.report import finding
+    from lightly_memloc.report import report_of
 
-    said = finding(result)
+    said = report_of(result).words()
     if said:
         say(said)
 

@@ -1,6 +1,5 @@
 """What results say together: layers, images and units compared."""
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,13 +17,7 @@ from lightly_memloc.functional import (
 )
 from lightly_memloc.results.class_mem import ClassMemResult
 from lightly_memloc.results.columns import estimate_columns
-from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.layer_mem import LayerMemResult
-from lightly_memloc.results.plots import (
-    plot_atypical,
-    plot_consistency,
-    plot_unit_class,
-)
 from lightly_memloc.results.result import Result
 from lightly_memloc.results.unit_mem import UnitMemResult
 
@@ -136,21 +129,6 @@ class AnalysisResult(Result):
             f"tau/{layer}": float(tau)
             for layer, tau in zip(next_to["layer"], next_to["tau"], strict=True)
         }
-
-    def figures(self) -> Figures:
-        """Return ``consistency`` and ``atypical``, and ``unit_class``, as measured."""
-        drawings = {
-            "consistency": ("consistency", plot_consistency),
-            "atypical": ("atypical", plot_atypical),
-            "unit_class": ("units", plot_unit_class),
-        }
-        return Figures(
-            {
-                name: partial(plot, self.tables[table])
-                for name, (table, plot) in drawings.items()
-                if table in self.tables
-            }
-        )
 
 
 class _Scores:

@@ -4,12 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import student_mean
 from lightly_memloc.results.columns import estimate_columns
-from lightly_memloc.results.plots import plot_intervention
 from lightly_memloc.results.result import Result
 
 _RANDOM = "random"
@@ -124,9 +122,3 @@ class InterventionResult(Result):
             f"{self.settings['intervention']}/{strategy}": float(change)
             for strategy, change in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``accuracy``: its change by strategy, over trials."""
-        summary, trials = self.tables["summary"], self.tables["trials"]
-        name = str(self.settings["intervention"])
-        return {"accuracy": plot_intervention(summary, trials, name)}

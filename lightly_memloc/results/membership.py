@@ -1,12 +1,10 @@
 """The result of membership inference from alignment."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import membership
 from lightly_memloc.results.layer_mem import LayerMemResult
-from lightly_memloc.results.plots import plot_membership
 from lightly_memloc.results.result import Result
 
 
@@ -75,7 +73,3 @@ class MembershipResult(Result):
             f"{score}_auc/{layer}": float(auc)
             for score, layer, auc in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``membership``: the AUC along depth."""
-        return {"membership": plot_membership(self.tables["layers"])}

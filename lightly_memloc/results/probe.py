@@ -1,9 +1,7 @@
 """The result of probing encoders."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lightly_memloc.results.plots import plot_probes
 from lightly_memloc.results.result import Result
 
 
@@ -27,7 +25,3 @@ class ProbeResult(Result):
             f"accuracy/{encoder}/{probe}": float(value)
             for encoder, probe, value in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``accuracy``: that of each encoder and probe."""
-        return {"accuracy": plot_probes(self.tables["probes"])}

@@ -1,7 +1,6 @@
 """The result of measuring SSLMem over several runs."""
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,7 @@ from numpy.typing import NDArray
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import StudentMean, run_scores, student_mean
 from lightly_memloc.results.columns import estimate_columns
-from lightly_memloc.results.figures import Figures
 from lightly_memloc.results.layer_mem import LayerMemResult
-from lightly_memloc.results.plots import plot_sorted_scores, plot_ssl_mem_runs
 from lightly_memloc.results.result import Result
 
 Array = NDArray[np.float64]
@@ -165,16 +162,6 @@ class SSLMemRunsResult(Result):
     def scalars(self) -> dict[str, float]:
         """Return the mean score of each layer."""
         return self._by_layer("ssl_mem", "ssl_mem")
-
-    def figures(self) -> Figures:
-        """Return ``ssl_mem`` along depth, and ``images``, sorted; intervals over runs."""
-        every = self.top_samples(len(self.tables["samples"]))
-        return Figures(
-            {
-                "ssl_mem": partial(plot_ssl_mem_runs, self.tables["layers"]),
-                "images": partial(plot_sorted_scores, every),
-            }
-        )
 
 
 def _stacked(

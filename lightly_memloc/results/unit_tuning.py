@@ -3,11 +3,9 @@
 from typing import Any
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.functional import student_mean
 from lightly_memloc.results.columns import estimate_columns
-from lightly_memloc.results.plots import plot_unit_tuning
 from lightly_memloc.results.result import Result
 
 
@@ -65,7 +63,3 @@ class UnitTuningResult(Result):
     def scalars(self) -> dict[str, float]:
         """Return the mean rise of UnitMem in each layer, ``unit_mem_rise/<layer>``."""
         return self._by_layer("unit_mem_rise", "rise")
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``unit_tuning``: mean UnitMem of each layer before and after."""
-        return {"unit_tuning": plot_unit_tuning(self.tables["layers"])}

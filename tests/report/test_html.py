@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from PIL import Image
 
 from lightly_memloc import MemorizationSplit, load_result
@@ -16,7 +17,6 @@ from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
 from lightly_memloc.report import Saved, finding, write_report
-from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
 from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
 

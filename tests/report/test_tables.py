@@ -3,6 +3,13 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from lightly_memloc.report.tables.formats import (
+    error_in_points,
+    percent,
+    points,
+    share,
+    signed,
+)
 from rich.console import Console
 
 from lightly_memloc.report import result_tables
@@ -15,13 +22,6 @@ from lightly_memloc.report.tables import (
     number,
     p_of,
     text,
-)
-from lightly_memloc.report.tables.formats import (
-    error_in_points,
-    percent,
-    points,
-    share,
-    signed,
 )
 from lightly_memloc.results import (
     AnalysisResult,

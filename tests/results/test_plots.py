@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from lightly_memloc.results.plots.style import short_names
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -22,7 +23,6 @@ from lightly_memloc.results import (
     load_epochs,
     plot_epochs,
 )
-from lightly_memloc.results.plots.style import short_names
 
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 WIDTH = 400
