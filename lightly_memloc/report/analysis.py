@@ -13,6 +13,7 @@ from lightly_memloc.report.style import (
     BLUE,
     DIVERGING,
     GREY,
+    MAX_TICKS,
     SEQUENTIAL,
     layer_ticks,
     set_labels,
@@ -232,8 +233,12 @@ def draw_consistency(pairs: pd.DataFrame, axes: Axes) -> None:
                 axes.text(
                     column, row, f"{value:.1f}", ha="center", va="center", color=ink
                 )
-    layer_ticks(axes, layers)
     layer_ticks(axes, layers, vertical=True)
+    if len(layers) <= MAX_TICKS:
+        layer_ticks(axes, layers)
+    else:
+        # Columns are in the order of rows; two sets of long names leave no room.
+        axes.set_xticks([])
     axes.figure.colorbar(shown, ax=axes, label="Kendall's tau of SSLMem", shrink=0.8)
     rows, columns = np.nonzero(~np.isnan(tau))
     texts = [

@@ -24,8 +24,8 @@ from lightly_memloc.report.style import (
     ORANGE,
     layer_ticks,
     legend,
-    plain,
     set_labels,
+    short_names,
     zero_line,
 )
 from lightly_memloc.report.tables import (
@@ -258,7 +258,7 @@ def draw_sorted(samples: pd.DataFrame, layer: str, axes: Axes) -> None:
     set_labels(
         axes,
         "SSLMem of images, sorted",
-        f"SSLMem in {plain(layer)}",
+        f"SSLMem in {short_names([layer])[0]}",
         "images, in per cent of their role",
     )
     for role, color, line in (

@@ -103,7 +103,7 @@ class MembershipReport(Report[MembershipResult]):
     def _draw(self, axes: Axes) -> None:
         layers = self.result.to_pandas()
         set_labels(
-            axes, "Do layers reveal membership? 95% intervals", "AUC, members or not"
+            axes, "Do layers reveal membership? 95% intervals", "AUC of membership"
         )
         for score, called, color, marker in (
             ("alignment", "alignment of the encoder alone", ORANGE, "s"),

@@ -1,7 +1,7 @@
 """The figures' style: readable at 400 pixels, and in colours that all can tell apart."""
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,8 +12,9 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 # Also from light to dark for colour-blind people and in print.
 SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
 
+MAX_TICKS = 11
 _SIZE = (5.4, 3.9)
-_MAX_TICKS = 11
+_LEGEND_COLUMNS = 2
 _MAX_NAME = 22
 
 
@@ -35,9 +36,18 @@ def zero_line(axes: Axes) -> None:
     axes.axhline(0, color="black", linewidth=0.8)
 
 
-def legend(axes: Axes, **place: Any) -> None:
-    """Add a legend, by default where it hides the least."""
-    axes.legend(frameon=False, fontsize=9, **place)
+def legend(axes: Axes) -> None:
+    """Add a legend between the title and the axes, where it hides nothing."""
+    rows = math.ceil(len(axes.get_legend_handles_labels()[1]) / _LEGEND_COLUMNS)
+    axes.legend(
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=_LEGEND_COLUMNS,
+        frameon=False,
+        fontsize=9,
+        borderaxespad=0.2,
+    )
+    axes.set_title(axes.get_title(), fontsize=11, pad=8 + 14 * rows)
 
 
 def plain(text: str) -> str:
@@ -56,7 +66,7 @@ def layer_ticks(axes: Axes, names: Sequence[str], vertical: bool = False) -> Non
         axes.set_xticks(shown, chosen, rotation=40, ha="right", fontsize=9)
 
 
-def thinned(number: int, most: int = _MAX_TICKS) -> list[int]:
+def thinned(number: int, most: int = MAX_TICKS) -> list[int]:
     """Return positions among a number of them: first, last and some between.
 
     Args:

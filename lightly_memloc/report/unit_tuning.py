@@ -77,6 +77,5 @@ class UnitTuningReport(Report[UnitTuningResult]):
             ]
             hover(axes, position, layers[name], texts)
         layer_ticks(axes, layers["layer"].tolist())
-        axes.set_ylim(0, 1.2)
-        axes.set_yticks(np.linspace(0, 1, 6))
-        legend(axes, ncols=2, loc="upper right")
+        axes.set_ylim(0, 1.04)
+        legend(axes)

@@ -8,11 +8,10 @@ from rich.console import Console
 
 from lightly_memloc import measure_class_mem, measure_unit_mem
 from lightly_memloc.report import (
-    finding,
-    result_tables,
+    p_value,
+    report_of,
     save_with_figures,
 )
-from lightly_memloc.report.tables import p_value
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
 
 
@@ -40,31 +39,31 @@ def sentences(text):
 
 
 def test_finding_names_the_layer_and_the_numbers():
-    text = finding(layer_mem(0.1))
+    text = report_of(layer_mem(0.1)).words()
     assert len(sentences(text)) == 2
-    assert "symmetric LayerMem is above zero with p < 0.01 in 1 of 2 layers" in text
+    assert "symmetric LayerMem is above zero (p < 0.01) in 1 of 2 layers" in text
     assert "layer1.0 (+0.05" in text
-    assert "finds nothing" in text
+    assert "shows no difference" in text
 
 
 def test_finding_says_when_there_is_none():
-    text = finding(layer_mem(0.0))
+    text = report_of(layer_mem(0.0)).words()
     assert text.startswith("No layer shows memorisation")
     assert len(sentences(text)) == 2
 
 
 def test_finding_of_negative_effects_is_none():
-    assert finding(layer_mem(-0.1)).startswith("No layer shows")
+    assert report_of(layer_mem(-0.1)).words().startswith("No layer shows")
 
 
 def test_finding_without_reference_states_its_condition():
-    text = finding(layer_mem(0.1, reference=False))
+    text = report_of(layer_mem(0.1, reference=False)).words()
     assert "the alignment gap is above zero" in text
     assert "random split" in text
 
 
 def test_finding_without_externals():
-    assert "no external images" in finding(layer_mem(0.1, external=0))
+    assert "no external images" in report_of(layer_mem(0.1, external=0)).words()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +88,7 @@ def class_mem(encoders, digits, transform):
 
 def printed(result, width=80):
     console = Console(width=width, record=True, file=io.StringIO())
-    for table in result_tables(result):
+    for table in report_of(result).tables():
         console.print(table)
     return console.export_text()
 
@@ -155,15 +154,15 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
 
 
 def test_finding_over_runs_is_read_off_the_interval():
-    text = finding(ssl_mem_runs([0.1, 0.2, 0.3]))
+    text = report_of(ssl_mem_runs([0.1, 0.2, 0.3])).words()
     # Student's t with two degrees of freedom: 4.303 standard errors of 0.1 / sqrt(3).
     assert text.startswith(
-        "SSLMem of the last layer is +0.200 in the mean of 3 runs (95% interval over "
-        "runs -0.048 to +0.448): memorisation is not shown for other trainings"
+        "SSLMem of the last layer is +0.200, averaged over 3 runs (95% interval over "
+        "runs -0.048 to +0.448): this does not show that other trainings of this kind"
     )
-    text = finding(ssl_mem_runs([0.15, 0.2, 0.25]))
+    text = report_of(ssl_mem_runs([0.15, 0.2, 0.25])).words()
     assert text.startswith(
-        "SSLMem of the last layer is +0.200 in the mean of 3 runs (95% interval over "
+        "SSLMem of the last layer is +0.200, averaged over 3 runs (95% interval over "
         "runs +0.076 to +0.324): other trainings of this kind memorise, too."
     )
     assert "With shuffled roles it is" in text
@@ -171,9 +170,9 @@ def test_finding_over_runs_is_read_off_the_interval():
 
 @pytest.mark.parametrize("effects", [[0.2, -0.1, 0.0], [-0.2, -0.21, -0.22], [0, 0, 0]])
 def test_finding_over_runs_where_there_is_none(effects):
-    text = finding(ssl_mem_runs(effects))
-    assert f"is {np.mean(effects):+.3f} in the mean of 3 runs" in text
-    assert "memorisation is not shown for other trainings of this kind" in text
+    text = report_of(ssl_mem_runs(effects)).words()
+    assert f"is {np.mean(effects):+.3f}, averaged over 3 runs" in text
+    assert "does not show that other trainings of this kind memorise" in text
     assert "memorise, too" not in text
 
 
@@ -182,18 +181,22 @@ def test_finding_over_runs_tells_the_null():
     last = result.runs_to_pandas().query("layer == 'layer1.0'")["shuffled"]
     half = 3.182446 * last.std() / 2
     low, high = last.mean() - half, last.mean() + half
-    assert finding(result).endswith(
-        f"With shuffled roles it is {last.mean():+.3f} ({low:+.3f} to {high:+.3f})."
+    assert (
+        report_of(result)
+        .words()
+        .endswith(
+            f"With shuffled roles it is {last.mean():+.3f} ({low:+.3f} to {high:+.3f})."
+        )
     )
 
 
 @pytest.mark.parametrize("effects", [[0.2, 0.2], [0.3, 0.1], [-0.1, 0.1]])
 def test_finding_over_two_runs_is_none(effects):
-    text = finding(ssl_mem_runs(effects))
+    text = report_of(ssl_mem_runs(effects)).words()
     assert text == (
-        f"SSLMem of the last layer is {np.mean(effects):+.3f} in the mean of two runs. "
-        "Two runs give no interval: nothing can be concluded about other trainings. "
-        "Train at least a third (--runs 3)."
+        f"SSLMem of the last layer is {np.mean(effects):+.3f}, averaged over two runs. "
+        "Two runs give no interval, so nothing can be concluded about other trainings. "
+        "Train at least one more (--runs 3)."
     )
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from lightly_memloc.results.plots.style import short_names
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
@@ -12,6 +11,7 @@ from matplotlib.text import Text
 from lightly_memloc import load_result, measure_class_mem, measure_unit_mem
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.probes import ProbeTask, measure_probes
+from lightly_memloc.report.style import short_names
 from lightly_memloc.results import (
     AnalysisResult,
     LayerMemResult,
@@ -133,7 +133,7 @@ def test_every_kind_of_result_has_a_figure(results):
     for name, result in results.items():
         figures = result.figures()
         assert figures, name
-        assert result.plot().axes[0].get_title() == (
+        assert result.plot()[0].axes[0].get_title() == (
             next(iter(figures.values())).axes[0].get_title()
         )
 
@@ -154,7 +154,7 @@ def test_figures_are_readable_at_400_pixels(results):
 
 
 def test_labels_of_layers_do_not_run_into_each_other(results):
-    figure = results["vit"].plot("layer_mem")
+    figure = results["vit"].figures()["layer_mem"]
     drawn(figure)
     axes = figure.axes[0]
     places = [axes.transData.transform((t, 0))[0] for t in axes.get_xticks()]
@@ -178,7 +178,7 @@ def band(figure):
 
 def test_layer_mem_shows_the_estimates_with_their_intervals(results):
     result = results["resnet"]
-    table, figure = result.to_pandas(), result.plot()
+    table, figure = result.to_pandas(), result.plot()[0]
     for label, column in (
         ("published", "layer_mem"),
         ("published, on external images", "external"),
@@ -197,7 +197,7 @@ def test_without_a_reference_encoder_the_gap_alone_is_shown(results):
     result = results["alignment gap"]
     assert list(result.figures()) == ["layer_mem"]
     gap = result.to_pandas()["alignment_gap"]
-    np.testing.assert_array_equal(line(result.plot(), "alignment gap"), gap)
+    np.testing.assert_array_equal(line(result.plot()[0], "alignment gap"), gap)
 
 
 def test_attention_against_mlp_shows_the_steps_of_the_symmetric_estimate(results):
@@ -208,7 +208,7 @@ def test_attention_against_mlp_shows_the_steps_of_the_symmetric_estimate(results
         for role in ("candidate", "independent")
     )
     steps = np.diff((candidate - independent) / 2, prepend=np.nan)
-    figure = results["vit"].plot("sublayers")
+    figure = results["vit"].figures()["sublayers"]
     np.testing.assert_allclose(line(figure, "attention"), steps[0::2], rtol=1e-9)
     np.testing.assert_allclose(line(figure, "MLP"), steps[1::2], rtol=1e-9)
     assert "sublayers" not in results["resnet"].figures()
@@ -219,13 +219,13 @@ def test_images_are_sorted_by_role(results):
     samples = result.samples_to_pandas()
     for role in ("candidate", "independent", "external"):
         scores = samples.loc[samples["role"] == role, "layer2.0"].tolist()
-        shown = line(result.plot("ssl_mem"), role).tolist()
+        shown = line(result.figures()["ssl_mem"], role).tolist()
         assert shown == sorted(scores, reverse=True)
 
 
 def test_member_share_stands_against_what_chance_gives(unit_results):
     result = unit_results["unit-mem"]
-    table, figure = result.layers_to_pandas(), result.plot("member_share")
+    table, figure = result.layers_to_pandas(), result.figures()["member_share"]
     by_chance, *_ = band(figure)
     assert by_chance[0] == pytest.approx(table["member_share_null_low"].min())
     assert by_chance[1] == pytest.approx(table["member_share_null_high"].max())
@@ -241,7 +241,7 @@ def test_unit_mem_shows_the_live_units_of_each_layer(unit_results):
     medians = units[~units["dead"]].groupby("layer", sort=False)["unit_mem"].median()
     shown = [
         of.get_ydata()[0]
-        for of in result.plot().axes[0].lines
+        for of in result.plot()[0].axes[0].lines
         if to_hex(of.get_color()) == "#000000" and len(set(of.get_ydata())) == 1
     ]
     for median in medians:
@@ -250,7 +250,7 @@ def test_unit_mem_shows_the_live_units_of_each_layer(unit_results):
 
 def test_consistency_has_candidates_below_and_external_images_above(results):
     result = results["analysis of vit"]
-    image = result.plot("consistency").axes[0].images[0].get_array()
+    image = result.figures()["consistency"].axes[0].images[0].get_array()
     names = [name for name, _ in VIT]
     for _, row in result.to_pandas()["consistency"].iterrows():
         first, second = names.index(row["layer"]), names.index(row["other"])
@@ -261,13 +261,13 @@ def test_consistency_has_candidates_below_and_external_images_above(results):
 def test_units_against_classes_shows_every_unit(unit_results):
     result = unit_results["units and classes"]
     units = result.to_pandas()["units"]
-    points = result.plot("unit_class").axes[0].collections[0].get_offsets()
+    points = result.figures()["unit_class"].axes[0].collections[0].get_offsets()
     np.testing.assert_allclose(points, units[["class_mem", "unit_mem"]])
 
 
 def test_interventions_show_every_trial_and_the_mean(results):
     result = results["prune-0.5"]
-    trials, axes = result.trials_to_pandas(), result.plot().axes[0]
+    trials, axes = result.trials_to_pandas(), result.plot()[0].axes[0]
     changes = 100 * (trials["accuracy"] - trials["baseline"])
     np.testing.assert_allclose(axes.lines[0].get_ydata(), changes)
     means = changes.groupby(trials["strategy"], sort=False).mean()
@@ -317,14 +317,14 @@ def test_a_figure_is_drawn_once_and_those_not_asked_for_never(results, monkeypat
 
 def test_an_unknown_figure_is_refused_with_those_there_are(results):
     with pytest.raises(MemorizationError, match=r"'layer_mem', 'ssl_mem'.*got 'depth'"):
-        results["resnet"].plot("depth")
+        results["resnet"].figures()["depth"]
 
 
 def test_a_layer_of_dead_units_is_shown_empty(unit_results):
     result = unit_results["unit-mem"]
     units = result.to_pandas()
     units["dead"] |= units["layer"] == units["layer"].iloc[0]
-    drawn(UnitMemResult(result.settings, result.tables | {"units": units}).plot())
+    drawn(UnitMemResult(result.settings, result.tables | {"units": units}).plot()[0])
 
 
 @pytest.mark.parametrize(
@@ -361,14 +361,14 @@ def test_a_layer_of_dead_units_is_shown_empty(unit_results):
 )
 def test_a_line_shows_what_the_legend_calls_it(results, name, title, table, columns):
     result = results[name]
-    figure = result.plot(title)
+    figure = result.figures()[title]
     for label, column in columns.items():
         np.testing.assert_array_equal(line(figure, label), result.tables[table][column])
 
 
 def test_membership_shows_each_score_against_chance(results):
     layers = results["membership of vit"].to_pandas()
-    figure = results["membership of vit"].plot()
+    figure = results["membership of vit"].plot()[0]
     for label, score in (
         ("alignment of the encoder alone", "alignment"),
         ("SSLMem", "ssl_mem"),
@@ -380,14 +380,14 @@ def test_membership_shows_each_score_against_chance(results):
 
 def test_bars_reach_from_the_low_to_the_high_end(results):
     summary = results["prune-0.5"].to_pandas()
-    (bars,) = results["prune-0.5"].plot().axes[0].collections
+    (bars,) = results["prune-0.5"].plot()[0].axes[0].collections
     ends = [path.vertices[:, 1] for path in bars.get_paths()]
     np.testing.assert_allclose(ends, 100 * summary[["change_low", "change_high"]])
 
 
 def test_a_trial_stands_at_its_strategy(results):
     result = results["prune-0.5"]
-    axes = result.plot().axes[0]
+    axes = result.plot()[0].axes[0]
     names = [label.get_text() for label in axes.get_xticklabels()]
     at = axes.lines[0].get_xdata()
     assert [names[round(x)] for x in at] == result.trials_to_pandas()[
@@ -412,7 +412,7 @@ def test_intervals_that_are_uneven_keep_their_sides():
             "high": [0.51, 0.62],
         }
     )
-    figure = ProbeResult({}, {"probes": probes}).plot()
+    figure = ProbeResult({}, {"probes": probes}).plot()[0]
     (bars,) = figure.axes[0].collections
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     np.testing.assert_allclose(ends, [[0.4, 0.51], [0.3, 0.62]])
@@ -426,12 +426,14 @@ def test_a_share_of_all_units_is_shown(unit_results):
     layers = result.layers_to_pandas().assign(
         member_share=np.nextafter(1, 0), member_share_low=1.0, member_share_high=1.0
     )
-    drawn(UnitMemResult({}, result.tables | {"layers": layers}).plot("member_share"))
+    drawn(
+        UnitMemResult({}, result.tables | {"layers": layers}).figures()["member_share"]
+    )
 
 
 def test_intervals_over_runs_stand_around_the_scores(results):
     result = results["runs"]
     ranked = result.top_samples(1000)
-    low, high = band(result.plot("images"))[0]
+    low, high = band(result.figures()["images"])[0]
     assert low == pytest.approx(ranked["ssl_mem_low"].min())
     assert high == pytest.approx(ranked["ssl_mem_high"].max())

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from PIL import Image
 
 from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import Saved, finding, write_report
+from lightly_memloc.report import Saved, report_of, write_report
+from lightly_memloc.report.images import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
 from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
 
@@ -412,7 +412,7 @@ def test_a_button_says_how_many_units_hold_its_image(run, opened):
 
 def test_what_is_found_stands_in_its_section(run, opened):
     for result in ("layer-mem", "unit-mem"):
-        words = finding(load_result(run / result))
+        words = report_of(load_result(run / result)).words()
         assert opened.page.locator(f"#result-{result} > p").inner_text() == words
         assert words in opened.page.inner_text("#summary")
 
