@@ -1,5 +1,6 @@
 """The page: one HTML file that opens offline and joins what was measured."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -74,6 +75,11 @@ class Chart:
     title: str
     svg: Markup
 
+    @property
+    def has_marks(self) -> bool:
+        """Whether it has marks to focus; without, the chart itself can be."""
+        return '<g class="marks"' in self.svg
+
     @classmethod
     def of(cls, figure: Figure, salt: str) -> "Chart":
         """Draw a figure without its title, which the page shows as a heading.
@@ -87,7 +93,9 @@ class Chart:
         axes.set_title("")
         drawing = to_svg(figure, salt)
         axes.set_title(title)
-        return cls(title, Markup(drawing[drawing.index("<svg") :]))
+        # Groups of several charts have the same ids, to which nothing refers.
+        drawing = re.sub(r'<g id="[^"]*"', "<g", drawing[drawing.index("<svg") :])
+        return cls(title, Markup(drawing))
 
 
 @dataclass(frozen=True)

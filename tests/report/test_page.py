@@ -1,113 +1,16 @@
-import json
 import re
-import shlex
 import shutil
-from dataclasses import replace
 from html import unescape
-from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
-from PIL import Image
 
-from lightly_memloc import MemorizationSplit, load_result
+from lightly_memloc import load_result
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
-from lightly_memloc.report import Saved, report_of, write_report
-from lightly_memloc.report.images import thumbnail, thumbnails
-from lightly_memloc.training import Run, TrainingConfig
-from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
-
-COMMITTED = Path(__file__).parents[2] / "docs" / "results"
-HOSTILE = "<img src=x onerror=alert(1)>.png"
-CLASS = "<b>&'\"bold"
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """A run on images in folders, one of them with a hostile name."""
-    folder = tmp_path_factory.mktemp("study")
-    images, rng = folder / "images" / CLASS, np.random.default_rng(0)
-    images.mkdir(parents=True)
-    for number in range(48):
-        pixels = rng.integers(0, 256, (20, 20, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(images / f"{number:02d}.png")
-    # One that dominates: it activates many units most.
-    Image.new("RGB", (20, 20), "white").save(images / HOSTILE)
-    source = str(folder / "images")
-    dataset = open_dataset(source)
-    hostile = next(i for i in range(len(dataset)) if HOSTILE in dataset[i][2])
-    rest = [i for i in range(len(dataset)) if i != hostile]
-    split = MemorizationSplit(
-        len(dataset),
-        shared=np.array(rest[:12]),
-        candidate=np.sort([hostile, *rest[12:24]]),
-        independent=np.array(rest[24:36]),
-        external=np.array(rest[36:]),
-    )
-    config = TrainingConfig.for_data(
-        source, backbone="resnet9-slim", epochs=1, batch_size=8, input_size=16
-    )
-    study = Run.train(
-        folder / "run", source, split, config, callbacks=["online_unit_mem"]
-    )
-    f, transform = study.encoder("f"), study.transform()
-    measure_layer_mem(f, study.encoder("g"), dataset, split, transform, n_views=2).save(
-        study.folder / "layer-mem"
-    )
-    measure_unit_mem(
-        f, dataset, transform, split.candidate, split.external, n_views=2
-    ).save(study.folder / "unit-mem")
-    return study.folder
-
-
-@pytest.fixture(scope="module")
-def page_file(run):
-    return write_report(run)
-
-
-class Opened:
-    """A page with all that it asked for and complained of."""
-
-    def __init__(self, browser, path, width=1440):
-        self.page = browser.new_page(viewport={"width": width, "height": 900})
-        self.complaints, self.requests = [], []
-        self.page.on("console", lambda said: self.complaints.append(said.text))
-        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
-        self.page.on("request", lambda asked: self.requests.append(asked.url))
-        self.page.goto(path.as_uri())
-        self.page.wait_for_selector(".chart svg")
-
-    def units(self):
-        return self.page.locator(".unit h3").all_inner_texts()
-
-    def count(self):
-        found, total = re.match(
-            r"(\d+) of (\d+) units", self.page.inner_text("#count")
-        ).groups()
-        return int(found), int(total)
-
-
-@pytest.fixture
-def opened(browser, page_file):
-    page = Opened(browser, page_file)
-    yield page
-    page.page.close()
-
-
-def atlas(page_file):
-    text = page_file.read_text(encoding="utf-8")
-    return json.loads(
-        re.search(r'id="atlas-data">(.*?)</script>', text, re.DOTALL).group(1)
-    )
-
-
-def live_units(run):
-    units = load_result(run / "unit-mem").to_pandas()
-    return units[~units["dead"]]
+from lightly_memloc.report import Saved, p_value, to_svg, write_report
+from tests.report.shown import CLASS, COMMITTED, HOSTILE, Opened, atlas, live_units
+from tests.report.synthetic import N_TOP, Noise, layer_mem, unit_mem
 
 
 def test_the_page_is_quiet_and_asks_for_nothing(opened, page_file):
@@ -116,45 +19,116 @@ def test_the_page_is_quiet_and_asks_for_nothing(opened, page_file):
     assert opened.complaints == []
 
 
+def charts(result):
+    """The SVG of each figure of a result."""
+    return [to_svg(figure) for figure in result.figures().values()]
+
+
+def titles(text):
+    return [unescape(title) for title in re.findall(r"<title>(.*)</title></", text)]
+
+
 def test_charts_are_drawn(opened, run):
+    shown = opened.page.locator(".chart svg")
+    of = {"layer-mem": 2, "unit-mem": 2, "training-online_unit_mem": 1}
+    for section, number in of.items():
+        assert opened.page.locator(f"#result-{section} .chart svg").count() == number
+    assert shown.count() == sum(of.values())
     layers = load_result(run / "layer-mem").to_pandas()
-    assert opened.page.locator(".chart svg").count() == 3
-    names = opened.page.locator(".chart svg").first.locator("text").all_text_contents()
+    names = shown.first.locator("text").all_text_contents()
     assert set(layers["layer"]) <= set(names)
-    marks = opened.page.locator(".chart svg").first.locator(".mark-symbol path")
-    # Four estimates a layer, and their four entries in the legend.
-    assert marks.count() == 4 * len(layers) + 4
-    boxes = opened.page.locator(".chart svg").nth(1).bounding_box()
-    assert boxes["width"] > 600
-    assert boxes["height"] > 200
-    figure = opened.page.locator("#result-training-online_unit_mem img")
-    assert figure.evaluate("image => image.naturalWidth") > 100
+    # Four estimates of each layer.
+    assert shown.first.locator(".marks circle").count() == 4 * len(layers)
+    for chart in shown.all():
+        box = chart.bounding_box()
+        assert box["width"] >= 440
+        assert box["height"] > 300
 
 
-def test_a_chart_has_the_title_of_its_figure(page_file, run):
+def test_a_mark_says_its_layer_and_its_number(page_file, run):
+    said = titles(page_file.read_text(encoding="utf-8"))
+    for _, row in load_result(run / "layer-mem").to_pandas().iterrows():
+        low, high = (row[f"symmetric_{end}"] for end in ("low", "high"))
+        assert (
+            f"{row['layer']}, symmetric: {row['symmetric']:+.3f} (95% interval "
+            f"{low:+.3f} to {high:+.3f}, p = {p_value(row['symmetric_p'])})"
+        ).replace("= <", "< ") in said
+    for _, row in load_result(run / "unit-mem").layers_to_pandas().iterrows():
+        assert any(
+            text.startswith(f"{row['layer']}, member share: {row['member_share']:.0%}")
+            for text in said
+        )
+        if row["units"] > row["dead"]:
+            median = f"live units: median {row['median']:.3f}, quartiles"
+            assert any(
+                text.startswith(f"{row['layer']}, UnitMem") and median in text
+                for text in said
+            )
+    samples = load_result(run / "layer-mem").samples_to_pandas()
+    for _, row in samples.iterrows():
+        assert f"{row['role']} {row['filename']}: {row.iloc[-1]:+.3f}" in said
+
+
+def test_the_page_and_the_files_show_the_same(page_file, run):
     text = page_file.read_text(encoding="utf-8")
-    titles = re.findall(r'<h3>(.*)</h3>\n<div class="chart">', text)
-    units = load_result(run / "unit-mem")
-    figures = [
-        load_result(run / "layer-mem").plot("layer_mem"),
-        units.plot("unit_mem"),
-        units.plot("member_share"),
+    headings = re.findall(r"<figure>\n<h3>(.*)</h3>\n<div class=\"chart\"", text)
+    results = [load_result(run / name) for name in ("layer-mem", "unit-mem")]
+    drawn = [plot for result in results for plot in result.figures().values()]
+    expected = [figure.axes[0].get_title() for figure in drawn]
+    assert headings == [*expected, "UnitMem in training, mean of each layer"]
+    of_files = [titles(svg) for result in results for svg in charts(result)]
+    of_page = [titles(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
+    assert of_page[:-1] == of_files
+
+
+def test_ids_are_unique(page_file):
+    text = page_file.read_text(encoding="utf-8")
+    ids = re.findall(r'(?<![\w-])id="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_marks_are_reached_with_the_keyboard(opened, run):
+    layers = load_result(run / "layer-mem").to_pandas()
+    values = [
+        f"{layer}, published: {value:+.3f}"
+        for layer, value in zip(layers["layer"], layers["layer_mem"], strict=True)
     ]
-    assert titles == [figure.axes[0].get_title() for figure in figures]
-
-
-def test_the_figures_of_charts_are_not_drawn(page_file, run, tmp_path, monkeypatch):
-    def refuse(*_):
-        raise AssertionError("drawn")
-
-    for drawing in (
-        "layer_mem.plot_layer_mem",
-        "unit_mem.plot_selectivity",
-        "unit_mem.plot_member_share",
+    tip = opened.page.locator("#tip")
+    assert tip.is_hidden()
+    opened.page.locator("nav a").last.focus()
+    for key, expected in (
+        ("Tab", values[0]),
+        ("ArrowRight", values[1]),
+        ("ArrowRight", values[2]),
+        ("ArrowLeft", values[1]),
+        ("Home", values[0]),
     ):
-        monkeypatch.setattr(f"lightly_memloc.results.{drawing}", refuse)
-    page = write_report(run, tmp_path / "report.html")
-    assert page.read_bytes() == page_file.read_bytes()
+        opened.page.keyboard.press(key)
+        assert tip.inner_text().startswith(expected)
+        focused = opened.page.evaluate("document.activeElement.ariaLabel")
+        assert focused == tip.inner_text()
+    opened.page.keyboard.press("Escape")
+    assert tip.is_hidden()
+    # One stop of the Tab key for each chart, wherever one was in it.
+    opened.page.keyboard.press("ArrowRight")
+    stops = opened.page.locator(".marks").first.locator("[tabindex='0']")
+    assert stops.count() == 1
+
+
+def test_a_mark_is_shown_when_it_is_pointed_at(opened, run):
+    layers = load_result(run / "unit-mem").layers_to_pandas()
+    chart = opened.page.locator("#result-unit-mem .marks").last
+    chart.locator("circle").nth(1).hover()
+    share = layers["member_share"][1]
+    expected = f"{layers['layer'][1]}, member share: {share:.0%}"
+    assert opened.page.locator("#tip").inner_text().startswith(expected)
+
+
+def test_the_page_of_the_demo_is_light(tmp_path):
+    page = write_report(COMMITTED / "demo", tmp_path / "report.html")
+    text = page.read_text(encoding="utf-8")
+    without_thumbnails = re.sub(r"data:image/(png|jpeg);base64,[^\"]*", "", text)
+    assert len(without_thumbnails.encode()) < 400_000
 
 
 def test_a_hostile_file_name_is_text(opened, run):
@@ -235,7 +209,8 @@ def test_the_page_is_readable_and_accessible(browser, page_file, width):
         """() => [...document.querySelectorAll('main *')]
         .filter((of) => of.checkVisibility() && of.textContent.trim() && !of.children.length)
         .filter((of) => !['SCRIPT', 'OPTION'].includes(of.tagName))
-        .map((of) => parseFloat(getComputedStyle(of).fontSize))"""
+        .map((of) => parseFloat(getComputedStyle(of).fontSize)
+            * (of.ownerSVGElement?.getScreenCTM().a ?? 1))"""
     )
     assert min(sizes) >= 10
     opened.page.close()
@@ -251,22 +226,6 @@ def test_what_was_read_is_not_read_again(run, page_file, tmp_path, monkeypatch):
     monkeypatch.setattr(Saved, "read", None)
     page = write_report(saved, tmp_path / "report.html")
     assert page.read_bytes() == page_file.read_bytes()
-
-
-def test_the_summary_says_what_was_measured_and_what_not_to_conclude(page_file):
-    text = page_file.read_text(encoding="utf-8")
-    assert "f was trained on 12 shared and 13 candidate images" in text
-    assert "one pair of trainings" in text
-    assert "<code>lightly-memloc class-mem" in text
-    assert '<th scope="row">training.backbone</th><td>resnet9-slim</td>' in text
-
-
-def test_results_of_one_kind_are_told_apart(tmp_path):
-    page = write_report(COMMITTED / "interventions", tmp_path / "report.html")
-    text = page.read_text(encoding="utf-8")
-    for result in ("exchange-1", "exchange-3"):
-        assert f"<li>{result}: exchange: no strategy changes accuracy" in text
-    assert "<li>Tuned to an image, UnitMem rises in 18 of 18 units" in text
 
 
 def test_images_that_are_gone_leave_names(run, tmp_path):
@@ -304,7 +263,9 @@ def test_a_large_page_keeps_its_weight(large):
     shown = atlas(page)
     assert len(shown["units"]) == 10_000
     assert sum(image["picture"] is not None for image in shown["images"]) == 500
-    assert "2000 units of low UnitMem are left out" in page.read_text(encoding="utf-8")
+    assert "2000 units of lower UnitMem are left out" in page.read_text(
+        encoding="utf-8"
+    )
 
 
 def test_the_most_memorising_units_of_each_layer_stay(large):
@@ -334,54 +295,11 @@ def test_a_unit_shows_its_own_image_even_after_holdout_images(tmp_path):
     assert len(unit[6]) == len(unit[7]) == N_TOP + (99 not in set(unit[6][:N_TOP]))
 
 
-@pytest.mark.parametrize(
-    ("size", "mode", "expected"),
-    [
-        ((8, 8), "RGB", (64, 64)),
-        ((5, 13), "L", (25, 65)),
-        ((400, 100), "RGB", (96, 24)),
-        ((90, 90), "RGBA", (90, 90)),
-        ((90, 90), "P", (90, 90)),
-    ],
-)
-def test_thumbnails(size, mode, expected):
-    import base64
-    import io
-
-    kind, text = thumbnail(Image.new(mode, size)).split(";base64,")
-    decoded = Image.open(io.BytesIO(base64.b64decode(text)))
-    assert decoded.size == expected
-    assert kind == f"data:image/{decoded.format.lower()}"
-
-
-def test_images_that_cannot_be_read_get_no_thumbnail():
-    class Broken(Noise):
-        def __getitem__(self, index):
-            if index == 1:
-                raise OSError("truncated")
-            return super().__getitem__(index)
-
-    names = {index: name(index) for index in range(3)}
-    assert list(thumbnails(Broken(3), names)) == [0, 2]
-
-
 def test_images_of_another_data_set_are_not_shown(run, tmp_path):
     page = write_report(run, tmp_path / "report.html", dataset=Noise(49, side=8))
     assert {image["picture"] for image in atlas(page)["images"]} == {None}
     text = page.read_text(encoding="utf-8")
-    assert "the images are others than those measured" in text
-
-
-def test_sixteen_bits_are_scaled():
-    import base64
-    import io
-
-    gradient = np.linspace(1000, 60000, 64 * 64).reshape(64, 64).astype(np.uint16)
-    _, text = thumbnail(Image.fromarray(gradient)).split(";base64,")
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))))
-    assert pixels[0, 0, 0] < 5
-    assert pixels[-1, -1, 0] > 250
-    assert abs(int(pixels[32, 0, 0]) - 128) < 8
+    assert "the images are not those that were measured" in text
 
 
 def test_a_file_name_that_is_no_text_loses_nothing(tmp_path):
@@ -393,28 +311,14 @@ def test_a_file_name_that_is_no_text_loses_nothing(tmp_path):
     assert atlas(write_report(tmp_path))["images"]
 
 
-def test_the_least_memorised_begin_with_the_last(run, opened):
-    scores = load_result(run / "layer-mem").top_samples(100)
-    shown = opened.page.locator("#images .gallery").nth(1).locator(".name")
-    expected = scores["filename"].tolist()[12:][::-1]
-    assert shown.all_inner_texts() == expected[:12]
-
-
 def test_a_button_says_how_many_units_hold_its_image(run, opened):
     held = live_units(run)["filename"].value_counts()
     for button in opened.page.locator("#images button").all():
         number = held.get(button.get_attribute("data-image"), 0)
         text = button.inner_text()
-        expected = {0: "no unit", 1: "its unit"}.get(number, f"its {number} units")
+        expected = {0: "no units", 1: "its unit"}.get(number, f"its {number} units")
         assert text == expected
         assert button.is_disabled() == (number == 0)
-
-
-def test_what_is_found_stands_in_its_section(run, opened):
-    for result in ("layer-mem", "unit-mem"):
-        words = report_of(load_result(run / result)).words()
-        assert opened.page.locator(f"#result-{result} > p").inner_text() == words
-        assert words in opened.page.inner_text("#summary")
 
 
 def test_hostile_settings_are_text(tmp_path):
@@ -425,45 +329,6 @@ def test_hostile_settings_are_text(tmp_path):
     assert "<script>alert" not in text
     assert "<i>unit" not in text
     assert 'href="#result-%3Ci%3Eunit%20mem%25"' in text
-
-
-def test_the_command_for_more_runs_has_the_settings_of_this_one(page_file):
-    (command,) = re.findall(
-        r"<code>(lightly-memloc train .*)</code>", page_file.read_text(encoding="utf-8")
-    )
-    arguments = shlex.split(unescape(command))
-    asked = dict(zip(arguments[3::2], arguments[4::2], strict=True))
-    assert asked == {
-        "--method": "simclr",
-        "--backbone": "resnet9-slim",
-        "--epochs": "1",
-        "--batch-size": "8",
-        "--learning-rate": "0.001",
-        "--input-size": "16",
-        "--runs": "6",
-        "--out": "RUNS",
-    }
-
-
-def test_an_encoder_of_ones_own_shows_its_images_and_settings(run, tmp_path):
-    unit_mem_of_run = load_result(run / "unit-mem")
-    source = {"data": str(run.parent / "images"), "model": "package:make"}
-    source["split"] = "my split.json"
-    own = replace(
-        unit_mem_of_run, settings={**unit_mem_of_run.settings, "source": source}
-    )
-    own.save(tmp_path / "unit-mem")
-    page = write_report(tmp_path)
-    assert all(image["picture"] for image in atlas(page)["images"])
-    text = page.read_text(encoding="utf-8")
-    assert "<td>package:make</td>" in text
-    (command,) = re.findall(r"<code>(.*)</code>", text)
-    assert shlex.split(unescape(command)) == [
-        *("lightly-memloc", "layer-mem", source["data"], "--model", "package:make"),
-        *("--split", "my split.json", "--out", str(tmp_path / "layer-mem")),
-    ]
-    alone = write_report(tmp_path / "unit-mem").read_text(encoding="utf-8")
-    assert f"<code>{command}</code>" in alone
 
 
 def test_the_page_is_a_file(run, tmp_path):

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lightly_memloc.report import report_of
+from lightly_memloc import measure_class_mem, measure_unit_mem
+from lightly_memloc.report import p_value, report_of
 from lightly_memloc.report.tables import (
     Column,
     Field,
@@ -34,6 +35,7 @@ from lightly_memloc.results import (
     UnitMemResult,
     UnitTuningResult,
 )
+from tests.report.shown import printed, with_effect
 
 NAN = float("nan")
 LAYERS = (
@@ -422,3 +424,43 @@ def test_a_subclass_has_the_tables_of_its_class():
     result = class_mem()
     found = report_of(Sharper(result.settings, result.tables)).tables()
     assert found == report_of(result).tables()
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0005, "<.001"), (0.0123, ".012"), (0.5, ".500"), (1.0, "1"), (np.nan, "-")],
+)
+def test_p_values(p, shown):
+    assert p_value(p) == shown
+
+
+@pytest.fixture
+def measured_units(encoders, digits, transform):
+    return measure_unit_mem(
+        encoders[0], digits, transform, range(8), range(8, 16), n_views=2
+    )
+
+
+@pytest.fixture
+def measured_classes(encoders, digits, transform):
+    return measure_class_mem(encoders[0], digits, transform, range(8), n_views=2)
+
+
+def test_tables_fit_80_columns_and_keep_every_name(measured_units, measured_classes):
+    long = "encoder.layers.encoder_layer_11.self_attention"
+    for result, expected in [
+        (with_effect(0.1, layers=("conv1", long)), "+0.05"),
+        (measured_units, "members"),
+        (measured_classes, "10 classes"),
+    ]:
+        text = printed(result)
+        assert max(map(len, text.splitlines())) <= 80
+        assert expected in text
+    text = printed(with_effect(0.1, layers=("conv1", long)))
+    first_column = "".join(line.split(" ")[0] for line in text.splitlines())
+    assert long in first_column
+
+
+def test_names_are_not_markup(measured_units):
+    measured_units.tables["units"]["filename"] = "[red]a[/red].png"
+    assert "[red]a[/red].png" in printed(measured_units, width=200)

@@ -29,13 +29,16 @@
     }[key];
   }
 
-  for (const marks of document.querySelectorAll(".marks")) {
-    marks.addEventListener("pointerover", (event) => event.target !== marks && show(event.target));
-    marks.addEventListener("focusin", (event) => show(event.target));
-    for (const left of ["pointerout", "focusout"]) marks.addEventListener(left, () => { tip.hidden = true; });
-    marks.addEventListener("keydown", (event) => {
+  // On the charts: with listeners of its own, a group of marks could be focused itself.
+  for (const chart of document.querySelectorAll(".chart")) {
+    const marked = (event) => event.target.closest(".marks > *");
+    for (const entered of ["pointerover", "focusin"]) {
+      chart.addEventListener(entered, (event) => marked(event) && show(event.target));
+    }
+    for (const left of ["pointerout", "focusout"]) chart.addEventListener(left, () => { tip.hidden = true; });
+    chart.addEventListener("keydown", (event) => {
       if (event.key === "Escape") tip.hidden = true;
-      const chosen = next(event.target, event.key);
+      const chosen = marked(event) && next(event.target, event.key);
       if (!chosen) return;
       event.preventDefault();
       event.target.tabIndex = -1;
