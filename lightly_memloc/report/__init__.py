@@ -1,5 +1,9 @@
 """Results for people: one report per result, in the terminal, as a page and as files."""
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 # Each of these registers the report of a result.
 from lightly_memloc.report import (  # noqa: F401
     analysis,
@@ -18,7 +22,6 @@ from lightly_memloc.report.report import REPORTS, Report, Step, report_of
 from lightly_memloc.report.saved import Saved, save_epochs, save_with_figures
 from lightly_memloc.report.svg import to_svg
 from lightly_memloc.report.tables import p_value
-from lightly_memloc.report.unit_mem import plot_epochs
 
 __all__ = [
     "REPORTS",
@@ -26,10 +29,23 @@ __all__ = [
     "Saved",
     "Step",
     "p_value",
-    "plot_epochs",
     "report_of",
     "save_epochs",
     "save_with_figures",
     "to_svg",
     "write_report",
 ]
+
+_RENAMED = {"finding": "words", "result_tables": "tables"}
+
+
+def __getattr__(name: str) -> Callable[..., Any]:
+    if name not in _RENAMED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    method = _RENAMED[name]
+    warnings.warn(
+        f"{__name__}.{name}(result) is deprecated: use report_of(result).{method}().",
+        DeprecationWarning,
+        stacklevel=2,
+    )
+    return lambda result: getattr(report_of(result), method)()

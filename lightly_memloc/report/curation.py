@@ -39,6 +39,11 @@ class CurationReport(Report[CurationResult]):
             "Trained without images" if self.result.is_retrained else "Curated images"
         )
 
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Where a page shows it: the list of images before training without them."""
+        return (self.rank, int(self.result.is_retrained))
+
     def tables(self) -> list[Table]:
         """Return the table of images, and those of the encoders trained without them."""
         settings = self.result.settings

@@ -49,6 +49,13 @@ class InterventionReport(Report[InterventionResult]):
         return _TITLES.get(self._name, self._name)
 
     @property
+    def place(self) -> tuple[int, ...]:
+        """Where a page shows it: in the order of the known interventions."""
+        order = list(_TITLES)
+        known = order.index(self._name) if self._name in order else len(order)
+        return (self.rank, known)
+
+    @property
     def _name(self) -> str:
         return str(self.result.settings["intervention"])
 

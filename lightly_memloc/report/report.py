@@ -68,6 +68,11 @@ class Report(Generic[R]):
         """What a page calls the result; the same whoever measured it."""
         return self.result.kind
 
+    @property
+    def place(self) -> tuple[int, ...]:
+        """Where a page shows it: by rank, and within one as a subclass decides."""
+        return (self.rank,)
+
     def tables(self) -> list[Table]:
         """Return the tables to show; by default one for each metric that is logged."""
         rows = [
@@ -171,6 +176,7 @@ class Figures(Mapping[str, Figure]):
 
 
 REPORTS: Registry[type[Report[Any]]] = Registry("memloc.reports")
+"""The reports by the ``kind`` of their results."""
 
 
 def report_of(result: Result) -> Report[Any]:

@@ -83,7 +83,7 @@ class Saved:
             _import_result_class(path.name)
             results[path.name] = load_result(path)
         ordered = sorted(
-            results.items(), key=lambda named: (report_of(named[1]).rank, named[0])
+            results.items(), key=lambda named: (report_of(named[1]).place, named[0])
         )
         followed = {
             path.name: load_epochs(path)

@@ -22,7 +22,8 @@ def plot_epochs(results: Sequence[Result]) -> "Figure":
         MemorizationError: If UnitMem was not measured.
     """
     # By name: results are measured and read without what draws them.
-    figure: Figure = import_module("lightly_memloc.report").plot_epochs(results)
+    drawn_by = import_module("lightly_memloc.report.unit_mem")
+    figure: Figure = drawn_by.plot_epochs(results)
     return figure
 
 

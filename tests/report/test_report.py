@@ -114,6 +114,16 @@ def test_a_result_without_a_report_is_shown_by_what_it_logs():
         result.plot()
 
 
+def test_the_names_of_0_1_work_with_a_warning(results):
+    for name, method in (("finding", "words"), ("result_tables", "tables")):
+        with pytest.warns(DeprecationWarning, match=rf"report_of\(result\)\.{method}"):
+            old = getattr(report, name)
+        result = results["resnet"]
+        assert old(result) == getattr(report_of(result), method)()
+    with pytest.raises(AttributeError, match="has no attribute 'findings'"):
+        _ = report.findings
+
+
 def test_two_reports_of_a_kind_are_refused():
     with pytest.raises(MemorizationError, match="has a 'layer-mem' already"):
         REPORTS.register(LayerMemResult.kind)(Report)
