@@ -1,4 +1,4 @@
-"""The figures' style: readable at 400 pixels, and in colours that all can tell apart."""
+"""The figures' style: readable at 400 pixels and by colour-blind people."""
 
 import math
 from collections.abc import Sequence
@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, which colour-blind people can tell apart.
+# Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 # Also from light to dark for colour-blind people and in print.
 SEQUENTIAL, DIVERGING = "cividis", "PuOr_r"
@@ -19,12 +19,12 @@ _MAX_NAME = 22
 
 
 def new_axes() -> Axes:
-    """Return the axes of a new figure, which no window shows."""
+    """Return the axes of a new figure, which is not shown in a window."""
     return Figure(figsize=_SIZE, layout="constrained").add_subplot()
 
 
 def set_labels(axes: Axes, title: str, ylabel: str = "", xlabel: str = "") -> None:
-    """Set the title and the axis labels, and leave away the frame."""
+    """Set the title and the axis labels, and hide the upper and right spines."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_title(title, fontsize=11)
     axes.set_ylabel(ylabel)

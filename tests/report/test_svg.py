@@ -51,6 +51,12 @@ def test_a_mark_has_its_text_whatever_it_is():
     assert "<b>" not in svg
 
 
+def test_a_name_that_is_no_text_leaves_an_svg():
+    svg = to_svg(figure_of([1, 2, 3], ["\udcff.png", "\x01.png", "é☃.png"]))
+    shown = [mark.find(f"{SVG}title").text for mark in marks(svg.encode())]
+    assert shown == ["\ufffd.png", "\ufffd.png", "é☃.png"]
+
+
 def test_a_value_that_is_missing_has_no_mark():
     svg = to_svg(figure_of([0.2, np.nan, 0.4]))
     assert [mark.find(f"{SVG}title").text for mark in marks(svg)] == NAMES[::2]
