@@ -419,7 +419,8 @@ def test_what_is_found_stands_in_its_section(run, opened):
 
 def test_hostile_settings_are_text(tmp_path):
     measured = unit_mem(6, 12, n_layers=2)
-    measured.settings["source"] = {"data": "</td><script>alert(1)</script>"}
+    source = {"data": "</td><script>alert(1)</script>"}
+    measured = replace(measured, settings={**measured.settings, "source": source})
     measured.save(tmp_path / "<i>unit mem%")
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "<script>alert" not in text
