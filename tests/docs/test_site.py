@@ -21,6 +21,7 @@ from lightly_memloc.report import to_svg
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "data",
+    "estimation",
     "functional",
     "interventions",
     "layers",
