@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test release docs docs-serve benchmark clean
+.PHONY: install demo lint test test-fast release docs docs-serve benchmark clean
 
 install: $(INSTALLED)
 
@@ -19,12 +19,18 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/lightly-memloc demo
 
-test: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+# All but the tests marked slow, for the work in between: less than three minutes.
+test-fast: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
 
 # Builds wheel and sdist, installs each into an empty environment, runs the demo there.
 release: $(INSTALLED)

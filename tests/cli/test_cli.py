@@ -417,6 +417,7 @@ def other_split(images, tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_demo_smoke_tells_the_whole_story(run, tmp_path):
     code, out, _ = run("demo", "--smoke", "--out", tmp_path / "demo")
     assert code == 0

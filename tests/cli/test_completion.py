@@ -7,6 +7,8 @@ import pytest
 
 from lightly_memloc.cli.app import app
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(sys.executable).parent / "lightly-memloc"
 
 

@@ -39,6 +39,7 @@ def test_cells():
     ]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)

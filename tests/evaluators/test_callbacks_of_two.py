@@ -18,6 +18,8 @@ from lightly_memloc import (
 )
 from lightly_memloc.errors import MemorizationWarning
 
+pytestmark = pytest.mark.slow
+
 
 def fit(folder, encoders, split, transform, n_processes):
     torch.save((encoders, split, transform), folder / "task.pt")

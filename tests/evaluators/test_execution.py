@@ -72,6 +72,7 @@ distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_measure_what_one_does(
     tmp_path, encoders, digits, small_split, transform
 ):

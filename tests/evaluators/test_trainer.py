@@ -142,6 +142,7 @@ def two_processes(tmp_path_factory):
     return folder, encoders, split
 
 
+@pytest.mark.slow
 def test_two_processes_of_a_trainer(two_processes, digits, transform):
     folder, encoders, split = two_processes
     assert len(split.candidate) % 2 == 1
@@ -154,6 +155,7 @@ def test_two_processes_of_a_trainer(two_processes, digits, transform):
             assert_same(load_result(folder / f"{name}-{rank}"), expected)
 
 
+@pytest.mark.slow
 def test_two_processes_resume_and_leave_images_out(two_processes, transform, tmp_path):
     folder, *_ = two_processes
     model = trainer_of_two.model_of_both(0)
@@ -171,6 +173,7 @@ def test_two_processes_resume_and_leave_images_out(two_processes, transform, tmp
     assert not list(folder.glob("state*"))
 
 
+@pytest.mark.slow
 def test_a_layer_that_is_negative_in_one_process_is_rectified(two_processes):
     folder, *_ = two_processes
     for rank in range(2):
@@ -178,6 +181,7 @@ def test_a_layer_that_is_negative_in_one_process_is_rectified(two_processes):
         assert layers["rectified"].tolist() == [True]
 
 
+@pytest.mark.slow
 def test_as_many_images_as_processes_are_enough(two_processes, transform):
     folder, *_ = two_processes
     torch.manual_seed(0)

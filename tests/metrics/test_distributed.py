@@ -15,6 +15,8 @@ from lightly_memloc.metrics import (
     UnitMem,
 )
 
+pytestmark = pytest.mark.slow
+
 N_IMAGES, N_UNITS, N_CLASSES = 13, 8, 3
 MEMBERS, HOLDOUT = [0, 2, 5, 7, 11, 12], [1, 3, 4, 6, 8, 9]
 METRICS = {

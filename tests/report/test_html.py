@@ -20,6 +20,8 @@ from lightly_memloc.report.html.thumbnails import thumbnail, thumbnails
 from lightly_memloc.training import Run, TrainingConfig
 from tests.report.synthetic import N_TOP, Noise, layer_mem, name, unit_mem
 
+pytestmark = pytest.mark.slow
+
 COMMITTED = Path(__file__).parents[2] / "docs" / "results"
 HOSTILE = "<img src=x onerror=alert(1)>.png"
 CLASS = "<b>&'\"bold"

@@ -17,6 +17,8 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import Run, TrainingConfig, method_class, train_pair
 from tests.training.test_methods import METHODS
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 
 
