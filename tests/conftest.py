@@ -1,5 +1,7 @@
+import multiprocessing
 import random
 import shutil
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -75,6 +77,20 @@ def browser():
         )
         yield started
         started.close()
+
+
+@pytest.fixture
+def killed() -> Callable[..., None]:
+    """Call a function in a copy of this process, which is killed on the way."""
+
+    def call(function: Callable[..., object], *arguments: object) -> None:
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+
+    return call
 
 
 @pytest.fixture

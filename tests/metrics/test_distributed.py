@@ -15,8 +15,6 @@ from lightly_memloc.metrics import (
     UnitMem,
 )
 
-pytestmark = pytest.mark.slow
-
 N_IMAGES, N_UNITS, N_CLASSES = 13, 8, 3
 MEMBERS, HOLDOUT = [0, 2, 5, 7, 11, 12], [1, 3, 4, 6, 8, 9]
 METRICS = {
@@ -120,7 +118,8 @@ def measure(rank, folder):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    multiprocessing.spawn(measure, (folder,), nprocs=2)
+    # Copies of this process, which has imported what they need.
+    multiprocessing.start_processes(measure, (folder,), 2, start_method="fork")
     return [pickle.loads((folder / f"{r}.pkl").read_bytes()) for r in range(2)]
 
 
