@@ -1,7 +1,4 @@
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -14,6 +11,7 @@ from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import ResNet9
 from tests.evaluators import trainer_of_two
+from tests.evaluators.ranks import call_in_two_processes
 from tests.evaluators.tiny import Shades, Tiny
 from tests.runtime.test_trace_free import assert_unchanged, snapshot
 
@@ -134,15 +132,10 @@ def two_processes(tmp_path_factory):
         ]
     )
     torch.save((encoders, split, view), folder / "task.pt")
-    subprocess.run(
-        [sys.executable, "-m", "tests.evaluators.trainer_of_two", folder],
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
+    call_in_two_processes(trainer_of_two.main, folder)
     return folder, encoders, split
 
 
-@pytest.mark.slow
 def test_two_processes_of_a_trainer(two_processes, digits, transform):
     folder, encoders, split = two_processes
     assert len(split.candidate) % 2 == 1
@@ -155,7 +148,6 @@ def test_two_processes_of_a_trainer(two_processes, digits, transform):
             assert_same(load_result(folder / f"{name}-{rank}"), expected)
 
 
-@pytest.mark.slow
 def test_two_processes_resume_and_leave_images_out(two_processes, transform, tmp_path):
     folder, *_ = two_processes
     model = trainer_of_two.model_of_both(0)
@@ -173,7 +165,6 @@ def test_two_processes_resume_and_leave_images_out(two_processes, transform, tmp
     assert not list(folder.glob("state*"))
 
 
-@pytest.mark.slow
 def test_a_layer_that_is_negative_in_one_process_is_rectified(two_processes):
     folder, *_ = two_processes
     for rank in range(2):
@@ -181,7 +172,6 @@ def test_a_layer_that_is_negative_in_one_process_is_rectified(two_processes):
         assert layers["rectified"].tolist() == [True]
 
 
-@pytest.mark.slow
 def test_as_many_images_as_processes_are_enough(two_processes, transform):
     folder, *_ = two_processes
     torch.manual_seed(0)

@@ -1,8 +1,5 @@
 """Measure in two processes that a Trainer starts; the folder holds the task."""
 
-import sys
-from pathlib import Path
-
 import torch
 from pytorch_lightning import Trainer
 from torch import distributed
@@ -107,7 +104,3 @@ def few_images(folder, transform):
         memloc.measure_class_mem(*measured, indices=[1], **options)
     except MemorizationError as error:
         (folder / f"too-few-{distributed.get_rank()}").write_text(str(error))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))
