@@ -19,6 +19,8 @@ from lightly_memloc.cli import app
 from lightly_memloc.report import report_of
 from tests.cli import encoder
 
+pytestmark = pytest.mark.slow
+
 fcntl = pytest.importorskip("fcntl", reason="there are no pseudo-terminals")
 pty = pytest.importorskip("pty")
 termios = pytest.importorskip("termios")

@@ -18,6 +18,8 @@ from lightly_memloc import load_result
 from lightly_memloc.cli.app import app
 from lightly_memloc.report import to_svg
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "data",
