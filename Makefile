@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-lowest release docs docs-serve benchmark clean
+.PHONY: install demo lint test test-fast test-lowest release docs docs-serve benchmark clean
 
 install: $(INSTALLED)
 
@@ -19,19 +19,25 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/lightly-memloc demo
 
-test: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+# All but the tests marked slow, for the work in between: less than three minutes.
+test-fast: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
 
 # Runs the core tests with the declared minimum of every dependency. Set PYTHON to test
 # with another interpreter. lightly's newest examples need more than lightly's minimum.
 LOWEST := .venv-lowest
 CORE := $(addprefix tests/,functional metrics layers data runtime evaluators results probes) \
 	$(patsubst %,tests/training/test_%.py,backbones config methods pair run training_data) \
-	tests/cli/test_terminal.py
+	tests/cli/test_output.py
 
 test-lowest:
 	$(PYTHON) -m venv --clear $(LOWEST)

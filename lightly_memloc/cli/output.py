@@ -76,9 +76,9 @@ def print_result(result: "Result") -> None:
 
 def print_tables(result: "Result") -> None:
     """Print a result's tables and the images that were skipped."""
-    from lightly_memloc.report import result_tables
+    from lightly_memloc.report import report_of
 
-    for table in result_tables(result):
+    for table in report_of(result).tables():
         print_table(table)
         console().print()
     print_skipped(result.settings.get("skipped", ()))
@@ -91,9 +91,9 @@ def print_table(table: "Table") -> None:
 
 def print_finding(result: "Result") -> None:
     """Print what a result shows in words, if there are words for it."""
-    from lightly_memloc.report import finding
+    from lightly_memloc.report import report_of
 
-    said = finding(result)
+    said = report_of(result).words()
     if said:
         say(said)
 

@@ -16,8 +16,10 @@ from PIL import Image
 
 from lightly_memloc import load_result
 from lightly_memloc.cli import app
-from lightly_memloc.report import result_tables
+from lightly_memloc.report import report_of
 from tests.cli import encoder
+
+pytestmark = pytest.mark.slow
 
 fcntl = pytest.importorskip("fcntl", reason="there are no pseudo-terminals")
 pty = pytest.importorskip("pty")
@@ -174,7 +176,7 @@ def test_columns_are_respected(monkeypatch, capsys, columns):
     if columns >= 80:
         assert max(map(len, out.splitlines())) <= columns
     words = set(out.split())
-    for table in result_tables(load_result(ANALYSIS)):
+    for table in report_of(load_result(ANALYSIS)).tables():
         for row in table.rows:
             assert set(" ".join(row[1:]).split()) <= words
 

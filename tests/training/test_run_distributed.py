@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from lightly_memloc.training import Run
@@ -27,6 +28,7 @@ def train(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_pair_trained_by_two_processes(tmp_path):
     told = train(tmp_path / "run")
     assert told.stdout.count("Trained f on 60 and g on 60 images") == 1
