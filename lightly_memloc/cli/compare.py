@@ -13,7 +13,7 @@ from lightly_memloc.cli.options import (
     ResumableGroup,
     ViewsGroup,
 )
-from lightly_memloc.cli.output import is_study, save_and_show
+from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError
 
 
@@ -67,6 +67,7 @@ def membership(
     encoder, SSLMem.
     """
     from lightly_memloc.estimation import infer_membership
+    from lightly_memloc.report.saved import is_study
     from lightly_memloc.results import LayerMemResult, load_result
 
     of_run = is_study(folder)

@@ -47,6 +47,7 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
         folder: The folder to save it to, if any.
     """
     from lightly_memloc.report import save_with_figures
+    from lightly_memloc.report.saved import is_study
 
     if folder is not None:
         save_with_figures(result, folder)
@@ -58,14 +59,6 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
         say(f"Saved tables, JSON and plots to {folder}.")
         whole = folder.parent if is_study(folder.parent) else folder
         print(f"As a page: lightly-memloc report {whole}")
-
-
-def is_study(folder: Path) -> bool:
-    """Whether a folder is a run folder or a folder of runs.
-
-    Tells by the files alone, since an import of the training takes seconds.
-    """
-    return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
 
 
 def print_result(result: "Result") -> None:

@@ -1,7 +1,7 @@
 """Commands that show results: report, and demo, which makes them first."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -46,11 +46,10 @@ def report(
     the most and the least memorised images, and for each layer the units of highest
     UnitMem with the images that activate them most.
     """
-    from lightly_memloc.data import open_dataset
     from lightly_memloc.report import Saved, write_report
 
     saved = Saved.read(folder)
-    page = write_report(saved, out, None if data is None else open_dataset(data))
+    page = write_report(saved, out, None if data is None else _opened(data))
     if as_json:
         print_json({name: of.to_dict() for name, of in saved.results.items()})
         return
@@ -116,3 +115,10 @@ def demo(
         print_finding(result)
         say("")
     say(f"Tables, JSON and plots are in {out}. Open {page}.")
+
+
+def _opened(data: str) -> Any:
+    # Imported when there is something to open: lightly takes seconds.
+    from lightly_memloc.data import open_dataset
+
+    return open_dataset(data)

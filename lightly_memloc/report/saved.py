@@ -133,10 +133,21 @@ class Saved:
         )
 
 
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a run folder or a folder of runs.
+
+    Tells by the files alone: to import the training takes seconds, which a folder of
+    results need not cost.
+
+    Args:
+        folder: The folder.
+    """
+    return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
+
+
 def _studied(folder: Path) -> tuple["Run | None", "Runs | None"]:
     """The run or the runs of a folder, if any."""
-    # To import the training takes seconds, which a folder of results need not cost.
-    if not any((folder / name).is_file() for name in ("config.yaml", "runs.json")):
+    if not is_study(folder):
         return None, None
     from lightly_memloc.training import Run, Runs
 

@@ -87,24 +87,36 @@ def test_options_are_completed():
     assert completed("train", "digits", "--ba") == ["--backbone", "--batch-size"]
 
 
-HEAVY = ("torch", "pytorch_lightning", "lightly", "pandas", "matplotlib", "sklearn")
+TRAINING = {"torch", "torchvision", "pytorch_lightning", "lightly"}
+TABLES = {"pandas", "matplotlib", "sklearn"}
+RESULTS = Path(__file__).parents[2] / "docs/results"
 
 
-@pytest.mark.parametrize("arguments", [("--version",), ("unit-mem", "--help")])
-def test_what_needs_no_images_starts_without_large_packages(arguments):
+@pytest.mark.parametrize(
+    ("arguments", "unneeded"),
+    [
+        (("--version",), TRAINING | TABLES),
+        (("unit-mem", "--help"), TRAINING | TABLES),
+        (("report", RESULTS / "interventions/analysis", "--out", "OUT"), TRAINING),
+        (("membership", RESULTS / "demo/layer-mem"), TRAINING),
+        (("analyze", RESULTS / "demo", "--out", "OUT"), TRAINING),
+    ],
+)
+def test_what_needs_no_encoder_does_not_wait_for_torch(tmp_path, arguments, unneeded):
     program = (
         "import sys\n"
         "from lightly_memloc.cli.app import main\n"
         "try:\n"
         "    main()\n"
         "finally:\n"
-        f"    print('loaded:', *sorted(set(sys.modules) & set({HEAVY})))\n"
+        f"    print('unneeded:', *sorted(set(sys.modules) & {unneeded}))\n"
     )
+    given = [str(tmp_path / "out" if of == "OUT" else of) for of in arguments]
     ran = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True
+        [sys.executable, "-c", program, *given], capture_output=True, text=True
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stdout.splitlines()[-1].split() == ["loaded:"]
+    assert ran.stdout.splitlines()[-1].split() == ["unneeded:"]
 
 
 def test_every_option_is_explained_and_every_command_has_a_family():
