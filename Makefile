@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 export NO_MKDOCS_2_WARNING := 1
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test release docs docs-serve benchmark clean
+.PHONY: install demo lint test test-fast test-lowest release docs docs-serve benchmark clean
 
 install: $(INSTALLED)
 
@@ -19,12 +19,33 @@ $(INSTALLED): pyproject.toml
 demo: $(INSTALLED)
 	$(BIN)/lightly-memloc demo
 
-test: $(INSTALLED)
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+test: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest
+
+# All but the tests marked slow, for the work in between: less than three minutes.
+test-fast: lint
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
+
+# Runs the core tests with the declared minimum of every dependency. Set PYTHON to test
+# with another interpreter. lightly's newest examples need more than lightly's minimum.
+LOWEST := .venv-lowest
+CORE := $(addprefix tests/,functional metrics layers data runtime evaluators results probes) \
+	$(patsubst %,tests/training/test_%.py,backbones config methods pair run training_data) \
+	tests/cli/test_output.py
+
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	sed -n 's/^.*"\([a-z][a-z0-9-]*\)>=\([0-9.]*\)".*$$/\1==\2/p' pyproject.toml > $(LOWEST)/lowest.txt
+	$(LOWEST)/bin/pip install --quiet --editable ".[timm]" pytest tensorboard \
+		--constraint $(LOWEST)/lowest.txt
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= $(CORE) \
+		--ignore tests/evaluators/test_lightly_examples.py
 
 # Builds wheel and sdist, installs each into an empty environment, runs the demo there.
 release: $(INSTALLED)
@@ -55,4 +76,4 @@ benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
 
 clean:
-	rm -rf $(VENV) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,5 +1,7 @@
+import multiprocessing
 import random
 import shutil
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -13,6 +15,12 @@ from lightly_memloc.training import ResNet9
 
 # Test processes run side by side: one thread each.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run files with slow tests first: no process waits for a long one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 @pytest.fixture
@@ -69,6 +77,20 @@ def browser():
         )
         yield started
         started.close()
+
+
+@pytest.fixture
+def killed() -> Callable[..., None]:
+    """Call a function in a copy of this process, which is killed on the way."""
+
+    def call(function: Callable[..., object], *arguments: object) -> None:
+        context = multiprocessing.get_context("fork")
+        process = context.Process(target=function, args=arguments)
+        process.start()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+
+    return call
 
 
 @pytest.fixture

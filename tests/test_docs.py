@@ -10,7 +10,7 @@ from scipy import stats
 
 import lightly_memloc as memloc
 from lightly_memloc.cli.app import app
-from lightly_memloc.report import p_value, result_tables
+from lightly_memloc.report import p_value, report_of
 from lightly_memloc.results import SSLMemRunsResult
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -125,7 +125,7 @@ def committed_runs(name):
 
 def test_the_page_of_pairs_shows_the_committed_runs():
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(result_tables(committed_runs("digits"))[0])
+    console.print(report_of(committed_runs("digits")).tables()[0])
     lines = [line.rstrip() for line in console.export_text().splitlines()]
     assert (
         "\n".join(line for line in lines if line) in (RESULTS / "runs.md").read_text()
@@ -155,7 +155,7 @@ PAGE = (RESULTS / "interventions.md").read_text()
 
 def printed(result):
     console = Console(width=80, record=True, file=io.StringIO(), highlight=False)
-    for table in result_tables(result):
+    for table in report_of(result).tables():
         console.print(table)
         console.print()
     lines = [line.rstrip() for line in console.export_text().splitlines()]

@@ -22,7 +22,7 @@ def test_rooms_and_errors_are_those_of_their_modules():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'memorisation'"):
+    with pytest.raises(AttributeError, match="lightly_memloc attribute memorisation"):
         memloc.memorisation  # noqa: B018
 
 
@@ -32,3 +32,19 @@ def test_the_import_loads_neither_torch_nor_lightning():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "set()"
+
+
+def test_definitions_keep_their_names_whatever_is_imported_first():
+    """A definition is called as its module is, which importing binds to the package."""
+    code = """
+import lightly_memloc.functional.unit_mem, lightly_memloc.functional.membership
+import lightly_memloc.data.fingerprint
+from lightly_memloc.functional.ssl_mem import ssl_mem
+from lightly_memloc import data, functional
+names = [functional.unit_mem, functional.membership, functional.ssl_mem, data.fingerprint]
+print([callable(name) for name in names], functional.ssl_mem is ssl_mem)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[True, True, True, True] True"

@@ -14,7 +14,7 @@ import lightly_memloc as memloc
 from lightly_memloc import MemorizationSplit, load_result
 from lightly_memloc.cli.app import app
 from lightly_memloc.data import Digits
-from lightly_memloc.report import result_tables
+from lightly_memloc.report import report_of
 from tests.evaluators.trainings import SimCLR
 
 ROOT = Path(__file__).parents[1]
@@ -23,7 +23,9 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_table_is_that_of_the_committed_result():
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(result_tables(load_result(ROOT / "docs/results/demo/layer-mem"))[0])
+    console.print(
+        report_of(load_result(ROOT / "docs/results/demo/layer-mem")).tables()[0]
+    )
     printed = console.export_text()
     lines = [line.rstrip() for line in printed.splitlines() if line.strip()]
     assert len(lines) == 11

@@ -1,4 +1,4 @@
-"""The reference of the command line, made from the commands themselves."""
+"""Generate the reference of the command line from the commands."""
 
 import re
 
@@ -9,7 +9,7 @@ from typer.cli import get_docs_for_click
 
 from lightly_memloc.cli.app import app
 
-# The list of commands has their first words only; the page's contents name them all.
+# The list cuts the help of the commands short; the table of contents names them all.
 _LIST = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+\n")
 
 

@@ -16,8 +16,8 @@ class Block:
     Attributes:
         text: The prose as Markdown, or the code without its fence.
         language: The code's language; None for prose.
-        title: The file that the code is the content of, if it is that of a file.
-        line: Lines of the page before the code.
+        title: The file that the code is written to, if any.
+        line: Number of lines of the page before the code.
     """
 
     text: str

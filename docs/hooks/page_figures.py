@@ -9,7 +9,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from lightly_memloc import load_result
-from lightly_memloc.report.save import to_svg
+from lightly_memloc.report import to_svg
 
 RESULTS = Path(__file__).parents[1] / "results"
 

@@ -1,4 +1,4 @@
-"""Notebooks of the tutorials, made from the same Markdown."""
+"""Generate a notebook from each tutorial."""
 
 import re
 from pathlib import PurePosixPath
@@ -13,19 +13,19 @@ from page_blocks import Block, page_blocks
 
 _FOLDER = "tutorials"
 _IMAGE = re.compile(r"^!\[[^\]]*\]\([^)]*\)\n*", flags=re.MULTILINE)
-# What lies beside a page of the site does not lie beside a notebook.
+# Relative links do not work in a downloaded notebook.
 _RELATIVE_LINK = re.compile(r"\[([^\]]+)\]\((?!https?:)[^)]+\)")
 
 
 def notebook_of(markdown: str) -> NotebookNode:
     """Make the notebook of a page.
 
-    Python blocks and shell blocks become cells that run, files that are shown are
-    written, and blocks of other languages stay text.
+    Python and shell blocks become code cells. Blocks with a title are written to files.
+    Blocks of other languages stay text.
     """
     notebook = new_notebook(cells=[_cell(block) for block in page_blocks(markdown)])
     for number, cell in enumerate(notebook.cells):
-        # Random ids would make another file of each build.
+        # Random ids would change the file in every build.
         cell.id = f"cell-{number}"
     notebook.metadata["kernelspec"] = {
         "name": "python3",

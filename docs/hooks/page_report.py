@@ -1,4 +1,4 @@
-"""The report of the committed demo, as readers of the pages open it."""
+"""Add the report of the committed demo to the site."""
 
 import tempfile
 from pathlib import Path

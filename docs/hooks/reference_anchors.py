@@ -1,9 +1,9 @@
-"""Anchors for functions whose module has their name, under the name to import."""
+"""Add anchors for functions that have the same name as their module."""
 
 import re
 from typing import Any
 
-# The package's member of that name is the module here, and the function in Python.
+# The reference finds the module under this name; Python finds the function.
 _SHADOWED = re.compile(r"^(::: (\S+)\.(\w+)\.\3)$", re.MULTILINE)
 
 

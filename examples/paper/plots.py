@@ -6,15 +6,16 @@ from matplotlib.figure import Figure
 from over_pairs import over_pairs
 
 from lightly_memloc.data import open_dataset
-from lightly_memloc.results.plots.style import (
+from lightly_memloc.report.charts import line_with_band
+from lightly_memloc.report.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
     layer_ticks,
     legend,
-    line_with_band,
-    new_figure,
+    new_axes,
+    set_labels,
 )
 
 _ESTIMATORS = [
@@ -38,18 +39,20 @@ def _where(table, **of):
 
 def estimators(layer_mem, training, subject, title):
     """Plot the three estimators of LayerMem along depth."""
-    figure, axes = new_figure(title, "memorisation")
+    axes = new_axes()
+    set_labels(axes, title, "memorisation")
     of = _where(layer_mem, training=training, subject=subject)
     means = over_pairs(of, [name for name, *_ in _ESTIMATORS], ["layer"])
     for series in _ESTIMATORS:
         line_with_band(axes, means, *series)
     _along(axes, means["layer"])
-    return figure
+    return axes.figure
 
 
 def subjects(table, training, column, title, ylabel, chance=0.0):
     """Plot a column along depth, for trained encoders and the means of controls."""
-    figure, axes = new_figure(title, ylabel)
+    axes = new_axes()
+    set_labels(axes, title, ylabel)
     for subject, label, color, marker, line in _SUBJECTS:
         of = _where(table, training=training, subject=subject)
         means = over_pairs(of, [column], ["layer"])
@@ -57,19 +60,20 @@ def subjects(table, training, column, title, ylabel, chance=0.0):
             means = means[["layer", column]]
         line_with_band(axes, means, column, label, color, marker, line)
     _along(axes, means["layer"], chance)
-    return figure
+    return axes.figure
 
 
 def trainings(table, column, chosen, title, ylabel, chance=0.0):
     """Plot a column along depth, for several trainings of one architecture."""
-    figure, axes = new_figure(title, ylabel)
+    axes = new_axes()
+    set_labels(axes, title, ylabel)
     styles = [(BLUE, "D"), (ORANGE, "s"), (GREEN, "^"), (GREY, "o")]
     for (training, label), (color, marker) in zip(chosen.items(), styles, strict=False):
         of = _where(table, training=training, subject="trained")
         means = over_pairs(of, [column], ["layer"])
         line_with_band(axes, means, column, label, color, marker)
     _along(axes, means["layer"], chance)
-    return figure
+    return axes.figure
 
 
 def sublayers(layer_mem, training, title):
@@ -77,7 +81,8 @@ def sublayers(layer_mem, training, title):
     of = _where(layer_mem, training=training, subject="trained")
     step = of.groupby("pair")["symmetric"].diff()
     steps = over_pairs(of.assign(step=step), ["step"], ["layer", "kind"])
-    figure, axes = new_figure(title, "step of symmetric LayerMem")
+    axes = new_axes()
+    set_labels(axes, title, "step of symmetric LayerMem")
     for kind, label, color, marker in (
         ("attention", "attention", ORANGE, "s"),
         ("mlp", "MLP", BLUE, "D"),
@@ -85,18 +90,19 @@ def sublayers(layer_mem, training, title):
         of_kind = steps[steps["kind"] == kind].reset_index(drop=True)
         line_with_band(axes, of_kind, "step", label, color, marker)
     _along(axes, of_kind["layer"].str.removesuffix(".mlp"))
-    return figure
+    return axes.figure
 
 
 def epochs(unit_mem_epochs):
     """Plot mean UnitMem over the epochs of training."""
     means = over_pairs(unit_mem_epochs, ["unit_mem"], ["epoch"])
-    figure, axes = new_figure("UnitMem in training, mean of all layers", "UnitMem")
+    axes = new_axes()
+    set_labels(axes, "UnitMem in training, mean of all layers", "UnitMem")
     axes.plot(means["epoch"], means["unit_mem"], color=BLUE)
     band = means["epoch"], means["unit_mem_low"], means["unit_mem_high"]
     axes.fill_between(*band, color=BLUE, alpha=0.18, linewidth=0)
     axes.set_xlabel("epoch")
-    return figure
+    return axes.figure
 
 
 def gallery(images, folder):
@@ -116,7 +122,7 @@ def gallery(images, folder):
             axes.axis("off")
         for axes, index in zip(grid.flat, indices, strict=False):
             axes.imshow(dataset[index][0])
-    return figure
+    return axes.figure
 
 
 def _along(axes, layers, chance=0.0):

@@ -135,7 +135,7 @@ def smoke(scale):
 
     return replace(
         scale,
-        roles=(8, 24, 24, 24),
+        roles=(8, 8, 8, 24),
         probes=(20, 20),
         trainings={name: shrunk(of) for name, of in scale.trainings.items()},
         pairs=3,

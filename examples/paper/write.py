@@ -7,7 +7,7 @@ from figures import draw
 from page import render
 from provenance import made_with
 
-from lightly_memloc.report.save import to_svg
+from lightly_memloc.report import to_svg
 
 
 def write_results(pairs, scale, command, images, folder):

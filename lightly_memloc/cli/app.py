@@ -13,27 +13,26 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from lightly_memloc.cli.analyze import analyze
-from lightly_memloc.cli.class_mem import class_mem
-from lightly_memloc.cli.curate import curate
-from lightly_memloc.cli.demo import demo
-from lightly_memloc.cli.exchange import exchange
-from lightly_memloc.cli.finetune import finetune
-from lightly_memloc.cli.layer_mem import layer_mem
-from lightly_memloc.cli.layers import layers
-from lightly_memloc.cli.measure import measure
-from lightly_memloc.cli.membership import membership
-from lightly_memloc.cli.probe import probe
-from lightly_memloc.cli.prune import prune
-from lightly_memloc.cli.report import report
-from lightly_memloc.cli.split import split
-from lightly_memloc.cli.ssl_mem import ssl_mem
+from lightly_memloc.cli.compare import analyze, membership, ssl_mem
+from lightly_memloc.cli.intervene import curate, exchange, finetune, prune, tune_unit
+from lightly_memloc.cli.measure import class_mem, layer_mem, measure, probe, unit_mem
+from lightly_memloc.cli.options import flattened
+from lightly_memloc.cli.prepare import layers, split
+from lightly_memloc.cli.report import demo, report
 from lightly_memloc.cli.train import train
-from lightly_memloc.cli.tune_unit import tune_unit
-from lightly_memloc.cli.unit_mem import unit_mem
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
 _DEBUG = "--debug"
+
+# The families of commands, as the help shows them.
+_FAMILIES: dict[str, tuple[Callable[..., None], ...]] = {
+    "Start": (demo,),
+    "Train": (split, train, layers),
+    "Measure": (layer_mem, unit_mem, class_mem, ssl_mem, measure, probe),
+    "Compare": (membership, analyze),
+    "Intervene": (prune, finetune, exchange, tune_unit, curate),
+    "Report": (report,),
+}
 
 app = typer.Typer(
     name="lightly-memloc",
@@ -41,29 +40,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (
-    demo,
-    layers,
-    split,
-    train,
-    layer_mem,
-    unit_mem,
-    class_mem,
-    ssl_mem,
-    measure,
-    membership,
-    analyze,
-    probe,
-    prune,
-    finetune,
-    exchange,
-    tune_unit,
-    curate,
-    report,
-):
-    # The help fits any terminal: paragraphs keep no line breaks of the source.
-    paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
-    app.command(help="\n\n".join(" ".join(p.split()) for p in paragraphs))(command)
+for family, commands in _FAMILIES.items():
+    for command in commands:
+        # The help fits any terminal: its paragraphs lose the line breaks of the source.
+        paragraphs = cleandoc(command.__doc__ or "").split("\n\n")
+        app.command(
+            help="\n\n".join(" ".join(p.split()) for p in paragraphs),
+            rich_help_panel=family,
+        )(flattened(command))
 
 
 def _print_version(asked: bool) -> None:
@@ -77,22 +61,28 @@ def _options(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print version."
+            "--version",
+            callback=_print_version,
+            is_eager=True,
+            help="Print the version and exit.",
         ),
     ] = False,
     debug: Annotated[
         bool,
-        typer.Option(_DEBUG, help="Show where in the code an error arose; anywhere."),
+        typer.Option(
+            _DEBUG,
+            help="Show the traceback of an error. May stand anywhere in the command.",
+        ),
     ] = False,
 ) -> None:
     pass
 
 
 def main() -> None:
-    """Run the command line; the user's errors end with exit code 2, untraced."""
+    """Run the command line; user errors end with exit code 2 and no traceback."""
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     if isinstance(sys.stdout, TextIOWrapper):
-        # Where bars or names cannot be encoded, the numbers are shown nonetheless.
+        # A terminal that cannot encode bars or names still shows the numbers.
         sys.stdout.reconfigure(errors="replace")
     with warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
@@ -111,7 +101,7 @@ def _show_warning(
     category: type[Warning],
     *place: Any,
 ) -> None:
-    """Show the project's warnings in their own words, without a place in the code."""
+    """Show the project's warnings without the line of code that raised them."""
     if issubclass(category, MemorizationWarning):
         _print_error("[bold yellow]Warning:[/]", message)
     else:

@@ -1,30 +1,82 @@
-"""The measure command: any evaluator, by its name."""
+"""Commands that measure an encoder: layer-mem, unit-mem, class-mem, measure, probe."""
 
-from typing import Annotated
+from dataclasses import asdict, replace
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from lightly_memloc.cli.encoder import EncoderGroup, PairGroup
 from lightly_memloc.cli.options import (
-    AllowPartial,
-    BatchSize,
-    Checkpoint,
-    Device,
-    InputSize,
-    Json,
-    Layers,
-    Model,
-    Prefix,
-    Reference,
-    ResultOut,
-    Resume,
+    BatchGroup,
+    OutputGroup,
+    PassGroup,
+    ResumableGroup,
     Seed,
-    SkipUnreadable,
     Source,
-    SplitFile,
-    TrustCheckpoint,
-    Views,
-    Workers,
+    ViewsGroup,
 )
+from lightly_memloc.cli.output import save_and_show
+from lightly_memloc.errors import MemorizationError
+
+_PROBING = BatchGroup(batch_size=256)
+
+
+class Rest(str, Enum):
+    """Average over the other images."""
+
+    mean = "mean"
+    median = "median"
+
+
+def layer_mem(
+    source: Source,
+    encoder: PairGroup,
+    views: ViewsGroup,
+    execution: PassGroup,
+    output: ResumableGroup,
+) -> None:
+    """Measure how much each layer memorises, and which images.
+
+    Compares the candidates with independent and external images, layer by layer.
+    Without a reference encoder, only the alignment gap is measured.
+    """
+    encoder.require_split("layer-mem")
+    _measure("layer_mem", source, encoder, views, execution, output)
+
+
+def unit_mem(
+    source: Source,
+    encoder: EncoderGroup,
+    views: ViewsGroup,
+    execution: PassGroup,
+    output: ResumableGroup,
+    rest: Annotated[
+        Rest, typer.Option(help="Average over the other images.")
+    ] = Rest.mean,
+) -> None:
+    """Measure how strongly each unit is tied to a single image, and to which.
+
+    With a split, candidates are the members and external images the holdout. Without
+    one, all images are measured, and memorisation cannot be told apart from
+    selectivity.
+    """
+    _measure("unit_mem", source, encoder, views, execution, output, rest=rest.value)
+
+
+def class_mem(
+    source: Source,
+    encoder: EncoderGroup,
+    views: ViewsGroup,
+    execution: PassGroup,
+    output: ResumableGroup,
+) -> None:
+    """Measure how strongly each unit is tied to a class of images.
+
+    With a split, the candidates are measured; without one, all images.
+    """
+    _measure("class_mem", source, encoder, views, execution, output)
 
 
 def measure(
@@ -32,54 +84,112 @@ def measure(
         str,
         typer.Argument(
             metavar="EVALUATOR",
-            help="unit_mem, layer_mem, class_mem, or an evaluator of another package.",
+            help="layer_mem, unit_mem, class_mem, or an evaluator of another package.",
         ),
     ],
     source: Source,
-    model: Model = None,
-    checkpoint: Checkpoint = None,
-    prefix: Prefix = None,
-    allow_partial: AllowPartial = False,
-    trust_checkpoint: TrustCheckpoint = False,
-    reference: Reference = None,
-    split: SplitFile = None,
-    input_size: InputSize = None,
-    layers: Layers = None,
-    views: Views = 10,
-    batch_size: BatchSize = 64,
-    num_workers: Workers = 0,
-    seed: Seed = 0,
-    device: Device = "auto",
-    out: ResultOut = None,
-    resume: Resume = False,
-    skip_unreadable: SkipUnreadable = False,
-    as_json: Json = False,
+    encoder: PairGroup,
+    views: ViewsGroup,
+    execution: PassGroup,
+    output: ResumableGroup,
 ) -> None:
-    """Measure with an evaluator by its name, those of other packages included."""
-    from lightly_memloc.cli.measuring import measure_and_show
-    from lightly_memloc.cli.subject import Subject
+    """Measure with any evaluator by name, including those of other packages."""
+    _measure(evaluator, source, encoder, views, execution, output)
 
-    measure_and_show(
-        evaluator,
-        Subject.resolve(
-            source,
-            model,
-            checkpoint,
-            reference,
-            split,
-            input_size,
-            prefix=prefix,
-            allow_partial=allow_partial,
-            trust_checkpoint=trust_checkpoint,
+
+def probe(
+    source: Source,
+    encoder: PairGroup,
+    output: OutputGroup,
+    execution: BatchGroup = _PROBING,
+    probe: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Probe to train: logistic, knn, linear or finetune. May be repeated. "
+            "\\[default: logistic and knn, each of which takes one pass over the images]"
         ),
-        layers=layers,
-        views=views,
-        batch_size=batch_size,
-        num_workers=num_workers,
+    ] = None,
+    seed: Seed = 0,
+) -> None:
+    """Evaluate frozen features with probes.
+
+    Probes are trained on the shared, candidate and independent images, and tested on
+    the external images. The probe `finetune` trains the encoder as well.
+    """
+    from lightly_memloc.probes import ProbeTask, measure_probes
+
+    encoder.require_split("probe")
+    subject = encoder.resolve(source)
+    result = measure_probes(
+        {"f": subject.f} | ({} if subject.g is None else {"g": subject.g}),
+        ProbeTask.of_study(
+            subject.study,
+            batch_size=execution.batch_size,
+            num_workers=execution.num_workers,
+        ),
+        probe or ("logistic", "knn"),
         seed=seed,
-        device=device,
-        out=out,
-        resume=resume,
-        skip_unreadable=skip_unreadable,
-        as_json=as_json,
+        device=execution.device,
     )
+    folder = output.out or (subject.folder and subject.folder / "probe")
+    save_and_show(result, output.as_json, folder)
+
+
+def _measure(
+    name: str,
+    source: str,
+    encoder: EncoderGroup,
+    views: ViewsGroup,
+    execution: PassGroup,
+    output: ResumableGroup,
+    **options: Any,
+) -> None:
+    """Measure with an evaluator, save the result and show it.
+
+    Args:
+        name: The evaluator's name.
+        source: A run folder; for a custom encoder, a folder of images.
+        encoder: The encoder.
+        views: Layers and views.
+        execution: How the pass runs.
+        output: Where the result goes.
+        options: The evaluator's own arguments.
+
+    Raises:
+        MemorizationError: If there is nothing to resume, or the measurement fails.
+    """
+    from lightly_memloc.evaluators import EVALUATORS
+    from lightly_memloc.evaluators.evaluator import result_folder
+
+    subject = encoder.resolve(source, views.views, views.seed)
+    folder = output.out or (subject.folder and subject.folder / result_folder(name))
+    result = EVALUATORS[name](
+        subject.f,
+        subject.study,
+        subject.g,
+        layers=views.layers or "auto",
+        **asdict(execution),
+        state_file=_state_file(folder, output.resume),
+        **options,
+    ).run()
+    if subject.source:
+        result = replace(result, settings={**result.settings, "source": subject.source})
+    save_and_show(result, output.as_json, folder)
+
+
+def _state_file(folder: Path | None, resume: bool) -> Path | None:
+    if folder is None:
+        if resume:
+            raise MemorizationError(
+                "--resume needs --out: the folder that contains the state of the "
+                "interrupted measurement."
+            )
+        return None
+    state_file = folder / "state.pt"
+    if resume and not state_file.is_file():
+        raise MemorizationError(
+            f"Nothing to resume: {folder} contains no interrupted measurement."
+        )
+    if not resume:
+        state_file.unlink(missing_ok=True)
+    return state_file

@@ -1,140 +1,199 @@
-"""Options that several commands share."""
+"""Options that commands share, alone or in groups, and how groups reach typer."""
 
+from collections.abc import Callable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
+
+EXECUTION, OUTPUT = "Execution", "Output"
 
 Source = Annotated[
     str,
     typer.Argument(
         metavar="RUN|DATA",
-        help="A run folder made by `train`; or a folder of images, or 'digits', with "
-        "--model and --checkpoint.",
+        help="A run folder written by `train`. With --model and --checkpoint: a folder "
+        "of images, or 'digits'.",
     ),
 ]
 Data = Annotated[
     str,
     typer.Argument(
         metavar="DATA",
-        help="A folder of images (a subfolder a class, if there are classes), or "
-        "'digits' for the embedded data set.",
+        help="A folder of images, with one subfolder per class if there are classes; "
+        "or 'digits', the embedded data set.",
     ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PACKAGE.MODULE:FACTORY",
-        help="Your own encoder: a function without arguments that makes it, such as "
-        "torchvision.models:resnet18.",
-    ),
-]
-Checkpoint = Annotated[
-    Path | None, typer.Option(help="The encoder's weights: a state_dict of tensors.")
-]
-Prefix = Annotated[
-    str | None,
-    typer.Option(
-        help="What the names of the encoder's weights begin with in the checkpoint, "
-        "such as `student_backbone.` \\[default: found]"
-    ),
-]
-AllowPartial = Annotated[
-    bool,
-    typer.Option(
-        "--allow-partial", help="Load what fits of the checkpoint, and say what not."
-    ),
-]
-TrustCheckpoint = Annotated[
-    bool,
-    typer.Option(
-        "--trust-checkpoint",
-        help="Load a checkpoint of more than tensors, which runs code from the file.",
-    ),
-]
-Reference = Annotated[
-    Path | None,
-    typer.Option(
-        help="Weights of the reference encoder, trained without the candidates. "
-        "Without it the alignment gap alone is measured."
-    ),
-]
-SplitFile = Annotated[
-    Path | None, typer.Option("--split", help="The roles of the images, from `split`.")
-]
-InputSize = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Side of the square views in pixels. \\[default: 32, digits 16]"
-    ),
-]
-Layers = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Name, glob (layer4.*) or kind (attention) of layers to measure; may be "
-        "repeated. \\[default: all]"
-    ),
-]
-Views = Annotated[int, typer.Option("--views", min=2, help="Views per image.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images per batch.")]
-Workers = Annotated[
-    int, typer.Option("--num-workers", min=0, help="Processes that load images.")
-]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of all that is random.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, mps, ...")]
-SkipUnreadable = Annotated[
-    bool,
-    typer.Option(
-        "--skip-unreadable", help="Leave images out that cannot be read, and say which."
-    ),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document and nothing else.")
-]
-ResultOut = Annotated[
-    Path | None,
-    typer.Option(
-        "--out",
-        help="Folder for the result's tables. \\[default: inside the run folder; "
-        "nowhere for encoders of your own]",
-    ),
-]
-Resume = Annotated[
-    bool,
-    typer.Option(
-        "--resume", help="Go on with a measurement that was interrupted, from --out."
-    ),
-]
-Candidates = Annotated[
-    int | None,
-    typer.Option(
-        "--candidate",
-        min=0,
-        help="Candidates. \\[default: a tenth; with --runs half of all but external]",
-    ),
-]
-Independents = Annotated[
-    int | None,
-    typer.Option(
-        "--independent", min=0, help="Independent images. \\[default: as candidates]"
-    ),
-]
-Externals = Annotated[
-    int | None,
-    typer.Option("--external", min=0, help="External images. \\[default: a tenth]"),
 ]
 RunOrRuns = Annotated[
     str,
     typer.Argument(
         metavar="RUN|RUNS",
-        help="A run folder; or a folder of runs made by `train --runs K`, each of whose "
-        "encoders is a trial.",
+        help="A run folder; or a folder of runs written by `train --runs K`, in which "
+        "each run is one trial.",
     ),
 ]
+Layers = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Layers by name, glob (layer4.*) or kind (attention). May be repeated. "
+        "\\[default: all]"
+    ),
+]
+Views = Annotated[int, typer.Option("--views", min=2, help="Views per image.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
 Trials = Annotated[
-    int, typer.Option(min=1, help="Trials on a single run, each with seeds of its own.")
+    int,
+    typer.Option(min=1, help="Trials on a single run, each with its own random seed."),
 ]
 NumLayers = Annotated[
-    int, typer.Option("--n-layers", min=1, help="How many layers at a time.")
+    int, typer.Option("--n-layers", min=1, help="Number of layers to change.")
 ]
-ProbeName = Annotated[str, typer.Option(help="logistic, knn, linear or finetune.")]
+ProbeName = Annotated[
+    str, typer.Option(help="Probe to train: logistic, knn, linear or finetune.")
+]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json",
+        rich_help_panel=OUTPUT,
+        help="Print one JSON document and nothing else.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class ViewsGroup:
+    """What is measured: which layers, on which views."""
+
+    layers: Layers = None
+    views: Views = 10
+    seed: Seed = 0
+
+
+@dataclass(frozen=True)
+class DeviceGroup:
+    """Where a command runs."""
+
+    num_workers: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            rich_help_panel=EXECUTION,
+            help="Worker processes that load images.",
+        ),
+    ] = 0
+    device: Annotated[
+        str,
+        typer.Option(
+            rich_help_panel=EXECUTION,
+            help="Torch device, such as cpu, cuda:1 or mps; auto prefers a GPU.",
+        ),
+    ] = "auto"
+
+
+@dataclass(frozen=True)
+class BatchGroup(DeviceGroup):
+    """Where a command runs, and how many images at a time."""
+
+    batch_size: Annotated[
+        int, typer.Option(min=1, rich_help_panel=EXECUTION, help="Images per batch.")
+    ] = 64
+
+
+@dataclass(frozen=True)
+class PassGroup(BatchGroup):
+    """How a pass over the images runs."""
+
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            rich_help_panel=EXECUTION,
+            help="Skip images that cannot be read, and list them.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class OutputGroup:
+    """Where a result goes."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=OUTPUT,
+            help="Folder for the result. \\[default: inside the run folder, if one is "
+            "given]",
+        ),
+    ] = None
+    as_json: Json = False
+
+
+@dataclass(frozen=True)
+class ResumableGroup(OutputGroup):
+    """Where a result goes, and the state of its measurement until then."""
+
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            rich_help_panel=OUTPUT,
+            help="Resume an interrupted measurement from --out.",
+        ),
+    ] = False
+
+
+def flattened(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each field of the groups among its parameters.
+
+    Args:
+        command: A function; a parameter whose type is a dataclass is a group. The
+            group's default, if it has one, provides the defaults of its options.
+
+    Returns:
+        A function with the signature that typer reads, which makes the groups and calls
+        the command.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {
+        name: hint for name, hint in hints.items() if is_dataclass(hint)
+    }
+    parameters: list[Parameter] = []
+    for name, parameter in signature(command).parameters.items():
+        if name in groups:
+            parameters += _options(groups[name], parameter.default)
+        else:
+            parameters.append(
+                parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
+            )
+
+    @wraps(command)
+    def flat(**values: Any) -> None:
+        made = {
+            name: group(
+                **{field.name: values.pop(field.name) for field in fields(group)}
+            )
+            for name, group in groups.items()
+        }
+        command(**values, **made)
+
+    flat.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    flat.__annotations__ = {of.name: of.annotation for of in parameters}
+    return flat
+
+
+def _options(group: Any, default: Any) -> list[Parameter]:
+    hints = get_type_hints(group, include_extras=True)
+    defaults = group if default is Parameter.empty else default
+    return [
+        Parameter(
+            field.name,
+            Parameter.KEYWORD_ONLY,
+            default=getattr(defaults, field.name, Parameter.empty),
+            annotation=hints[field.name],
+        )
+        for field in fields(group)
+    ]

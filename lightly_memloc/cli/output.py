@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def console() -> Console:
-    """The terminal on standard output."""
+    """Return the terminal on standard output."""
     return Console(highlight=False)
 
 
@@ -33,65 +33,69 @@ def say(text: str) -> None:
     )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 image`` or ``2 images``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     """Save a result with its figures, and print it as tables or as JSON.
 
     Args:
         result: The result.
-        as_json: Whether JSON is printed.
+        as_json: Whether to print JSON.
         folder: The folder to save it to, if any.
     """
     from lightly_memloc.report import save_with_figures
+    from lightly_memloc.report.saved import is_study
 
     if folder is not None:
         save_with_figures(result, folder)
     if as_json:
         print_json(result.to_dict())
         return
+    print_result(result)
+    if folder is not None:
+        say(f"Saved tables, JSON and plots to {folder}.")
+        whole = folder.parent if is_study(folder.parent) else folder
+        print(f"As a page: lightly-memloc report {whole}")
+
+
+def print_result(result: "Result") -> None:
+    """Print a result's tables and what it shows in words."""
     print_tables(result)
     print_finding(result)
-    if folder is not None:
-        say(f"Tables, JSON and plots are in {folder}.")
-        print(f"As a page: lightly-memloc report {_reported(folder)}")
-
-
-def _reported(folder: Path) -> Path:
-    """The folder whose report tells of a result: that of its run or runs, if any."""
-    from lightly_memloc.training import Run, Runs
-
-    whole = folder.parent
-    return whole if Run.is_run(whole) or Runs.is_runs(whole) else folder
 
 
 def print_tables(result: "Result") -> None:
-    """Print a result's tables and the images that were left out."""
-    from lightly_memloc.report import result_tables
+    """Print a result's tables and the images that were skipped."""
+    from lightly_memloc.report import report_of
 
-    for table in result_tables(result):
+    for table in report_of(result).tables():
         print_table(table)
         console().print()
     print_skipped(result.settings.get("skipped", ()))
 
 
 def print_table(table: "Table") -> None:
-    """Print a table; on a terminal too narrow for it, its lines are not cut."""
+    """Print a table; a terminal that is too narrow for it does not cut its lines."""
     console().print(table, crop=False)
 
 
 def print_finding(result: "Result") -> None:
-    """Say in words what a result shows, where there are words for it."""
-    from lightly_memloc.report import finding
+    """Print what a result shows in words, if there are words for it."""
+    from lightly_memloc.report import report_of
 
-    said = finding(result)
+    said = report_of(result).words()
     if said:
         say(said)
 
 
 def print_skipped(filenames: Iterable[str]) -> None:
-    """Say which unreadable images were left out, on standard error."""
+    """List the unreadable images that were skipped, on standard error."""
     names = list(filenames)
     if names:
         print(
-            f"Left out {len(names)} unreadable images: {', '.join(names)}.",
+            f"Skipped {counted(len(names), 'unreadable image')}: {', '.join(names)}.",
             file=sys.stderr,
         )

@@ -1,12 +1,18 @@
-"""The report command: what was measured, as a page and in the terminal."""
+"""Commands that show results: report, and demo, which makes them first."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from lightly_memloc.cli.options import Json
-from lightly_memloc.cli.output import print_finding, print_json, print_tables, say
+from lightly_memloc.cli.options import OUTPUT, Json
+from lightly_memloc.cli.output import (
+    print_finding,
+    print_json,
+    print_result,
+    print_tables,
+    say,
+)
 
 
 def report(
@@ -22,31 +28,97 @@ def report(
         typer.Option(
             metavar="DATA",
             help="The measured images, for thumbnails: a folder, or 'digits'. "
-            "\\[default: the run's]",
+            "\\[default: the run's images]",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The page. \\[default: report.html in the folder]"),
+        typer.Option(
+            rich_help_panel=OUTPUT,
+            help="The HTML file. \\[default: report.html in the folder]",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one HTML page of all that was measured, and print it.
+    """Write all results of a folder to one HTML page, and print them.
 
-    The page opens offline: a summary in words, charts of layers and units, the most and
-    the least memorised images, and for each layer its units of the highest UnitMem with the
-    images that activate them most.
+    The page opens offline. It contains a summary in words, charts of layers and units,
+    the most and the least memorised images, and for each layer the units of highest
+    UnitMem with the images that activate them most.
     """
-    from lightly_memloc.data import open_dataset
     from lightly_memloc.report import Saved, write_report
 
     saved = Saved.read(folder)
-    page = write_report(saved, out, None if data is None else open_dataset(data))
+    page = write_report(saved, out, None if data is None else _opened(data))
     if as_json:
         print_json({name: of.to_dict() for name, of in saved.results.items()})
         return
     for result in saved.results.values():
-        print_tables(result)
-        print_finding(result)
+        print_result(result)
         say("")
     say(f"The report is {page}.")
+
+
+def demo(
+    out: Annotated[
+        Path, typer.Option(rich_help_panel=OUTPUT, help="The run folder to write.")
+    ] = Path("runs/demo"),
+    smoke: Annotated[
+        bool,
+        typer.Option(
+            "--smoke",
+            help="Train for two epochs only, to check the installation. The results "
+            "mean nothing.",
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a pair on handwritten digits and find what it memorised, in two minutes.
+
+    Splits the embedded data set, trains f and g with SimCLR, measures LayerMem and
+    UnitMem, and writes tables, JSON and plots to the run folder. A run folder that
+    contains a trained pair is measured again, but not trained again.
+    """
+    from lightly_memloc.evaluators import measure_layer_mem, measure_unit_mem
+    from lightly_memloc.report import save_with_figures, write_report
+    from lightly_memloc.training.demo import N_VIEWS, train_demo
+
+    if not as_json:
+        say(
+            "lightly-memloc demo: 1,797 scans of handwritten digits. Encoder f trains "
+            "on 200 shared and 200 candidate images, and g on the shared and 200 "
+            "independent images. Neither trains on the 200 external images."
+        )
+    run = train_demo(out, epochs=2 if smoke else 80)
+    f, dataset, transform = run.encoder("f"), run.dataset(), run.transform()
+    layer_mem = measure_layer_mem(
+        f, run.encoder("g"), dataset, run.split, transform, n_views=N_VIEWS
+    )
+    unit_mem = measure_unit_mem(
+        f,
+        dataset,
+        transform,
+        indices=run.split.candidate,
+        holdout=run.split.external,
+        n_views=N_VIEWS,
+    )
+    save_with_figures(layer_mem, out / "layer-mem")
+    save_with_figures(unit_mem, out / "unit-mem")
+    page = write_report(out)
+    results = (layer_mem, unit_mem)
+    if as_json:
+        print_json({result.kind: result.to_dict() for result in results})
+        return
+    for result in results:
+        print_tables(result)
+    for result in results:
+        print_finding(result)
+        say("")
+    say(f"Tables, JSON and plots are in {out}. Open {page}.")
+
+
+def _opened(data: str) -> Any:
+    # Imported when there is something to open: lightly takes seconds.
+    from lightly_memloc.data import open_dataset
+
+    return open_dataset(data)

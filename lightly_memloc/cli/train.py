@@ -1,203 +1,213 @@
-"""The train command: a pair of encoders that differ in what they saw."""
+"""The train command: pairs of encoders that differ in what they are trained on."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightly_memloc.cli.options import (
-    Candidates,
+    EXECUTION,
+    OUTPUT,
     Data,
-    Device,
-    Externals,
-    Independents,
-    InputSize,
+    DeviceGroup,
     Json,
     Seed,
-    SkipUnreadable,
-    SplitFile,
-    Workers,
 )
 from lightly_memloc.cli.output import print_json, say
-from lightly_memloc.cli.roles import Roles
+from lightly_memloc.cli.prepare import ROLES_PANEL, RolesGroup
+from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
-    from lightly_memloc.training import TrainingConfig
+    from lightly_memloc.training import Run, Runs
 
 
-def train(
-    data: Data,
-    out: Annotated[Path, typer.Option(help="The run folder to write.")],
+@dataclass(frozen=True)
+class TrainingGroup:
+    """The settings of a training that the data do not decide."""
+
     method: Annotated[
         str,
         typer.Option(
             help="simclr, moco, byol, simsiam, barlow_twins, vicreg, dino, mae or "
             "supervised."
         ),
-    ] = "simclr",
+    ] = "simclr"
     backbone: Annotated[
         str,
         typer.Option(
-            help="resnet9, resnet9-slim, resnet18, resnet34, resnet50; a vision "
-            "transformer of timm by its patches, such as vit_tiny_patch4; or "
+            help="resnet9, resnet9-slim, resnet18, resnet34 or resnet50; a vision "
+            "transformer of timm with its patch size, such as vit_tiny_patch4; or "
             "package.module:function."
         ),
-    ] = "resnet9",
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 100,
-    runs: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="Train so many pairs, each on a random split of its own in which every "
-            "image but the external ones is a candidate or independent, for `ssl-mem`.",
-        ),
-    ] = None,
-    split: SplitFile = None,
-    candidate: Candidates = None,
-    independent: Independents = None,
-    external: Externals = None,
-    input_size: InputSize = None,
+    ] = "resnet9"
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of training.")] = 100
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images per batch on each device.")
-    ] = 128,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3,
-    num_workers: Workers = 0,
-    seed: Seed = 0,
+    ] = 128
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Side of the square views in pixels. \\[default: 32; for digits 16]",
+        ),
+    ] = None
+    seed: Seed = 0
     share_seeds: Annotated[
         bool,
         typer.Option(
             "--share-seeds",
-            help="Give f and g the same initialisation and the same views of shared "
+            help="Give f and g the same initialisation, and the same views of shared "
             "images.",
         ),
-    ] = False,
-    device: Device = "auto",
+    ] = False
+
+
+@dataclass(frozen=True)
+class TrainingDeviceGroup(DeviceGroup):
+    """Where a training runs."""
+
     devices: Annotated[
-        int, typer.Option(min=1, help="Devices that train together.")
-    ] = 1,
+        int,
+        typer.Option(
+            min=1, rich_help_panel=EXECUTION, help="Number of devices to train on."
+        ),
+    ] = 1
     strategy: Annotated[
-        str, typer.Option(help="Lightning's strategy for several devices, such as ddp.")
-    ] = "auto",
+        str,
+        typer.Option(
+            rich_help_panel=EXECUTION,
+            help="Lightning's strategy for several devices, such as ddp.",
+        ),
+    ] = "auto"
     amp: Annotated[
         bool,
         typer.Option(
-            "--amp", help="Mixed precision: bfloat16, or float16 where a GPU lacks it."
+            "--amp",
+            rich_help_panel=EXECUTION,
+            help="Train in mixed precision: bfloat16, or float16 on a GPU without it.",
         ),
-    ] = False,
+    ] = False
+
+
+def train(
+    data: Data,
+    training: TrainingGroup,
+    roles: RolesGroup,
+    execution: TrainingDeviceGroup,
+    out: Annotated[
+        Path, typer.Option(rich_help_panel=OUTPUT, help="The run folder to write.")
+    ],
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Train this many pairs for `ssl-mem`, each on its own random split. A "
+            "tenth of the images are external; half of the others are candidates and "
+            "half independent.",
+        ),
+    ] = None,
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=ROLES_PANEL,
+            help="File with the roles of the images, written by `split`. \\[default: "
+            "a random split]",
+        ),
+    ] = None,
     callback: Annotated[
         list[str] | None,
         typer.Option(
-            help="Follow training with a callback: memorization, online_unit_mem, or "
-            "one of another package; may be repeated."
+            help="Callback that measures during training: memorization, "
+            "online_unit_mem, or one of another package. May be repeated."
         ),
     ] = None,
-    skip_unreadable: SkipUnreadable = False,
     as_json: Json = False,
 ) -> None:
-    """Train encoders f and g, and write a run folder that the other commands measure.
+    """Train encoders f and g, and write a run folder for the other commands.
 
-    Interrupted, the same command goes on from the last whole epoch.
+    To resume an interrupted training from its last complete epoch, repeat the command.
     """
-    from lightly_memloc.training import TrainingConfig, mixed_precision
+    from lightly_memloc.data import MemorizationSplit, open_dataset
+    from lightly_memloc.training import Run, TrainingConfig, mixed_precision, train_runs
 
     config = TrainingConfig.for_data(
         data,
-        method=method,
-        backbone=backbone,
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        input_size=input_size,
-        seed=seed,
-        share_seeds=share_seeds,
-        precision=mixed_precision() if amp else "32-true",
-        num_workers=num_workers,
-        devices=devices,
-        strategy=strategy,
+        **asdict(training),
+        num_workers=execution.num_workers,
+        devices=execution.devices,
+        strategy=execution.strategy,
+        precision=mixed_precision() if execution.amp else "32-true",
     )
-    roles = Roles(candidate, independent, external, skip_unreadable)
-    following = device, callback or ()
-    if runs is None:
-        _train_one(data, out, split, config, roles, following, as_json)
-    else:
-        _train_several(data, out, split, runs, config, roles, following, as_json)
-
-
-def _train_one(
-    data: str,
-    out: Path,
-    split: Path | None,
-    config: "TrainingConfig",
-    roles: Roles,
-    following: tuple[str, Sequence[str]],
-    as_json: bool,
-) -> None:
-    from lightly_memloc.data import MemorizationSplit, open_dataset
-    from lightly_memloc.report import save_epochs
-    from lightly_memloc.runtime import rank_and_world_size
-    from lightly_memloc.training import Run
-
-    dataset = open_dataset(data)
-    chosen = (
-        MemorizationSplit.load(split) if split else roles.split(dataset, config.seed)
-    )
-    device, callbacks = following
-    run = Run.train(out, data, chosen, config, device=device, callbacks=callbacks)
-    if rank_and_world_size()[0]:
+    callbacks = callback or ()
+    if runs is not None:
+        if split is not None:
+            raise MemorizationError(
+                "--runs draws a split for each run: omit --split, or train the runs one "
+                "by one."
+            )
+        trained = train_runs(
+            out,
+            data,
+            runs,
+            config,
+            candidate=roles.candidate,
+            independent=roles.independent,
+            external=roles.external,
+            exclude=roles.without_role(open_dataset(data)),
+            device=execution.device,
+            callbacks=callbacks,
+        )
+        _show_runs(trained, runs, as_json)
         return
-    save_epochs(out)
+    chosen = (
+        MemorizationSplit.load(split)
+        if split is not None
+        else roles.draw(open_dataset(data), config.seed)
+    )
+    _show_run(
+        Run.train(
+            out, data, chosen, config, device=execution.device, callbacks=callbacks
+        ),
+        as_json,
+    )
+
+
+def _show_run(run: "Run", as_json: bool) -> None:
+    if not _saved([run.folder]):
+        return
     losses = run.losses().iloc[-1]
     if as_json:
-        print_json({"run": str(out), "loss": {"f": losses["f"], "g": losses["g"]}})
+        loss = {"f": losses["f"], "g": losses["g"]}
+        print_json({"run": str(run.folder), "loss": loss})
         return
     say(
         f"Trained f on {len(run.split.trained_f)} and g on {len(run.split.trained_g)} "
-        f"images (final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to {out}."
+        f"images (final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to "
+        f"{run.folder}."
     )
-    print(f"Next: lightly-memloc layer-mem {out}")
+    print(f"Next: lightly-memloc layer-mem {run.folder}")
 
 
-def _train_several(
-    data: str,
-    out: Path,
-    split: Path | None,
-    n_runs: int,
-    config: "TrainingConfig",
-    roles: Roles,
-    following: tuple[str, Sequence[str]],
-    as_json: bool,
-) -> None:
-    from lightly_memloc.data import open_dataset
-    from lightly_memloc.errors import MemorizationError
+def _show_runs(runs: "Runs", n_runs: int, as_json: bool) -> None:
+    folders = [runs.folder / name for name in runs.names]
+    if not _saved(folders):
+        return
+    if as_json:
+        print_json({"runs": [str(folder) for folder in folders]})
+        return
+    say(f"Trained {n_runs} pairs: saved to {runs.folder}.")
+    print(f"Next: lightly-memloc ssl-mem {runs.folder}")
+
+
+def _saved(folders: Sequence[Path]) -> bool:
+    """Plot what callbacks measured, in the one process that also prints."""
     from lightly_memloc.report import save_epochs
     from lightly_memloc.runtime import rank_and_world_size
-    from lightly_memloc.training import train_runs
 
-    if split:
-        raise MemorizationError(
-            "--runs draws a split for each run: leave --split out, or train runs one by "
-            "one."
-        )
-    device, callbacks = following
-    trained = train_runs(
-        out,
-        data,
-        n_runs,
-        config,
-        candidate=roles.candidate,
-        independent=roles.independent,
-        external=roles.external,
-        exclude=roles.unreadable(open_dataset(data)),
-        device=device,
-        callbacks=callbacks,
-    )
-    if rank_and_world_size()[0]:
-        return
-    for name in trained.names:
-        save_epochs(out / name)
-    if as_json:
-        print_json({"runs": [str(out / name) for name in trained.names]})
-        return
-    say(f"Trained {n_runs} pairs: saved to {out}.")
-    print(f"Next: lightly-memloc ssl-mem {out}")
+    rank, _ = rank_and_world_size()
+    for folder in folders if rank == 0 else ():
+        save_epochs(folder)
+    return rank == 0

@@ -5,7 +5,6 @@ from .membership import infer_membership
 from .readings import Readings
 from .runs import combine_runs
 from .units import (
-    HoldoutEstimates,
     holdout_estimates,
     layer_table,
     top_images_table,
@@ -14,7 +13,6 @@ from .units import (
 )
 
 __all__ = [
-    "HoldoutEstimates",
     "Readings",
     "analyze",
     "combine_runs",

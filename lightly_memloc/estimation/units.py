@@ -27,6 +27,47 @@ class UnitLayer(Protocol):
         """Number of units."""
 
 
+class HoldoutEstimates(NamedTuple):
+    """How units prefer members to non-members, with one entry per layer.
+
+    Attributes:
+        member_share: Share of live units whose winning image is a member.
+        gap: Mean UnitMem on members minus that on equally many non-members.
+    """
+
+    member_share: Estimate
+    gap: Estimate
+
+
+def holdout_estimates(
+    counts: Mapping[str, NDArray[Any]], sizes: Sequence[int], seed: int
+) -> HoldoutEstimates:
+    """Estimate member share and UnitMem gap of each layer.
+
+    Args:
+        counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
+        sizes: Number of units of each layer.
+        seed: Random seed of the resamples and the permutations.
+
+    Returns:
+        Both estimates; NaN for a layer without live units.
+    """
+    is_member = counts["member"].reshape(-1)
+    wins = counts["wins"].reshape(len(is_member), len(sizes))
+    edges = np.cumsum(sizes)[:-1]
+    gaps = [
+        unit_mem_gap(largest, total, counts["count"])
+        for largest, total in zip(
+            np.split(counts["largest"], edges, axis=2),
+            np.split(counts["total"], edges, axis=2),
+            strict=True,
+        )
+    ]
+    return HoldoutEstimates(
+        member_share(wins, is_member, seed=seed), Estimate.joined(gaps)
+    )
+
+
 def unit_table(
     layers: Sequence[UnitLayer], **columns: NDArray[np.generic]
 ) -> pd.DataFrame:
@@ -72,47 +113,6 @@ def layer_table(
     return table.assign(**columns)
 
 
-class HoldoutEstimates(NamedTuple):
-    """How units prefer members to non-members, with one entry per layer.
-
-    Attributes:
-        member_share: Share of live units whose winning image is a member.
-        gap: Mean UnitMem on members minus that on equally many non-members.
-    """
-
-    member_share: Estimate
-    gap: Estimate
-
-
-def holdout_estimates(
-    counts: Mapping[str, NDArray[Any]], sizes: Sequence[int], seed: int
-) -> HoldoutEstimates:
-    """Estimate member share and UnitMem gap of each layer.
-
-    Args:
-        counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
-        sizes: Number of units of each layer.
-        seed: Random seed of the resamples and the permutations.
-
-    Returns:
-        Both estimates; NaN for a layer without live units.
-    """
-    is_member = counts["member"].reshape(-1)
-    wins = counts["wins"].reshape(len(is_member), len(sizes))
-    edges = np.cumsum(sizes)[:-1]
-    gaps = [
-        unit_mem_gap(largest, total, counts["count"])
-        for largest, total in zip(
-            np.split(counts["largest"], edges, axis=2),
-            np.split(counts["total"], edges, axis=2),
-            strict=True,
-        )
-    ]
-    return HoldoutEstimates(
-        member_share(wins, is_member, seed=seed), Estimate.joined(gaps)
-    )
-
-
 def unit_mem_tables(
     layers: Sequence[UnitLayer],
     values: Mapping[str, NDArray[Any]],
@@ -136,9 +136,8 @@ def unit_mem_tables(
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
     unknown = Estimate.unknown(len(layers))
-    estimates = against_holdout or HoldoutEstimates(
-        replace(unknown, null_low=unknown.low, null_high=unknown.high), unknown
-    )
+    without = replace(unknown, null_low=unknown.low, null_high=unknown.high)
+    estimates = against_holdout or HoldoutEstimates(without, unknown)
     by_layer = layer_table(
         layers,
         units,
@@ -157,8 +156,8 @@ def top_images_table(
 
     Args:
         units: The units, as :func:`unit_mem_tables` gives them.
-        top: ``image``, indices of the images, the most activating first, and
-            ``activation``, the units' activations on them, both of shape ``(k, U)``.
+        top: ``image``, the indices of the images, the most activating first, and
+            ``activation``, the units' activations on them, of shape ``(k, U)``.
     """
     live = units[~units["dead"]]
     k, positions = len(top["image"]), live.index.to_numpy()

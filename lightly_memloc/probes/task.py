@@ -11,7 +11,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lightly_memloc.data import read_image, targets_of, view_transform
+from lightly_memloc.data import Study, read_image, targets_of, view_transform
 from lightly_memloc.errors import MemorizationError
 
 _TEST_SHARE = 0.2
@@ -65,6 +65,37 @@ class ProbeTask:
                 "images, each class is a subfolder."
             )
         object.__setattr__(self, "_targets", targets)
+
+    @classmethod
+    def of_study(
+        cls, study: Study, *, batch_size: int = 256, num_workers: int = 0
+    ) -> "ProbeTask":
+        """Make a task of a study: train on shared, candidate and independent images.
+
+        The external images test.
+
+        Args:
+            study: The study, with roles and a transform without augmentation.
+            batch_size: Images per batch.
+            num_workers: Worker processes that load images.
+
+        Raises:
+            MemorizationError: If the study lacks either, or there are no such images.
+        """
+        if study.plain_transform is None:
+            raise MemorizationError(
+                "Probes need images without augmentation: give the study a "
+                "plain_transform."
+            )
+        roles = study.roles
+        return cls(
+            study.dataset,
+            np.union1d(roles.trained_f, roles.trained_g),
+            roles.external,
+            study.plain_transform,
+            batch_size=batch_size,
+            num_workers=num_workers,
+        )
 
     @classmethod
     def of_dataset(

@@ -1,18 +1,48 @@
-"""What a folder holds of results, and of the run they were measured on."""
+"""Results in folders: saved with their figures, and read with what they belong to."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lightly_memloc.data import open_dataset
+from matplotlib.figure import Figure
+
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.evaluators import EVALUATORS
-from lightly_memloc.evaluators.evaluator import result_folder
-from lightly_memloc.report.titles import TITLES
-from lightly_memloc.results import Result, load_epochs, load_result
-from lightly_memloc.training import Run, Runs
+from lightly_memloc.report.report import REPORTS, Report, report_of
+from lightly_memloc.report.svg import to_svg
+from lightly_memloc.report.unit_mem import plot_epochs
+from lightly_memloc.results import Result, UnitMemResult, load_epochs, load_result
+from lightly_memloc.runtime.registry import Registry
+
+if TYPE_CHECKING:
+    from lightly_memloc.training import Run, Runs
 
 R = TypeVar("R", bound=Result)
+
+
+def save_with_figures(result: Result, folder: Path) -> None:
+    """Save a result to a folder, with its figures as PNG and SVG files.
+
+    Args:
+        result: A result of any kind.
+        folder: The folder; it is made if it does not exist.
+    """
+    result.save(folder)
+    for name, figure in report_of(result).figures().items():
+        _save_figure(figure, folder / name)
+
+
+def save_epochs(run: Path) -> None:
+    """Save what callbacks measured in a run's trainings as PNG and SVG files.
+
+    Args:
+        run: The run folder. The folder of each callback that measured UnitMem gets
+            ``unit_mem.png`` and ``.svg``, the mean UnitMem of each layer over epochs.
+    """
+    for folder in sorted(run.glob("training/*/*")):
+        results = load_epochs(folder)
+        if any(isinstance(result, UnitMemResult) for result in results):
+            _save_figure(plot_epochs(results), folder / "unit_mem")
 
 
 @dataclass(frozen=True)
@@ -21,16 +51,16 @@ class Saved:
 
     Attributes:
         folder: The folder.
-        results: The results by the names of their folders, in the order of telling.
-        run: The run that the folder holds, if any.
-        runs: The runs that the folder holds, if any.
+        results: The results by the names of their folders, in the order of a page.
+        run: The run that the folder contains, if any.
+        runs: The runs that the folder contains, if any.
         epochs: What callbacks measured while f was trained, by the callback's name.
     """
 
     folder: Path
     results: dict[str, Result]
-    run: Run | None
-    runs: Runs | None
+    run: "Run | None"
+    runs: "Runs | None"
     epochs: dict[str, list[Result]]
 
     @classmethod
@@ -41,28 +71,37 @@ class Saved:
             folder: A run folder, a folder of runs, or the folder of a single result.
 
         Raises:
-            MemorizationError: If there is no such folder, or it holds no results.
+            MemorizationError: If there is no such folder, or it contains no results.
         """
         if not folder.is_dir():
             raise MemorizationError(f"There is no folder {folder}.")
         folders = [path.parent for path in folder.glob("*/result.json")]
         if (folder / "result.json").is_file() or not folders:
             folders = [folder]
-        for path in folders:
-            _import_evaluator(path.name)
-        ranks = {name: rank for rank, name in enumerate(TITLES)}
-        folders.sort(key=lambda path: (ranks.get(path.name, len(ranks)), path.name))
+        results = {}
+        for path in sorted(folders):
+            _import_result_class(path.name)
+            results[path.name] = load_result(path)
+        ordered = sorted(
+            results.items(), key=lambda named: (report_of(named[1]).place, named[0])
+        )
         followed = {
             path.name: load_epochs(path)
             for path in sorted((folder / "training" / "f").glob("*"))
         }
+        run, runs = _studied(folder)
         return cls(
             folder,
-            {path.name: load_result(path) for path in folders},
-            Run(folder) if Run.is_run(folder) else None,
-            Runs(folder) if Runs.is_runs(folder) else None,
-            {name: results for name, results in followed.items() if results},
+            dict(ordered),
+            run,
+            runs,
+            {name: measured for name, measured in followed.items() if measured},
         )
+
+    @cached_property
+    def reports(self) -> dict[str, Report[Any]]:
+        """The reports of the results, by the names of their folders."""
+        return {name: report_of(result) for name, result in self.results.items()}
 
     def first(self, result_class: type[R]) -> R | None:
         """Return the first result of a class, if there is one."""
@@ -71,7 +110,7 @@ class Saved:
 
     @property
     def source(self) -> dict[str, str]:
-        """What was measured, if it was an encoder of the user's own."""
+        """What was measured, if it was a custom encoder."""
         sources = (of.settings.get("source", {}) for of in self.results.values())
         return next(filter(None, sources), {})
 
@@ -79,21 +118,62 @@ class Saved:
         """Open the data set of the run, or of the runs.
 
         Raises:
-            MemorizationError: If it is not known, not there, or another by now.
+            MemorizationError: If it is unknown, missing or has changed.
         """
         if self.run is not None:
             return self.run.dataset()
         if self.runs is not None:
             return self.runs.dataset()
         if "data" in self.source:
+            from lightly_memloc.data import open_dataset
+
             return open_dataset(self.source["data"])
         raise MemorizationError(
             f"{self.folder} does not say where its images are: give --data."
         )
 
 
-def _import_evaluator(folder_name: str) -> None:
-    """Import the evaluator of another package that measured, for its result class."""
-    for name in EVALUATORS.names():
-        if result_folder(name) == folder_name:
-            EVALUATORS[name]
+def is_study(folder: Path) -> bool:
+    """Whether a folder is a run folder or a folder of runs.
+
+    Tells by the files alone: to import the training takes seconds, which a folder of
+    results need not cost.
+
+    Args:
+        folder: The folder.
+    """
+    return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
+
+
+def _studied(folder: Path) -> tuple["Run | None", "Runs | None"]:
+    """The run or the runs of a folder, if any."""
+    if not is_study(folder):
+        return None, None
+    from lightly_memloc.training import Run, Runs
+
+    return (
+        Run(folder) if Run.is_run(folder) else None,
+        Runs(folder) if Runs.is_runs(folder) else None,
+    )
+
+
+def _import_result_class(folder: str) -> None:
+    """Import another package's result class, which its report or evaluator does.
+
+    Args:
+        folder: The name of the result's folder.
+    """
+    if folder in Result.kinds:
+        return
+    evaluators: Registry[Any] = Registry("memloc.evaluators")
+    for registry, name in (
+        (REPORTS, folder),
+        (evaluators, folder.replace("-", "_")),
+    ):
+        if name in registry.names():
+            registry[name]
+
+
+def _save_figure(figure: Figure, path: Path) -> None:
+    figure.savefig(f"{path}.png", dpi=150)
+    Path(f"{path}.svg").write_text(to_svg(figure), encoding="utf-8")

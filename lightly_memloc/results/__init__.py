@@ -1,5 +1,32 @@
-"""What measurements return: tables, saving and loading."""
+"""What measurements return: settings and tables, which are saved and loaded."""
 
-import lazy_loader
+from lightly_memloc.results.analysis import AnalysisResult
+from lightly_memloc.results.class_mem import ClassMemResult
+from lightly_memloc.results.curation import CurationResult
+from lightly_memloc.results.epochs import load_epochs, plot_epochs
+from lightly_memloc.results.intervention import InterventionResult
+from lightly_memloc.results.layer_mem import LayerMemResult
+from lightly_memloc.results.membership import MembershipResult
+from lightly_memloc.results.probe import ProbeResult
+from lightly_memloc.results.result import Result, find_result, load_result
+from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
+from lightly_memloc.results.unit_mem import UnitMemResult
+from lightly_memloc.results.unit_tuning import UnitTuningResult
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = [
+    "AnalysisResult",
+    "ClassMemResult",
+    "CurationResult",
+    "InterventionResult",
+    "LayerMemResult",
+    "MembershipResult",
+    "ProbeResult",
+    "Result",
+    "SSLMemRunsResult",
+    "UnitMemResult",
+    "UnitTuningResult",
+    "find_result",
+    "load_epochs",
+    "load_result",
+    "plot_epochs",
+]

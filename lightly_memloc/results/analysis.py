@@ -1,14 +1,7 @@
 """The result of comparing layers, images and units."""
 
-from functools import partial
 from typing import Any
 
-from lightly_memloc.results.figures import Figures
-from lightly_memloc.results.plots import (
-    plot_atypical,
-    plot_consistency,
-    plot_unit_class,
-)
 from lightly_memloc.results.result import Result
 
 
@@ -59,18 +52,3 @@ class AnalysisResult(Result):
             f"tau/{layer}": float(tau)
             for layer, tau in zip(next_to["layer"], next_to["tau"], strict=True)
         }
-
-    def figures(self) -> Figures:
-        """Return ``consistency`` and ``atypical``, and ``unit_class``, as measured."""
-        drawings = {
-            "consistency": ("consistency", plot_consistency),
-            "atypical": ("atypical", plot_atypical),
-            "unit_class": ("units", plot_unit_class),
-        }
-        return Figures(
-            {
-                name: partial(plot, self.tables[table])
-                for name, (table, plot) in drawings.items()
-                if table in self.tables
-            }
-        )

@@ -1,9 +1,7 @@
 """The result of measuring ClassMem."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lightly_memloc.results.plots import plot_selectivity
 from lightly_memloc.results.result import Result
 
 
@@ -28,9 +26,3 @@ class ClassMemResult(Result):
     def scalars(self) -> dict[str, float]:
         """Return ``class_mem/<layer>``: the mean over live units."""
         return self._by_layer("class_mem", "mean")
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``class_mem``: its distribution over the units of each layer."""
-        title = "Selectivity of units for classes"
-        units = plot_selectivity(self.tables["units"], "class_mem", "ClassMem", title)
-        return {"class_mem": units}

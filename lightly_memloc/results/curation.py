@@ -1,15 +1,7 @@
 """The result of curating: the most memorised images, and training without them."""
 
-from functools import partial
-
 import pandas as pd
 
-from lightly_memloc.results.figures import Figures
-from lightly_memloc.results.plots import (
-    plot_probes,
-    plot_retrained,
-    plot_sorted_scores,
-)
 from lightly_memloc.results.result import Result
 
 
@@ -58,11 +50,3 @@ class CurationResult(Result):
             for encoder, value in zip(*columns, strict=True)
         }
         return accuracies | self._by_layer("difference", "difference")
-
-    def figures(self) -> Figures:
-        """Return ``images``, sorted; after training ``layer_mem`` and ``accuracy``."""
-        drawings = {"images": partial(plot_sorted_scores, self.tables["samples"])}
-        if self.is_retrained:
-            drawings["layer_mem"] = partial(plot_retrained, self.tables["layers"])
-            drawings["accuracy"] = partial(plot_probes, self.tables["accuracy"])
-        return Figures(drawings)

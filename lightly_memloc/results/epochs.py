@@ -1,37 +1,30 @@
 """UnitMem over the epochs of a training."""
 
 from collections.abc import Sequence
+from importlib import import_module
 from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-from matplotlib.figure import Figure
-
-from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.plots import plot_unit_mem_epochs
 from lightly_memloc.results.result import Result, load_result
-from lightly_memloc.results.unit_mem import UnitMemResult
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
-def plot_epochs(results: Sequence[Result]) -> Figure:
+def plot_epochs(results: Sequence[Result]) -> "Figure":
     """Plot the mean UnitMem of each layer over epochs.
 
     Args:
-        results: What a callback measured; results other than of UnitMem are passed over.
+        results: What a callback measured; results other than UnitMem are ignored.
 
     Raises:
         MemorizationError: If UnitMem was not measured.
     """
-    tables = [
-        result.layers_to_pandas().assign(epoch=result.settings["epoch"])
-        for result in results
-        if isinstance(result, UnitMemResult)
-    ]
-    if not tables:
-        raise MemorizationError(
-            "UnitMem was not measured in training: there is nothing to plot over epochs."
-        )
-    return plot_unit_mem_epochs(pd.concat(tables, ignore_index=True))
+    # By name: results are measured and read without what draws them.
+    drawn_by = import_module("lightly_memloc.report.unit_mem")
+    figure: Figure = drawn_by.plot_epochs(results)
+    return figure
 
 
 def load_epochs(folder: str | PathLike[str]) -> list[Result]:

@@ -1,10 +1,8 @@
 """The result of intervening in encoders, by several strategies."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.plots import plot_intervention
 from lightly_memloc.results.result import Result
 
 
@@ -45,9 +43,3 @@ class InterventionResult(Result):
             f"{self.settings['intervention']}/{strategy}": float(change)
             for strategy, change in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``accuracy``: its change by strategy, over trials."""
-        summary, trials = self.tables["summary"], self.tables["trials"]
-        name = str(self.settings["intervention"])
-        return {"accuracy": plot_intervention(summary, trials, name)}

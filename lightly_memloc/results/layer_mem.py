@@ -1,15 +1,7 @@
 """The result of measuring LayerMem."""
 
-from functools import partial
-
 import pandas as pd
 
-from lightly_memloc.results.figures import Figures
-from lightly_memloc.results.plots import (
-    plot_layer_mem,
-    plot_sorted_ssl_mem,
-    plot_sublayers,
-)
 from lightly_memloc.results.result import Result
 
 
@@ -71,24 +63,6 @@ class LayerMemResult(Result):
             for metric in metrics
             for name, value in self._by_layer(metric, metric).items()
         }
-
-    def figures(self) -> Figures:
-        """Return ``layer_mem``: the estimates along depth.
-
-        With a reference encoder also ``ssl_mem``, the images sorted, and for a vision
-        transformer ``sublayers``, attention against MLP.
-        """
-        layers, samples = self.tables["layers"], self.tables["samples"]
-        drawings = {"layer_mem": partial(plot_layer_mem, layers)}
-        if layers["layer_mem"].isna().all():
-            return Figures(drawings)
-        last = str(layers["layer"].iloc[-1])
-        drawings["ssl_mem"] = partial(plot_sorted_ssl_mem, samples, last)
-        if {"attention", "mlp"} <= set(layers["kind"]):
-            free_of_offset = self.estimate in ("symmetric", "calibrated")
-            estimate = str(self.estimate) if free_of_offset else "layer_mem"
-            drawings["sublayers"] = partial(plot_sublayers, layers, estimate)
-        return Figures(drawings)
 
     def top_samples(self, k: int = 10) -> pd.DataFrame:
         """Return the k candidates with the highest SSLMem in the last layer.

@@ -1,8 +1,5 @@
 """The result of membership inference from alignment."""
 
-from matplotlib.figure import Figure
-
-from lightly_memloc.results.plots import plot_membership
 from lightly_memloc.results.result import Result
 
 
@@ -25,7 +22,3 @@ class MembershipResult(Result):
             f"{score}_auc/{layer}": float(auc)
             for score, layer, auc in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``membership``: the AUC along depth."""
-        return {"membership": plot_membership(self.tables["layers"])}

@@ -1,8 +1,5 @@
 """The result of probing encoders."""
 
-from matplotlib.figure import Figure
-
-from lightly_memloc.results.plots import plot_probes
 from lightly_memloc.results.result import Result
 
 
@@ -24,7 +21,3 @@ class ProbeResult(Result):
             f"accuracy/{encoder}/{probe}": float(value)
             for encoder, probe, value in zip(*columns, strict=True)
         }
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``accuracy``: that of each encoder and probe."""
-        return {"accuracy": plot_probes(self.tables["probes"])}

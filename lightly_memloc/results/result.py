@@ -6,19 +6,23 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.metadata import version as installed_version
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results.table_file import json_number, read_table, write_table
 from lightly_memloc.runtime import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _FILE = "result.json"
 
@@ -102,27 +106,36 @@ class Result(ABC):
     def scalars(self) -> dict[str, float]:
         """Return numbers to log, named ``metric/layer``; NaN ones are left out."""
 
-    def figures(self) -> Mapping[str, Figure]:
-        """Return the result's figures by name, the most telling first."""
-        return {}
+    def figures(self) -> "Mapping[str, Figure]":
+        """Return the result's figures by name, the main one first.
 
-    def plot(self, name: str | None = None) -> Figure:
-        """Return a figure of the result.
+        Each is drawn when it is first asked for. ``lightly_memloc.report`` has a file
+        per result that says which figures there are.
+        """
+        figures: Mapping[str, Figure] = self._report().figures()
+        return figures
+
+    def plot(
+        self, name: str | None = None, ax: "Axes | None" = None
+    ) -> "tuple[Figure, Axes]":
+        """Draw a figure of the result, as ``torchmetrics.Metric.plot`` does.
 
         Args:
             name: One of ``figures()``; by default the first.
+            ax: The matplotlib axes to draw on; by default those of a new figure.
+
+        Returns:
+            The figure and its axes.
 
         Raises:
             MemorizationError: If there is no such figure.
         """
-        figures = self.figures()
-        chosen = name or next(iter(figures), "")
-        if chosen not in figures:
-            raise MemorizationError(
-                f"There is no such figure of {self.kind}: expected one of "
-                f"{list(figures)}, got {name!r}."
-            )
-        return figures[chosen]
+        drawn: tuple[Figure, Axes] = self._report().plot(name, ax)
+        return drawn
+
+    def _report(self) -> Any:
+        # By name: results are measured and read without what draws them.
+        return import_module("lightly_memloc.report").report_of(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""

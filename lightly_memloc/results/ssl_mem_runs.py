@@ -1,11 +1,7 @@
 """The result of measuring SSLMem over several runs."""
 
-from functools import partial
-
 import pandas as pd
 
-from lightly_memloc.results.figures import Figures
-from lightly_memloc.results.plots import plot_sorted_scores, plot_ssl_mem_runs
 from lightly_memloc.results.result import Result
 
 
@@ -58,13 +54,3 @@ class SSLMemRunsResult(Result):
     def scalars(self) -> dict[str, float]:
         """Return the mean score of each layer."""
         return self._by_layer("ssl_mem", "ssl_mem")
-
-    def figures(self) -> Figures:
-        """Return ``ssl_mem`` along depth, and ``images``, sorted; intervals over runs."""
-        every = self.top_samples(len(self.tables["samples"]))
-        return Figures(
-            {
-                "ssl_mem": partial(plot_ssl_mem_runs, self.tables["layers"]),
-                "images": partial(plot_sorted_scores, every),
-            }
-        )

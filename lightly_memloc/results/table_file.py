@@ -13,7 +13,6 @@ from lightly_memloc.errors import MemorizationError
 
 # Types of columns by numpy's kinds. All others are texts, or anything as JSON.
 _TYPES = {"f": "float64", "i": "int64", "u": "int64", "b": "bool"}
-_BOOLEANS = {"True": True, "False": False}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> dict[str, Any]:
@@ -70,22 +69,21 @@ def read_table(path: Path, description: dict[str, Any]) -> pd.DataFrame:
     columns = description["columns"]
     if not columns:
         return pd.DataFrame(index=range(description["rows"]))
-    types = [str(column["type"]) for column in columns]
-    read_as = [kind if kind in ("float64", "int64") else "object" for kind in types]
+    # As texts, by position: names need not be unique, and "NA" is a file name.
     read = pd.read_csv(
         path,
         header=0,
-        names=list(range(len(columns))),
+        names=[str(i) for i in range(len(columns))],
         index_col=False,
-        dtype=dict(enumerate(read_as)),
-        keep_default_na=False,
-        na_values={i: [""] for i, kind in enumerate(types) if kind == "float64"},
+        dtype="object",
+        na_filter=False,
         skip_blank_lines=False,
-        float_precision="round_trip",
         encoding="utf-8",
         encoding_errors="surrogateescape",
     )
-    table = pd.DataFrame({i: _loaded(read[i], kind) for i, kind in enumerate(types)})
+    table = pd.DataFrame(
+        {i: _loaded(read[str(i)], column["type"]) for i, column in enumerate(columns)}
+    )
     table.columns = pd.Index([column["name"] for column in columns])
     return table
 
@@ -100,8 +98,9 @@ def json_number(value: Any) -> Any:
 def _column(column: "pd.Series[Any]") -> tuple[str, Any]:
     """Type of a column, and its values as they are written."""
     values = column.to_numpy()
-    if values.dtype.kind in _TYPES:
-        return _TYPES[values.dtype.kind], values
+    kind = _TYPES.get(values.dtype.kind)
+    if kind is not None and np.can_cast(values.dtype, kind):
+        return kind, values.astype(kind)
     listed = values.tolist()
     if all(isinstance(value, str) for value in listed):
         return "str", pd.Series(listed, dtype=object)
@@ -114,15 +113,18 @@ def _column(column: "pd.Series[Any]") -> tuple[str, Any]:
     return "json", pd.Series(texts, dtype=object)
 
 
-def _loaded(column: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
+def _loaded(texts: "pd.Series[Any]", kind: str) -> "pd.Series[Any]":
+    """The values of a column; Python parses each number exactly."""
+    if kind == "float64":
+        return texts.where(texts != "", "nan").astype("float64")
+    if kind == "int64":
+        return texts.astype("int64")
     if kind == "bool":
-        return column.map(_BOOLEANS).astype(bool)
+        return texts == "True"
     if kind == "str":
-        return pd.Series(column.tolist()) if len(column) else column.astype("str")
-    if kind == "json":
-        loaded = pd.Series([json.loads(text) for text in column])
-        return loaded.astype("float64") if loaded.isna().all() else loaded
-    return column
+        return pd.Series(texts.tolist()) if len(texts) else texts.astype("str")
+    loaded = pd.Series([json.loads(text) for text in texts])
+    return loaded.astype("float64") if loaded.isna().all() else loaded
 
 
 def _quoting(table: pd.DataFrame, columns: list[tuple[str, Any]]) -> Any:

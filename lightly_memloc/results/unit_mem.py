@@ -1,12 +1,8 @@
 """The result of measuring UnitMem."""
 
-from functools import partial
-
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.figures import Figures
-from lightly_memloc.results.plots import plot_member_share, plot_selectivity
 from lightly_memloc.results.result import Result
 
 
@@ -72,14 +68,3 @@ class UnitMemResult(Result):
             | self._by_layer("member_share", "member_share")
             | self._by_layer("gap", "gap")
         )
-
-    def figures(self) -> Figures:
-        """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
-        units, layers = self.tables["units"], self.tables["layers"]
-        title = "Selectivity of units for single images"
-        drawings = {
-            "unit_mem": partial(plot_selectivity, units, "unit_mem", "UnitMem", title)
-        }
-        if self.has_holdout:
-            drawings["member_share"] = partial(plot_member_share, layers)
-        return Figures(drawings)

@@ -1,9 +1,7 @@
 """The result of tuning single units to single images."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
-from lightly_memloc.results.plots import plot_unit_tuning
 from lightly_memloc.results.result import Result
 
 
@@ -31,7 +29,3 @@ class UnitTuningResult(Result):
     def scalars(self) -> dict[str, float]:
         """Return the mean rise of UnitMem in each layer, ``unit_mem_rise/<layer>``."""
         return self._by_layer("unit_mem_rise", "rise")
-
-    def figures(self) -> dict[str, Figure]:
-        """Return ``unit_tuning``: mean UnitMem of each layer before and after."""
-        return {"unit_tuning": plot_unit_tuning(self.tables["layers"])}

@@ -4,7 +4,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -294,17 +294,16 @@ def provenance() -> dict[str, Any]:
     """
     return {
         "versions": {"python": platform.python_version()}
-        | {package: version(package) for package in _PACKAGES if _installed(package)},
+        | {name: found for name in _PACKAGES if (found := _version(name))},
         "platform": f"{platform.system()} {platform.machine()}",
     } | _git()
 
 
-def _installed(package: str) -> bool:
+def _version(package: str) -> str | None:
     try:
-        version(package)
-    except ImportError:
-        return False
-    return True
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def _git() -> dict[str, Any]:

@@ -30,7 +30,7 @@ def opened(browser, page_file: Path) -> float:
     start = time.perf_counter()
     page.goto(page_file.as_uri())
     page.wait_for_selector(".unit")
-    page.wait_for_function("document.querySelectorAll('.chart svg').length === 3")
+    page.wait_for_function("document.querySelectorAll('.chart svg').length === 4")
     seconds = time.perf_counter() - start
     page.close()
     return seconds

@@ -39,11 +39,14 @@ def test_cells():
     ]
 
 
+@pytest.mark.slow
 def test_a_notebook_runs_from_top_to_bottom(tmp_path, monkeypatch, environment):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     (page,) = (page for page in TUTORIALS if page.stem == "measure-a-checkpoint")
-    notebook = notebook_of(page.read_text())
+    # The page's numbers are for a reader; fewer images show that it runs.
+    markdown = page.read_text().replace("150, 150, 150", "20, 20, 20")
+    notebook = notebook_of(markdown.replace("range(600", "range(80"))
     resources = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=300, resources=resources).execute()
     assert (tmp_path / "runs/tutorial/f.ckpt").exists()

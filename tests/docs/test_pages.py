@@ -23,6 +23,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted((DOCS / "tutorials").glob("*.md")) + sorted((DOCS / "how-to").glob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", PAGES, ids=lambda page: f"{page.parent.name}/{page.stem}"
 )

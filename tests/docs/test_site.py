@@ -16,11 +16,14 @@ import pytest
 import lightly_memloc
 from lightly_memloc import load_result
 from lightly_memloc.cli.app import app
-from lightly_memloc.report.save import to_svg
+from lightly_memloc.report import to_svg
+
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "data",
+    "estimation",
     "functional",
     "interventions",
     "layers",

@@ -1,6 +1,7 @@
 import itertools
 import json
 import math
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
@@ -685,7 +686,7 @@ def test_measurements_on_other_numbers_of_images_are_refused():
         unit_mem([("a", winner, 0.5, False)]),
         class_mem([("a", 0.5, False)]),
     )
-    units.settings["images"] = 23
+    units = replace(units, settings={"images": 23})
     with pytest.raises(MemorizationError, match="on other images than LayerMem's"):
         analyze(result, units)
     with pytest.raises(MemorizationError, match="UnitMem was measured on 23 images"):

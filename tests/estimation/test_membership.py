@@ -62,7 +62,9 @@ def test_intervals_follow_the_seed_of_the_measurement(seed):
     table = infer_membership(result).to_pandas()
     for first, scores in ((0, -f), (2, (g - f) / (g + f))):
         expected = membership(scores[:30], scores[30:70], seed=seed)
-        for name, column in expected._asdict().items():
+        columns = expected.auc.columns("auc") | expected.tpr.columns("tpr")
+        assert len(columns) == 7
+        for name, column in columns.items():
             assert table[name][first : first + 2].tolist() == pytest.approx(column)
 
 

@@ -1,6 +1,7 @@
 import json
 import math
 import statistics
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -339,7 +340,7 @@ def test_saved_results_load_exactly(tmp_path, n_runs):
     result.save(tmp_path)
     loaded = load_result(tmp_path)
     assert type(loaded) is SSLMemRunsResult
-    assert loaded.settings == json.loads(json.dumps(result.settings))
+    assert loaded.settings == json.loads(json.dumps(dict(result.settings)))
     assert loaded.tables.keys() == {"layers", "runs", "samples"}
     for name, table in result.tables.items():
         pd.testing.assert_frame_equal(loaded.tables[name], table, check_exact=True)
@@ -431,8 +432,10 @@ def test_there_are_top_samples_of_small_roles():
 def test_settings_of_the_measurement_are_those_of_the_runs():
     options = {"n_views": 7, "pairs": "anchor", "normalize": False}
     runs = drawn(9, n_runs=2)
-    for result in runs.values():
-        result.settings.update(options)
+    runs = {
+        name: replace(result, settings={**result.settings, **options})
+        for name, result in runs.items()
+    }
     settings = combined(runs).settings
     assert {name: settings[name] for name in options} == options
     assert settings["normalization"] == "relative"

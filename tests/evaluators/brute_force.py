@@ -50,11 +50,12 @@ def distance(z, pairs, normalize):
 
 def estimate(name, values):
     """Columns of an estimate."""
-    columns = {
+    fields = ("value", "low", "high", "p", "null_low", "null_high")
+    return {
         name if field == "value" else f"{name}_{field}": getattr(values, field)
-        for field in values._fields
+        for field in fields
+        if getattr(values, field) is not None
     }
-    return columns
 
 
 def after_first(values):

@@ -1,8 +1,5 @@
 """Train with both callbacks, in two processes or in one; the folder holds the task."""
 
-import sys
-from pathlib import Path
-
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset
@@ -74,7 +71,3 @@ def main(folder, n_processes):
     callbacks[1].results[0].save(folder / f"online-{n_processes}-{rank}")
     if rank == 0:
         torch.save(f.state_dict(), folder / "f.pt")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,7 +1,3 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import pandas as pd
 import pytest
 import pytorch_lightning as pl
@@ -17,17 +13,16 @@ from lightly_memloc import (
     measure_unit_mem,
 )
 from lightly_memloc.errors import MemorizationWarning
+from tests.evaluators import fit_of_two
+from tests.evaluators.ranks import call_in_two_processes
 
 
 def fit(folder, encoders, split, transform, n_processes):
     torch.save((encoders, split, transform), folder / "task.pt")
-    module = "tests.evaluators.fit_of_two"
-    subprocess.run(
-        [sys.executable, "-m", module, folder, str(n_processes)],
-        check=True,
-        timeout=200,
-        cwd=Path(__file__).parents[2],
-    )
+    if n_processes == 1:
+        fit_of_two.main(folder, 1)
+    else:
+        call_in_two_processes(fit_of_two.main, folder, 2)
 
 
 def assert_same(result, expected):

@@ -1,13 +1,10 @@
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
-import torch
+from torch import distributed, multiprocessing
 
 from lightly_memloc import load_result, measure_layer_mem, measure_unit_mem
+from lightly_memloc.data import Digits
 
 
 def measure(encoders, digits, split, transform, batch_size, num_workers):
@@ -53,38 +50,23 @@ def test_batches_and_workers_change_nothing(
     assert_same(usual, other)
 
 
-RANK = """
-import sys, pickle, torch
-from pathlib import Path
-from torch import distributed
-from lightly_memloc.data import Digits
-from tests.evaluators.test_execution import measure
-torch.set_num_threads(1)
-folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-distributed.init_process_group(
-    "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
-)
-encoders, split, transform = torch.load(folder / "task.pt", weights_only=False)
-results = measure(encoders, Digits(), split, transform, 4, 0)
-for name, result in zip(("layer", "unit"), results):
-    result.save(folder / f"{name}-{rank}")
-distributed.destroy_process_group()
-"""
+def measure_as_rank(rank, folder, encoders, split, transform):
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2
+    )
+    results = measure(encoders, Digits(), split, transform, 4, 0)
+    for name, result in zip(("layer", "unit"), results, strict=True):
+        result.save(folder / f"{name}-{rank}")
+    distributed.destroy_process_group()
 
 
 def test_two_processes_measure_what_one_does(
     tmp_path, encoders, digits, small_split, transform
 ):
     assert len(small_split.candidate) % 2 == 1
-    torch.save((encoders, small_split, transform), tmp_path / "task.pt")
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", RANK, str(tmp_path), str(rank)],
-            cwd=Path(__file__).parents[2],
-        )
-        for rank in range(2)
-    ]
-    assert [rank.wait() for rank in ranks] == [0, 0]
+    task = tmp_path, encoders, small_split, transform
+    # Copies of this process, which has imported what they need.
+    multiprocessing.start_processes(measure_as_rank, task, 2, start_method="fork")
     one = measure(encoders, digits, small_split, transform, 64, 0)
     for rank in range(2):
         two = tuple(

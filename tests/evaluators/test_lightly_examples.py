@@ -23,6 +23,8 @@ from lightly_memloc.errors import MemorizationWarning
 from lightly_memloc.functional import unit_mem
 from tests.evaluators import lightly_examples as examples
 
+pytestmark = pytest.mark.slow
+
 BATCH_SIZE = 8
 MEMBERS, HOLDOUT = range(12), range(12, 24)
 

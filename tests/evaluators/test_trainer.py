@@ -1,8 +1,5 @@
 import shutil
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -17,6 +14,7 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.training import ResNet9
 from tests.evaluators import trainer_of_two
+from tests.evaluators.ranks import call_in_two_processes
 from tests.evaluators.tiny import Shades, Tiny
 from tests.runtime.test_trace_free import assert_unchanged, snapshot
 
@@ -132,11 +130,7 @@ def two_processes(tmp_path_factory):
         ]
     )
     torch.save((encoders, split, view), folder / "task.pt")
-    subprocess.run(
-        [sys.executable, "-m", "tests.evaluators.trainer_of_two", folder],
-        check=True,
-        cwd=Path(__file__).parents[2],
-    )
+    call_in_two_processes(trainer_of_two.main, folder)
     return folder, encoders, split
 
 

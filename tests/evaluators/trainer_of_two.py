@@ -1,8 +1,5 @@
 """Measure in two processes that a Trainer starts; the folder holds the task."""
 
-import sys
-from pathlib import Path
-
 import torch
 from pytorch_lightning import Trainer
 from torch import distributed
@@ -108,7 +105,3 @@ def fail_in_one_process(folder, transform):
         memloc.measure_unit_mem(Tiny(), Shades(6, broken=[1]), transform, n_views=2)
     except MemorizationError as error:
         (folder / f"failed-{distributed.get_rank()}").write_text(str(error))
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

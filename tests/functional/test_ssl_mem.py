@@ -98,3 +98,16 @@ def test_shapes_differ():
 def test_unknown_normalization():
     with pytest.raises(ValueError, match="'z-score'"):
         ssl_mem(torch.zeros(3), torch.zeros(3), "z-score")
+
+
+@pytest.mark.parametrize("normalization", ["relative", "raw", "range"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_arrays_give_the_numbers_of_tensors(normalization, dtype):
+    a_f, a_g = np.random.default_rng(0).random((2, 40, 3)).astype(dtype)
+    a_f[:3, 0], a_g[:3, 0] = 0, 0
+    a_f[:, 2], a_g[:, 2] = 0.25, 0.75
+    found = ssl_mem(a_f, a_g, normalization)
+    expected = ssl_mem(torch.from_numpy(a_f), torch.from_numpy(a_g), normalization)
+    assert isinstance(found, np.ndarray)
+    assert found.dtype == dtype
+    assert found.tobytes() == expected.numpy().tobytes()

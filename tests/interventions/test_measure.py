@@ -24,6 +24,8 @@ from lightly_memloc.interventions import (
 from lightly_memloc.probes import ProbeTask, fine_tune, linear_probe, logistic_probe
 from lightly_memloc.results import LayerMemResult, UnitMemResult
 
+pytestmark = pytest.mark.slow
+
 UNITS = pd.DataFrame(
     {
         "layer": ["a"] * 4 + ["b"] * 6,

@@ -17,6 +17,8 @@ from lightly_memloc.training import (
     train_pair,
 )
 
+pytestmark = pytest.mark.slow
+
 CONFIG = TrainingConfig.for_data(
     "digits", backbone="resnet9-slim", epochs=2, batch_size=16
 )

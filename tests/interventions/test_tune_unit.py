@@ -15,6 +15,8 @@ from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.interventions import measure_unit_tuning, tune_unit
 from lightly_memloc.training import ResNet9
 
+pytestmark = pytest.mark.slow
+
 IMAGES = np.arange(100, 140)
 
 

@@ -29,6 +29,8 @@ from lightly_memloc.training import (
     train_pair,
 )
 
+pytestmark = pytest.mark.slow
+
 IMAGES = [3, 8, 11, 19, 40]
 CONFIG = TrainingConfig.for_data(
     "digits", backbone="resnet9-slim", epochs=2, batch_size=16

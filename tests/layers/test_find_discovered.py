@@ -248,7 +248,8 @@ def test_mlp():
     ],
 )
 def test_classifiers_are_left_out(make, heads):
-    with torch.device("meta"):
+    # VGG is large; old versions of timm cannot be made on the meta device.
+    with torch.device("meta" if make is vgg11 else "cpu"):
         model = make()
     assert set(heads) <= {name for name, _ in model.named_children()}
     names = [layer.name for layer in find_layers(model)]
@@ -257,8 +258,7 @@ def test_classifiers_are_left_out(make, heads):
 
 
 def test_only_the_linear_part_of_a_head_is_the_classifier():
-    with torch.device("meta"):
-        model = timm.create_model("convnext_tiny", depths=(1, 1, 1, 1))
+    model = timm.create_model("convnext_tiny", depths=(1, 1, 1, 1), dims=(8, 8, 8, 8))
     heads = [layer.name for layer in find_layers(model) if "head" in layer.name]
     assert heads == ["head.global_pool.pool", "head.norm"]
     assert isinstance(model.head.fc, nn.Linear)

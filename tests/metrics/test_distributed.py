@@ -128,8 +128,8 @@ def measure(rank, folder):
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ranks")
-    # Spawned processes would import everything again, which takes ten times as long.
-    multiprocessing.start_processes(measure, (folder,), nprocs=2, start_method="fork")
+    # Copies of this process, which has imported what they need.
+    multiprocessing.start_processes(measure, (folder,), 2, start_method="fork")
     return [pickle.loads((folder / f"{r}.pkl").read_bytes()) for r in range(2)]
 
 

@@ -29,7 +29,7 @@ def archive(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def tiny():
-    return replace(smoke(CPU), pairs=3)
+    return replace(smoke(CPU), pairs=2)
 
 
 @pytest.fixture(scope="package")

@@ -9,6 +9,8 @@ import psutil
 import pytest
 from pool import call_all
 
+pytestmark = pytest.mark.slow
+
 PAPER = Path(__file__).parents[2] / "examples" / "paper"
 SLEEPS = """
 import signal, sys, time

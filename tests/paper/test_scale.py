@@ -1,13 +1,21 @@
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 from claims import CLAIMS
 from run import reproduce
 from scale import FULL, SCALES, smoke
 
 
+def of_small_views(training):
+    return replace(training, settings=training.settings | {"input_size": 16})
+
+
+@pytest.mark.slow
 def test_the_full_scale_runs_with_tiny_numbers(archive, tmp_path):
-    scale = replace(smoke(FULL), pairs=1)
+    tiny = smoke(FULL)
+    trainings = {name: of_small_views(of) for name, of in tiny.trainings.items()}
+    scale = replace(tiny, pairs=1, trainings=trainings)
     reproduce(archive, tmp_path / "out", scale, "the command", "cpu", workers=2)
     verdicts = pd.read_csv(tmp_path / "out" / "results" / "verdicts.csv")
     assert verdicts["claim"].tolist() == [claim.name for claim in CLAIMS]

@@ -4,7 +4,8 @@ import torch
 from lightly.transforms import SimCLRTransform
 from torch.utils.data import Subset
 
-from lightly_memloc.data import Digits
+from lightly_memloc import MemorizationSplit
+from lightly_memloc.data import Digits, Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.probes import ProbeTask, knn_probe, measure_probes
 from tests.probes.pixels import PLAIN, Pixels
@@ -29,6 +30,19 @@ def test_a_view_of_a_multi_view_transform(digits):
 def test_tasks_that_say_nothing(digits, train, test, message):
     with pytest.raises(MemorizationError, match=message):
         ProbeTask(digits, train, test, PLAIN)
+
+
+def test_the_task_of_a_study_tests_on_what_no_encoder_was_trained_on(digits):
+    split = MemorizationSplit(
+        len(digits), shared=[0, 7], candidate=[1, 5], independent=[4], external=[2, 9]
+    )
+    study = Study(digits, PLAIN, split, plain_transform=PLAIN)
+    task = ProbeTask.of_study(study, batch_size=3)
+    assert task.train.tolist() == [0, 1, 4, 5, 7]
+    assert task.test.tolist() == [2, 9]
+    assert (task.transform, task.batch_size) == (PLAIN, 3)
+    with pytest.raises(MemorizationError, match="plain_transform"):
+        ProbeTask.of_study(Study(digits, PLAIN, split))
 
 
 def test_targets_are_the_data_sets_even_where_items_have_none(digits):

@@ -6,6 +6,8 @@ import pytest
 from lightly_memloc.report import write_report
 from tests.report.synthetic import unit_mem
 
+pytestmark = pytest.mark.slow
+
 NAMES = {0: "a.*[1](x)+?.png", 2: "A+b\\d.PNG"}
 
 

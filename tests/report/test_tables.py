@@ -5,23 +5,22 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from lightly_memloc.report import result_tables
+from lightly_memloc import measure_class_mem, measure_unit_mem
+from lightly_memloc.report import p_value, report_of
 from lightly_memloc.report.tables import (
     Column,
     Field,
     Table,
+    error_in_points,
     interval,
     make_table,
     number,
     p_of,
-    text,
-)
-from lightly_memloc.report.tables.formats import (
-    error_in_points,
     percent,
     points,
     share,
     signed,
+    text,
 )
 from lightly_memloc.results import (
     AnalysisResult,
@@ -36,6 +35,7 @@ from lightly_memloc.results import (
     UnitMemResult,
     UnitTuningResult,
 )
+from tests.report.shown import printed, with_effect
 
 NAN = float("nan")
 LAYERS = (
@@ -336,7 +336,7 @@ RESULTS = [
 
 @pytest.mark.parametrize("result", RESULTS)
 def test_every_table_fits_80_columns_and_nothing_is_cut(result):
-    for table in result_tables(result()):
+    for table in report_of(result()).tables():
         shown = lines(table)
         assert max(map(len, shown)) <= 80
         assert "…" not in "".join(shown)
@@ -358,7 +358,7 @@ def test_every_table_fits_80_columns_and_nothing_is_cut(result):
 
 @pytest.mark.parametrize("result", RESULTS)
 def test_folded_names_can_be_put_together_again(result):
-    for table in result_tables(result()):
+    for table in report_of(result()).tables():
         if table.columns[0].header not in ("layer", "file name"):
             continue
         shown = lines(table)
@@ -382,7 +382,7 @@ def test_what_a_bar_shows():
         theirs: [[0, 0, 48], [48]],
     }
     for result, bars in expected.items():
-        tables = result_tables(result())
+        tables = report_of(result()).tables()
         assert len(tables) == len(bars)
         for table, lengths in zip(tables, bars, strict=True):
             assert (table.bars is None) == (lengths is None)
@@ -390,7 +390,7 @@ def test_what_a_bar_shows():
 
 
 def test_layers_apart_are_averaged():
-    table = result_tables(analysis())[0]
+    table = report_of(analysis()).tables()[0]
     assert table.rows == (
         ("1", "2", "38%", "10%", "+0.375", "-0.100"),
         ("2", "1", "12%", "10%", "+0.100", "-0.100"),
@@ -401,30 +401,20 @@ def test_without_externals_there_is_no_estimate_beside_the_published_one():
     result = layer_mem()
     for name in ("calibrated", "symmetric", "alignment_gap"):
         result.tables["layers"][name] = NAN
-    table = result_tables(result)[0]
+    table = report_of(result).tables()[0]
     assert [column.header for column in table.columns] == ["layer", "kind", "LayerMem"]
     result.tables["layers"]["layer_mem"] = NAN
     result.tables["samples"][list(LAYERS)] = NAN
-    (table,) = result_tables(result)
+    (table,) = report_of(result).tables()
     assert [column.header for column in table.columns] == ["layer", "kind"]
 
 
 def test_a_result_of_another_package_has_tables_of_what_it_logs():
-    largest, accuracy = result_tables(theirs())
+    largest, accuracy = report_of(theirs()).tables()
     assert largest.title == "largest (their-largest)"
     assert [column.header for column in largest.columns] == ["layer", "largest"]
     assert [row[1] for row in largest.rows] == ["2.5", "-5", "1235"]
     assert accuracy.rows == (("f/knn", "0.5"),)
-
-
-def test_another_package_may_bring_tables_of_its_own():
-    class OtherResult(TheirResult):
-        kind = "other"
-
-    own = Table("Own", (Column("x"),), (("1",),))
-    result_tables.register(OtherResult, lambda result: [own])
-    assert result_tables(OtherResult({}, {})) == [own]
-    assert len(result_tables(theirs())) == 2
 
 
 def test_a_subclass_has_the_tables_of_its_class():
@@ -432,5 +422,45 @@ def test_a_subclass_has_the_tables_of_its_class():
         kind = "sharper"
 
     result = class_mem()
-    found = result_tables(Sharper(result.settings, result.tables))
-    assert found == result_tables(result)
+    found = report_of(Sharper(result.settings, result.tables)).tables()
+    assert found == report_of(result).tables()
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0005, "<.001"), (0.0123, ".012"), (0.5, ".500"), (1.0, "1"), (np.nan, "-")],
+)
+def test_p_values(p, shown):
+    assert p_value(p) == shown
+
+
+@pytest.fixture
+def measured_units(encoders, digits, transform):
+    return measure_unit_mem(
+        encoders[0], digits, transform, range(8), range(8, 16), n_views=2
+    )
+
+
+@pytest.fixture
+def measured_classes(encoders, digits, transform):
+    return measure_class_mem(encoders[0], digits, transform, range(8), n_views=2)
+
+
+def test_tables_fit_80_columns_and_keep_every_name(measured_units, measured_classes):
+    long = "encoder.layers.encoder_layer_11.self_attention"
+    for result, expected in [
+        (with_effect(0.1, layers=("conv1", long)), "+0.05"),
+        (measured_units, "members"),
+        (measured_classes, "10 classes"),
+    ]:
+        text = printed(result)
+        assert max(map(len, text.splitlines())) <= 80
+        assert expected in text
+    text = printed(with_effect(0.1, layers=("conv1", long)))
+    first_column = "".join(line.split(" ")[0] for line in text.splitlines())
+    assert long in first_column
+
+
+def test_names_are_not_markup(measured_units):
+    measured_units.tables["units"]["filename"] = "[red]a[/red].png"
+    assert "[red]a[/red].png" in printed(measured_units, width=200)

@@ -1,8 +1,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,18 +64,6 @@ def assert_identical(result, expected):
         pd.testing.assert_frame_equal(table, expected.tables[name], check_exact=True)
 
 
-def killed(tmp_path, name, encoders, split, transform, killer):
-    """Measure in a process that is killed at an image."""
-    task = tmp_path / "task.pt"
-    torch.save((name, encoders, split, transform, killer, tmp_path / "state"), task)
-    process = subprocess.run(
-        [sys.executable, "-m", "tests.runtime.test_state_file", str(task)],
-        cwd=Path(__file__).parents[2],
-        check=False,
-    )
-    assert process.returncode == -signal.SIGKILL
-
-
 @pytest.fixture
 def split(digits):
     indices = list(range(24))
@@ -95,21 +81,21 @@ def split(digits):
         ("class_mem", 0),
     ],
 )
-def test_killed_and_resumed(tmp_path, encoders, split, transform, name, seed):
+def test_killed_and_resumed(tmp_path, encoders, split, transform, killed, name, seed):
     whole = Mortal()
     expected = measure(name, encoders, split, transform, whole)
     # Not the first two batches, before which nothing is kept.
     killer = random.Random(f"{name} {seed}").choice(whole.read[5:])
-    killed(tmp_path, name, encoders, split, transform, killer)
-
     state = tmp_path / "state"
+    killed(measure, name, encoders, split, transform, Mortal(killer), state)
+
     assert state.exists()
     rest = Mortal()
     resumed = measure(name, encoders, split, transform, rest, state)
     assert_identical(resumed, expected)
     assert killer in rest.read
     assert len(set(rest.read)) < len(set(whole.read))
-    assert list(tmp_path.iterdir()) == [tmp_path / "task.pt"]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
@@ -199,11 +185,3 @@ def test_a_write_that_is_cut_off_keeps_the_last_state(
     with pytest.raises(OSError, match="disk full"):
         measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
     assert interrupted.read_bytes() == kept
-
-
-if __name__ == "__main__":
-    torch.set_num_threads(1)
-    name, encoders, split, transform, killer, state = torch.load(
-        sys.argv[1], weights_only=False
-    )
-    measure(name, encoders, split, transform, Mortal(killer), state)

@@ -16,6 +16,8 @@ from lightly_memloc.training import (
     train_pair,
 )
 
+pytestmark = pytest.mark.slow
+
 SLIM = {"backbone": "resnet9-slim", "batch_size": 16}
 METHODS = {
     "simclr": SLIM,

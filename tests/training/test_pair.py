@@ -85,14 +85,14 @@ def test_f_and_g_see_their_own_images_only(digits, split, config):
 
 def test_resnet18_trains(digits, split):
     config = TrainingConfig.for_data(
-        "digits", backbone="resnet18", epochs=2, batch_size=32, input_size=32
+        "digits", backbone="resnet18", epochs=2, batch_size=32, input_size=16
     )
     f, _ = train_pair(digits, split, config)
     assert f.method.num_features == 512
     assert f.losses[-1] < f.losses[0]
 
 
-def test_a_transform_of_ones_own(digits, split, config, transform):
+def test_a_custom_transform(digits, split, config, transform):
     def two_views(image):
         return [transform(image), transform(image)]
 
@@ -109,5 +109,5 @@ def test_bad_settings_are_refused(digits, split, config):
         )
     with pytest.raises(MemorizationError, match="did you mean 'resnet9'"):
         make_backbone("resnet7", 16)
-    with pytest.raises(MemorizationError, match="'dreaming'; choose one of barlow"):
+    with pytest.raises(MemorizationError, match="'dreaming'; choose from barlow"):
         method_class("dreaming")

@@ -3,13 +3,13 @@
 import os
 import random
 import signal
-import subprocess
-import sys
+from functools import cache, partial
 
 import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from lightly.models.modules.heads import BarlowTwinsProjectionHead, VICRegProjectionHead
 
 from lightly_memloc import MemorizationSplit
 from lightly_memloc.data import Digits
@@ -22,6 +22,8 @@ from lightly_memloc.training import (
     train_pair,
 )
 from tests.training.test_methods import METHODS
+
+pytestmark = pytest.mark.slow
 
 EPOCHS = 3
 
@@ -53,6 +55,12 @@ def small_split(digits):
     return MemorizationSplit.random(len(digits), 20, 20, 20, exclude=exclude)
 
 
+@cache
+def uninterrupted(method):
+    digits = Digits()
+    return train_pair(digits, small_split(digits), settings(method))
+
+
 def assert_same(first, second):
     for one, other in zip(first, second, strict=True):
         assert one.losses == other.losses
@@ -61,6 +69,24 @@ def assert_same(first, second):
             assert torch.equal(value, others[name]), name
 
 
+@pytest.fixture
+def narrow_heads(monkeypatch):
+    """Heads of 64 features where the methods have 2048."""
+    methods = "lightly_memloc.training.methods"
+    for name, head in (
+        ("vicreg.VICRegProjectionHead", VICRegProjectionHead),
+        ("barlow_twins.BarlowTwinsProjectionHead", BarlowTwinsProjectionHead),
+    ):
+        narrow = partial(_narrow, head)
+        monkeypatch.setattr(f"{methods}.{name}", narrow)
+
+
+def _narrow(head, num_features, *_, **others):
+    others |= {"hidden_dim": 64, "output_dim": 64}
+    return head(num_features, **others)
+
+
+@pytest.mark.usefixtures("narrow_heads")
 @pytest.mark.parametrize("workers", [0, 1])
 @pytest.mark.parametrize("method", METHODS)
 def test_an_interrupted_training_ends_as_an_uninterrupted_one(
@@ -68,13 +94,13 @@ def test_an_interrupted_training_ends_as_an_uninterrupted_one(
 ):
     """Every method, with all that it draws in its steps and keeps beside its weights."""
     config, split = settings(method, num_workers=workers), small_split(digits)
-    whole = train_pair(digits, split, settings(method))
     interrupt = ([], [Interrupt(epoch=1)])
     with pytest.raises(InterruptedError):
         train_pair(digits, split, config, callbacks=interrupt, folder=tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {"f.ckpt", "g.state.ckpt"}
     torch.manual_seed(random.randrange(1000))
-    assert_same(whole, train_pair(digits, split, config, folder=tmp_path))
+    resumed = train_pair(digits, split, config, folder=tmp_path)
+    assert_same(uninterrupted(method), resumed)
     assert {p.name for p in tmp_path.iterdir()} == {"f.ckpt", "g.ckpt"}
 
 
@@ -93,21 +119,27 @@ def test_a_training_killed_after_its_last_epoch(tmp_path, digits):
     assert_same(whole, train_pair(digits, split, config, folder=tmp_path))
 
 
-def killed_run(folder, epoch):
+def train_and_die(folder, epoch):
     """Train a run in a process that is killed in an epoch of g's training."""
-    arguments = [sys.executable, "-m", __name__, folder, epoch]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    process = subprocess.run([*map(str, arguments)], env=environment, check=False)
-    assert process.returncode == -signal.SIGKILL
+    train_encoder = pair._train_encoder
+
+    def killed_in_g(*arguments, callbacks, path, **options):
+        kill = [Kill(epoch)] if path.name == "g.ckpt" else []
+        return train_encoder(
+            *arguments, callbacks=[*callbacks, *kill], path=path, **options
+        )
+
+    pair._train_encoder = killed_in_g
+    Run.train(folder, "digits", small_split(Digits()), settings())
 
 
 @pytest.mark.parametrize("epoch", [0, 2])
-def test_a_run_killed_in_the_training_of_g_goes_on(tmp_path, digits, epoch):
+def test_a_run_killed_in_the_training_of_g_goes_on(tmp_path, digits, killed, epoch):
     whole = Run.train(
         tmp_path / "whole", "digits", small_split(digits), settings(num_workers=1)
     )
     folder = tmp_path / "killed"
-    killed_run(folder, epoch)
+    killed(train_and_die, folder, epoch)
     assert (folder / "f.ckpt").is_file()
     run = Run(folder)
     assert not run.is_trained
@@ -128,7 +160,7 @@ def test_a_run_killed_in_the_training_of_g_goes_on(tmp_path, digits, epoch):
 def test_workers_change_nothing(digits):
     split = small_split(digits)
     assert_same(
-        train_pair(digits, split, settings()),
+        uninterrupted("simclr"),
         train_pair(digits, split, settings(num_workers=2)),
     )
 
@@ -175,16 +207,3 @@ def test_every_method_is_resumed_in_the_tests():
         if method.__module__.startswith("lightly_memloc.")
     }
     assert of_the_package == set(METHODS)
-
-
-if __name__ == "__main__":
-    train_encoder = pair._train_encoder
-
-    def killed_in_g(*arguments, callbacks, path, **options):
-        kill = [Kill(int(sys.argv[2]))] if path.name == "g.ckpt" else []
-        return train_encoder(
-            *arguments, callbacks=[*callbacks, *kill], path=path, **options
-        )
-
-    pair._train_encoder = killed_in_g
-    Run.train(sys.argv[1], "digits", small_split(Digits()), settings())

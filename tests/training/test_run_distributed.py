@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from lightly_memloc.training import Run
@@ -27,10 +28,13 @@ def train(folder):
     )
 
 
+@pytest.mark.slow
 def test_a_pair_trained_by_two_processes(tmp_path):
     told = train(tmp_path / "run")
     assert told.stdout.count("Trained f on 60 and g on 60 images") == 1
-    assert told.stderr == ""
+    # A slow machine may print the progress of a training.
+    lines = told.stderr.splitlines()
+    assert [line for line in lines if not line.startswith("Training ")] == []
     run = Run(tmp_path / "run")
     assert (run.config.devices, run.config.strategy) == (2, "ddp")
     losses = run.losses()

@@ -1,0 +1,226 @@
+"""Which encoder a command measures: that of a run, or a custom one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightly_memloc.errors import MemorizationError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightly_memloc.data import Study
+    from lightly_memloc.training import Run
+
+_PANEL = "Custom encoder (instead of a run folder)"
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MODULE:FACTORY",
+        rich_help_panel=_PANEL,
+        help="Function without arguments that builds the encoder, such as "
+        "torchvision.models:resnet18.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class EncoderGroup:
+    """An encoder, its checkpoint, and the roles of the images."""
+
+    model: Model = None
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PANEL, help="File with the encoder's weights (state_dict)."
+        ),
+    ] = None
+    prefix: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=_PANEL,
+            help="Prefix of the encoder's weights in the checkpoint (for example "
+            "`student_backbone.`). \\[default: detected]",
+        ),
+    ] = None
+    allow_partial: Annotated[
+        bool,
+        typer.Option(
+            "--allow-partial",
+            rich_help_panel=_PANEL,
+            help="Load matching weights; warn about the rest.",
+        ),
+    ] = False
+    trust_checkpoint: Annotated[
+        bool,
+        typer.Option(
+            "--trust-checkpoint",
+            rich_help_panel=_PANEL,
+            help="Load a checkpoint that contains more than tensors. This can run code "
+            "from the file.",
+        ),
+    ] = False
+    split: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PANEL,
+            help="File with the roles of the images, written by `split`.",
+        ),
+    ] = None
+    input_size: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            rich_help_panel=_PANEL,
+            help="Side of the square views in pixels. \\[default: 32; for digits 16]",
+        ),
+    ] = None
+
+    def require_split(self, command: str) -> None:
+        """Refuse a custom encoder without ``--split``; a run has its own.
+
+        Raises:
+            MemorizationError: If there is none.
+        """
+        if self.model is not None and self.split is None:
+            raise MemorizationError(
+                f"{command} needs --split: a file with the images that the encoder was "
+                "trained on and those that it was not, written by `split`."
+            )
+
+    def resolve(self, source: str, n_views: int = 10, seed: int = 0) -> "Subject":
+        """Load the encoders, and make the study of their images.
+
+        Args:
+            source: A run folder; for a custom encoder, a folder of images.
+            n_views: Views per image.
+            seed: Random seed.
+
+        Raises:
+            MemorizationError: If the source is not what the options require, or a
+                checkpoint does not fit the encoder.
+        """
+        from lightly_memloc.data import MemorizationSplit, Study, open_dataset
+        from lightly_memloc.training import (
+            TrainingConfig,
+            make_plain_transform,
+            make_transform,
+        )
+
+        split = None if self.split is None else MemorizationSplit.load(self.split)
+        if self.model is None:
+            run = _run(source)
+            study = run.study(n_views=n_views, seed=seed)
+            return Subject(
+                run.encoder("f"),
+                run.encoder("g"),
+                study if split is None else replace(study, split=split),
+                run.folder,
+                {},
+            )
+        f, g = self._encoders(self.model)
+        config = TrainingConfig.for_data(source, input_size=self.input_size)
+        study = Study(
+            open_dataset(source),
+            make_transform(config),
+            split,
+            n_views=n_views,
+            seed=seed,
+            plain_transform=make_plain_transform(config),
+        )
+        return Subject(f, g, study, None, self._given(source, config.input_size))
+
+    def _reference(self) -> Path | None:
+        return None
+
+    def _encoders(self, model: str) -> "tuple[nn.Module, nn.Module | None]":
+        if self.checkpoint is None:
+            raise MemorizationError(
+                "--model needs --checkpoint: an encoder without trained weights has "
+                "memorised nothing."
+            )
+        reference = self._reference()
+        g = None if reference is None else self._load(model, reference)
+        return self._load(model, self.checkpoint), g
+
+    def _load(self, model: str, checkpoint: Path) -> "nn.Module":
+        from lightly_memloc.runtime import load_encoder
+        from lightly_memloc.training import make_model
+
+        return load_encoder(
+            make_model(model),
+            checkpoint,
+            prefix=self.prefix,
+            allow_partial=self.allow_partial,
+            trust_checkpoint=self.trust_checkpoint,
+        )
+
+    def _given(self, data: str, input_size: int) -> dict[str, str]:
+        """Return what the user gave, for whoever reads the result later."""
+        options = {
+            "data": data if data == "digits" else Path(data).resolve(),
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "reference": self._reference(),
+            "split": self.split,
+            "input_size": input_size,
+        }
+        return {name: str(of) for name, of in options.items() if of is not None}
+
+
+@dataclass(frozen=True)
+class PairGroup(EncoderGroup):
+    """An encoder and, if given, the encoder that it is compared with."""
+
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PANEL,
+            help="Weights of a reference encoder that was trained without the "
+            "candidates.",
+        ),
+    ] = None
+
+    def _reference(self) -> Path | None:
+        return self.reference
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Encoders to measure, and the study of their images.
+
+    Attributes:
+        f: The encoder.
+        g: The reference encoder, if there is one.
+        study: The images, their roles and views.
+        folder: The run folder, if it is a run.
+        source: For a custom encoder, what the user gave: data, model, checkpoint, ...
+    """
+
+    f: "nn.Module"
+    g: "nn.Module | None"
+    study: "Study"
+    folder: Path | None
+    source: dict[str, str]
+
+
+def _run(folder: str) -> "Run":
+    """Open a run folder, and refuse anything else with the way out."""
+    from lightly_memloc.training import Run, Runs
+
+    if Runs.is_runs(folder):
+        raise MemorizationError(
+            f"{folder} is a folder of runs. Measure all of them with ssl-mem, or one of "
+            f"them, such as {Path(folder) / Runs(folder).names[0]}."
+        )
+    if not Path(folder).exists() and folder != "digits":
+        raise MemorizationError(f"There is no folder {folder}.")
+    if not Run.is_run(folder):
+        raise MemorizationError(
+            f"{folder} is not a run folder: it contains no config.yaml. To measure a "
+            "custom encoder on a folder of images, add --model and --checkpoint."
+        )
+    return Run(folder)

@@ -1,0 +1,326 @@
+"""Commands that change an encoder: prune, finetune, exchange, tune-unit, curate."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lightly_memloc.cli.encoder import EncoderGroup, Subject
+from lightly_memloc.cli.options import (
+    DeviceGroup,
+    NumLayers,
+    OutputGroup,
+    ProbeName,
+    RunOrRuns,
+    Seed,
+    Trials,
+    Views,
+    ViewsGroup,
+)
+from lightly_memloc.cli.output import save_and_show
+from lightly_memloc.errors import MemorizationError
+
+if TYPE_CHECKING:
+    from lightly_memloc.probes import ProbeTask
+    from lightly_memloc.results import (
+        InterventionResult,
+        LayerMemResult,
+        SSLMemRunsResult,
+    )
+    from lightly_memloc.training import Runs
+
+
+def prune(
+    source: RunOrRuns,
+    views: ViewsGroup,
+    execution: DeviceGroup,
+    output: OutputGroup,
+    amount: Annotated[
+        float,
+        typer.Option(
+            help="Units to prune: a fraction of the live units if below 1, otherwise "
+            "a number."
+        ),
+    ] = 0.1,
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole", help="Apply --amount across the encoder, not to each layer."
+        ),
+    ] = False,
+    probe: ProbeName = "logistic",
+    trials: Trials = 5,
+) -> None:
+    """Prune units with the highest, the lowest or random UnitMem, and probe the encoder.
+
+    With several runs, each run is a trial and intervals are over trainings. With one
+    run, intervals are over the random seeds of views, random units and probe.
+    """
+    from lightly_memloc.interventions import measure_pruning
+    from lightly_memloc.probes import ProbeTask
+
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
+        return measure_pruning(
+            subject.f,
+            subject.study,
+            ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
+            layers=views.layers or "auto",
+            amount=amount,
+            per_layer=not whole,
+            probe=probe,
+            seeds=seeds,
+            **asdict(execution),
+        )
+
+    _intervene(
+        "prune", source, intervene, views.seed, trials, output, n_views=views.views
+    )
+
+
+def finetune(
+    source: RunOrRuns,
+    execution: DeviceGroup,
+    output: OutputGroup,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DATA",
+            help="A folder of labelled images to fine-tune on; a fifth of each class is "
+            "held out for testing. \\[default: the run's images, tested on the external "
+            "ones]",
+        ),
+    ] = None,
+    n_layers: NumLayers = 1,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 30,
+    learning_rate: Annotated[
+        float, typer.Option(help="Learning rate at a batch size of 256.")
+    ] = 0.05,
+    trials: Trials = 5,
+    seed: Seed = 0,
+) -> None:
+    """Fine-tune layers of f: the most memorising, the last, random ones, all or none."""
+    from lightly_memloc.data import open_dataset
+    from lightly_memloc.interventions import measure_fine_tuning
+    from lightly_memloc.probes import ProbeTask
+
+    def task_of(subject: Subject) -> "ProbeTask":
+        if data is None:
+            return ProbeTask.of_study(subject.study, num_workers=execution.num_workers)
+        assert subject.study.plain_transform is not None
+        return ProbeTask.of_dataset(
+            open_dataset(data),
+            subject.study.plain_transform,
+            seed=seed,
+            num_workers=execution.num_workers,
+        )
+
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
+        return measure_fine_tuning(
+            subject.f,
+            _layer_mem_of(subject, execution),
+            task_of(subject),
+            n_layers=n_layers,
+            epochs=epochs,
+            learning_rate=learning_rate,
+            seeds=seeds,
+            device=execution.device,
+        )
+
+    _intervene("finetune", source, intervene, seed, trials, output)
+
+
+def exchange(
+    source: RunOrRuns,
+    execution: DeviceGroup,
+    output: OutputGroup,
+    n_layers: NumLayers = 1,
+    probe: ProbeName = "logistic",
+    seed: Seed = 0,
+) -> None:
+    """Replace layers of f by those of g: the most memorising, the least or random ones.
+
+    Each mixed encoder is probed. A single run is one trial and gives no intervals;
+    these need several runs.
+    """
+    from lightly_memloc.interventions import measure_exchange
+    from lightly_memloc.probes import ProbeTask
+
+    def intervene(subject: Subject, seeds: range) -> "InterventionResult":
+        assert subject.g is not None
+        return measure_exchange(
+            subject.f,
+            subject.g,
+            _layer_mem_of(subject, execution),
+            ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
+            n_layers=n_layers,
+            probe=probe,
+            seed=seeds[0],
+            device=execution.device,
+        )
+
+    _intervene("exchange", source, intervene, seed, 1, output)
+
+
+def tune_unit(
+    source: Annotated[
+        str, typer.Argument(metavar="RUN", help="A run folder written by `train`.")
+    ],
+    views: ViewsGroup,
+    execution: DeviceGroup,
+    output: OutputGroup,
+    n_units: Annotated[
+        int, typer.Option("--n-units", min=1, help="Units to tune in each layer.")
+    ] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Training steps per unit.")] = 400,
+    learning_rate: Annotated[
+        float,
+        typer.Option(help="Learning rate, relative to the mean absolute weight."),
+    ] = 0.02,
+) -> None:
+    """Tune single units to single images, and test whether UnitMem follows."""
+    from lightly_memloc.interventions import measure_unit_tuning
+
+    subject = EncoderGroup().resolve(source, views.views, views.seed)
+    result = measure_unit_tuning(
+        subject.f,
+        subject.study,
+        layers=views.layers or "auto",
+        n_units=n_units,
+        steps=steps,
+        learning_rate=learning_rate,
+        **asdict(execution),
+    )
+    save_and_show(result, output.as_json, output.out or Path(source) / "tune-unit")
+
+
+def curate(
+    source: RunOrRuns,
+    execution: DeviceGroup,
+    output: OutputGroup,
+    amount: Annotated[
+        float,
+        typer.Option(
+            help="Images to list: a fraction of the scored ones if below 1, otherwise "
+            "a number."
+        ),
+    ] = 50,
+    retrain: Annotated[
+        bool,
+        typer.Option(
+            "--retrain",
+            help="Train f again without these images, and without as many random ones, "
+            "and compare.",
+        ),
+    ] = False,
+    probe: ProbeName = "logistic",
+    views: Views = 10,
+    seed: Seed = 0,
+) -> None:
+    """List the most memorised images and, with --retrain, train again without them.
+
+    With several runs, images are ranked by their SSLMem over runs. A saved result of
+    `layer-mem` or `ssl-mem` is used if there is one. The files memorized.txt and
+    kept.txt list file names, one per line, as LightlyDataset(filenames=...) takes them.
+    """
+    from lightly_memloc import interventions
+    from lightly_memloc.probes import ProbeTask
+    from lightly_memloc.training import Run, Runs
+
+    folder = output.out or Path(source) / ("retrain" if retrain else "curate")
+    if Runs.is_runs(source):
+        runs = Runs(source)
+        if retrain:
+            raise MemorizationError(
+                f"{source} is a folder of runs. --retrain takes a single run, such as "
+                f"{runs.folder / runs.names[0]}."
+            )
+        result = interventions.curate(_ssl_mem_of(runs, views, execution), amount)
+        dataset = runs.dataset()
+    else:
+        subject = EncoderGroup().resolve(source, views)
+        dataset = subject.study.dataset
+        result = interventions.curate(_layer_mem_of(subject, execution), amount)
+        if retrain:
+            result = interventions.retrain_without(
+                Run(source),
+                result,
+                ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
+                folder,
+                probe=probe,
+                n_views=views,
+                seed=seed,
+                **asdict(execution),
+            )
+    interventions.write_filename_lists(result, dataset, folder)
+    save_and_show(result, output.as_json, folder)
+
+
+def _intervene(
+    name: str,
+    source: str,
+    intervene: "Callable[[Subject, range], InterventionResult]",
+    seed: int,
+    trials: int,
+    output: OutputGroup,
+    n_views: int = 10,
+) -> None:
+    """Intervene in the encoder of one run or of each of several, and show the result.
+
+    Args:
+        name: Name of the intervention and of the result's folder.
+        source: A run folder or a folder of runs.
+        intervene: Intervenes in a subject, once for each random seed.
+        seed: The first random seed.
+        trials: Trials on a single run; each of several runs is one trial.
+        output: Where the result goes.
+        n_views: Views per image.
+
+    Raises:
+        MemorizationError: If the source is neither a run nor a folder of runs.
+    """
+    from lightly_memloc.estimation import pool_trials
+    from lightly_memloc.training import Runs
+
+    def resolved(folder: Path | str) -> Subject:
+        return EncoderGroup().resolve(str(folder), n_views)
+
+    if Runs.is_runs(source):
+        result = pool_trials(
+            {
+                run: intervene(resolved(Path(source) / run), range(first, first + 1))
+                for first, run in enumerate(Runs(source).names, start=seed)
+            }
+        )
+    else:
+        result = intervene(resolved(source), range(seed, seed + trials))
+    save_and_show(result, output.as_json, output.out or Path(source) / name)
+
+
+def _layer_mem_of(subject: Subject, execution: DeviceGroup) -> "LayerMemResult":
+    """Return the saved LayerMem of a run, or measure it."""
+    from lightly_memloc.evaluators import LayerMemEvaluator
+    from lightly_memloc.results import LayerMemResult, find_result
+
+    assert subject.folder is not None
+    measured = find_result(subject.folder / "layer-mem", LayerMemResult)
+    return (
+        measured
+        or LayerMemEvaluator(
+            subject.f, subject.study, subject.g, **asdict(execution)
+        ).run()
+    )
+
+
+def _ssl_mem_of(runs: "Runs", views: int, execution: DeviceGroup) -> "SSLMemRunsResult":
+    """Return the saved SSLMem over runs, or measure it."""
+    from lightly_memloc.results import SSLMemRunsResult, find_result
+    from lightly_memloc.training import measure_ssl_mem_runs
+
+    measured = find_result(runs.folder / "ssl-mem", SSLMemRunsResult)
+    return measured or measure_ssl_mem_runs(
+        runs.folder,
+        n_views=views,
+        **asdict(execution),
+    )

@@ -1,0 +1,150 @@
+"""Commands that prepare a study: split, layers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lightly_memloc.cli.encoder import Model
+from lightly_memloc.cli.options import OUTPUT, Data, Json, Layers, Seed
+from lightly_memloc.cli.output import (
+    counted,
+    print_json,
+    print_skipped,
+    print_table,
+    say,
+)
+from lightly_memloc.errors import MemorizationError
+
+if TYPE_CHECKING:
+    from lightly_memloc.data import MemorizationSplit
+
+ROLES_PANEL = "Roles of the images"
+
+
+@dataclass(frozen=True)
+class RolesGroup:
+    """Sizes of the roles in a random split."""
+
+    candidate: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            rich_help_panel=ROLES_PANEL,
+            help="Number of candidates. \\[default: a tenth of the images]",
+        ),
+    ] = None
+    independent: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            rich_help_panel=ROLES_PANEL,
+            help="Number of independent images. \\[default: a tenth of the images]",
+        ),
+    ] = None
+    external: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            rich_help_panel=ROLES_PANEL,
+            help="Number of external images. \\[default: a tenth of the images]",
+        ),
+    ] = None
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable",
+            rich_help_panel=ROLES_PANEL,
+            help="Give no role to images that cannot be read, and list them.",
+        ),
+    ] = False
+
+    def draw(self, dataset: Any, seed: int) -> "MemorizationSplit":
+        """Split a data set at random."""
+        from lightly_memloc.data import MemorizationSplit
+
+        return MemorizationSplit.of_dataset(
+            dataset,
+            self.candidate,
+            self.independent,
+            self.external,
+            seed,
+            self.without_role(dataset),
+        )
+
+    def without_role(self, dataset: Any) -> list[int]:
+        """Find the images that get no role, and list them on standard error."""
+        from lightly_memloc.data import filename_of, unreadable_images
+
+        if not self.skip_unreadable:
+            return []
+        unreadable = unreadable_images(dataset)
+        print_skipped(filename_of(dataset, index) for index in unreadable)
+        return unreadable
+
+
+def split(
+    data: Data,
+    roles: RolesGroup,
+    out: Annotated[
+        Path, typer.Option(rich_help_panel=OUTPUT, help="The file to write.")
+    ] = Path("split.json"),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Assign a role to each image of a data set, at random.
+
+    Encoder f is trained on shared and candidate images, and g on shared and independent
+    images. Neither is trained on external images. The remaining images are shared.
+    """
+    from lightly_memloc.data import ROLES, open_dataset
+
+    drawn = roles.draw(open_dataset(data), seed)
+    drawn.save(out)
+    sizes = {role: len(getattr(drawn, role)) for role in ROLES}
+    if as_json:
+        print_json({"split": str(out), "n": drawn.n} | sizes)
+        return
+    say(f"{', '.join(f'{n} {role}' for role, n in sizes.items())}: saved to {out}.")
+
+
+def layers(
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN]", help="A run folder.")
+    ] = None,
+    model: Model = None,
+    layers: Layers = None,
+    as_json: Json = False,
+) -> None:
+    """List the layers of an encoder, with the names that --layers accepts."""
+    import pandas as pd
+
+    from lightly_memloc.layers import find_layers
+    from lightly_memloc.report.tables import make_table, text
+    from lightly_memloc.training import Run, make_model
+
+    if (run is None) == (model is None):
+        raise MemorizationError("Give either a run folder or --model.")
+    encoder = Run(run).encoder("f") if run else make_model(str(model))
+    found = find_layers(encoder, layers or "auto")
+    rows = [
+        {
+            "layer": layer.name,
+            "kind": layer.kind,
+            "state": layer.state is not None,
+            "units": layer.units is not None,
+        }
+        for layer in found
+    ]
+    if as_json:
+        print_json(rows)
+        return
+    measured = {"state": "LayerMem", "units": "UnitMem"}
+    shown = pd.DataFrame(rows).rename(columns=measured)
+    shown = shown.replace({True: "yes", False: ""})
+    print_table(
+        make_table(
+            counted(len(found), "layer"), shown, [text(name) for name in shown.columns]
+        )
+    )

@@ -1,0 +1,119 @@
+"""How membership inference is shown."""
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+
+from lightly_memloc.report.charts import line_with_band
+from lightly_memloc.report.report import (
+    LEVEL,
+    REPORTS,
+    Drawing,
+    Report,
+    Step,
+    found_above,
+    largest,
+)
+from lightly_memloc.report.style import BLUE, ORANGE, layer_ticks, legend, set_labels
+from lightly_memloc.report.tables import (
+    Table,
+    counts,
+    formatted,
+    interval,
+    make_table,
+    number,
+    p_of,
+    tenths_of_percent,
+    text,
+)
+from lightly_memloc.results import MembershipResult
+
+_SCORES = {"alignment": "alignment of f alone", "ssl_mem": "SSLMem"}
+_hundredths = formatted(".2f")
+
+
+@REPORTS.register(MembershipResult.kind)
+class MembershipReport(Report[MembershipResult]):
+    """Shows how well each layer separates members from non-members."""
+
+    rank = 50
+    made_by = (Step("Which layers reveal membership?", "membership"),)
+
+    @property
+    def title(self) -> str:
+        """What a page calls the result."""
+        return "Membership inference"
+
+    def tables(self) -> list[Table]:
+        """Return a table of layers for each score; a bar begins at chance."""
+        layers = self.result.to_pandas()
+        layers["over_chance"] = 2 * layers["auc"] - 1
+        fields = [
+            text("layer"),
+            number("auc", _hundredths, "AUC"),
+            interval("auc", _hundredths),
+            p_of("auc"),
+            number("tpr", tenths_of_percent, "TPR at 1% FPR"),
+            interval("tpr", tenths_of_percent),
+        ]
+        images = counts(self.result.settings["images"])
+        return [
+            make_table(
+                f"Membership by {_SCORES[str(score)]} ({images})",
+                of,
+                fields,
+                bar="over_chance",
+                full=1.0,
+            )
+            for score, of in layers.groupby("score", sort=False)
+        ]
+
+    def words(self) -> str:
+        """Say which layer reveals membership best, with and without a reference."""
+        layers = self.result.to_pandas()
+        said = []
+        for score, by in (
+            ("alignment", "the encoder's own alignment"),
+            ("ssl_mem", "SSLMem, which needs the reference encoder"),
+        ):
+            of = layers[layers["score"] == score]
+            if of.empty:
+                continue
+            found = found_above(of, "auc", chance=0.5)
+            if found.empty:
+                said.append(
+                    f"By {by}, no layer separates members from non-members "
+                    f"(p < {LEVEL})."
+                )
+                continue
+            best = largest(found, "auc")
+            said.append(
+                f"By {by}, {best['layer']} separates members from non-members best: AUC "
+                f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
+                f"{best['auc_high']:.2f}; 0.50 by chance). At 1% false positives it "
+                f"identifies {best['tpr']:.1%} of the members "
+                f"({best['tpr_low']:.1%} to {best['tpr_high']:.1%})."
+            )
+        return " ".join(said)
+
+    def drawings(self) -> Mapping[str, Drawing]:
+        """Return ``membership``: the AUC along depth."""
+        return {"membership": self._draw}
+
+    def _draw(self, axes: Axes) -> None:
+        layers = self.result.to_pandas()
+        set_labels(
+            axes, "Do layers reveal membership? 95% intervals", "AUC of membership"
+        )
+        for score, called, color, marker in (
+            ("alignment", "alignment of the encoder alone", ORANGE, "s"),
+            ("ssl_mem", "SSLMem", BLUE, "D"),
+        ):
+            of = layers[layers["score"] == score].reset_index(drop=True)
+            if len(of):
+                line_with_band(
+                    axes, of, "auc", called, color, marker, shown=_hundredths
+                )
+        axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
+        layer_ticks(axes, layers["layer"].unique().tolist())
+        legend(axes)

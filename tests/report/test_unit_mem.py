@@ -1,0 +1,116 @@
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.report import report_of
+from lightly_memloc.results import (
+    UnitMemResult,
+    load_epochs,
+    plot_epochs,
+)
+from tests.report.shown import band, drawn, estimate
+
+
+def test_member_share_stands_against_what_chance_gives(unit_results):
+    result = unit_results["unit-mem"]
+    table, figure = result.layers_to_pandas(), result.figures()["member_share"]
+    by_chance, *_ = band(figure)
+    assert by_chance[0] == pytest.approx(table["member_share_null_low"].min())
+    assert by_chance[1] == pytest.approx(table["member_share_null_high"].max())
+    (shares,) = [
+        of for of in figure.axes[0].lines if len(of.get_ydata()) == len(table)
+    ][:1]
+    np.testing.assert_array_equal(shares.get_ydata(), table["member_share"])
+
+
+def test_unit_mem_shows_the_live_units_of_each_layer(unit_results):
+    result = unit_results["unit-mem"]
+    units = result.to_pandas()
+    medians = units[~units["dead"]].groupby("layer", sort=False)["unit_mem"].median()
+    shown = [
+        of.get_ydata()[0]
+        for of in result.plot()[0].axes[0].lines
+        if to_hex(of.get_color()) == "#000000" and len(set(of.get_ydata())) == 1
+    ]
+    for median in medians:
+        assert any(value == pytest.approx(median) for value in shown)
+
+
+def test_a_layer_of_dead_units_is_shown_empty(unit_results):
+    result = unit_results["unit-mem"]
+    units = result.to_pandas()
+    units["dead"] |= units["layer"] == units["layer"].iloc[0]
+    drawn(UnitMemResult(result.settings, result.tables | {"units": units}).plot()[0])
+
+
+def test_a_share_of_all_units_is_shown(unit_results):
+    result = unit_results["unit-mem"]
+    layers = result.layers_to_pandas().assign(
+        member_share=np.nextafter(1, 0), member_share_low=1.0, member_share_high=1.0
+    )
+    drawn(
+        UnitMemResult({}, result.tables | {"layers": layers}).figures()["member_share"]
+    )
+
+
+def epochs(result, *numbers):
+    return [
+        replace(result, settings=result.settings | {"epoch": number})
+        for number in numbers
+    ]
+
+
+def test_unit_mem_over_epochs(unit_results, results, tmp_path):
+    history = epochs(unit_results["unit-mem"], 2, 10)
+    for result in history:
+        result.save(tmp_path / f"epoch={result.settings['epoch']}" / "unit_mem")
+    loaded = load_epochs(tmp_path)
+    assert [result.settings["epoch"] for result in loaded] == [2, 10]
+    figure = plot_epochs([results["vit"], *loaded])
+    means = unit_results["unit-mem"].layers_to_pandas()["mean"]
+    assert [of.get_xdata().tolist() for of in figure.axes[0].lines] == (
+        [[2, 10]] * len(means)
+    )
+    for of, mean in zip(figure.axes[0].lines, means, strict=True):
+        np.testing.assert_allclose(of.get_ydata(), [mean, mean])
+
+
+def test_nothing_over_epochs(results, tmp_path):
+    assert load_epochs(tmp_path) == []
+    with pytest.raises(MemorizationError, match="not measured in training"):
+        plot_epochs([results["vit"]])
+
+
+LAYERS = ["conv1", "layer1.0", "layer2.0", "fc"]
+
+
+def with_share(share, p):
+    columns = estimate("member_share", share, p)
+    columns |= {"member_share_null_low": 0.35, "member_share_null_high": 0.65}
+    return UnitMemResult({}, {"layers": pd.DataFrame({"layer": LAYERS, **columns})})
+
+
+def test_units_name_the_layer_whose_members_win_most():
+    text = report_of(
+        with_share([0.9, 0.8, 0.7, 0.1], [0.02, 0.001, 0.001, 0.001])
+    ).words()
+    assert text == (
+        "Members win more units than expected by chance (p < 0.01) in 2 of 4 layers, "
+        "most in layer1.0: 80% (95% interval 70% to 90%; by chance 35% to 65%)."
+    )
+    none = report_of(with_share([0.6, 0.5, 0.4, 0.7], [0.01, 1, 0.5, 0.2])).words()
+    assert none == (
+        "Members do not win more units than expected by chance (p < 0.01) in any of 4 "
+        "layers. This does not rule out memorisation: the intervals of the member share "
+        "reach up to 80%."
+    )
+    holdout = report_of(
+        with_share([0.1, 0.2, 0.5, 0.6], [0.001, 0.001, 1, 0.5])
+    ).words()
+    assert holdout.startswith(
+        "Holdout images win more units than expected by chance (p < 0.01) in 2 of 4"
+    )
