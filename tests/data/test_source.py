@@ -34,7 +34,8 @@ def test_class_folders(write_images):
 def test_missing_folder(tmp_path):
     folder = tmp_path / "missing"
     with pytest.raises(
-        MemorizationError, match=re.escape(f"{folder} is not a folder. Expected a folder")
+        MemorizationError,
+        match=re.escape(f"{folder} is not a folder. Expected a folder"),
     ):
         open_dataset(folder)
 
