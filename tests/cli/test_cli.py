@@ -539,7 +539,7 @@ def test_ssl_mem_is_saved_inside_the_folder_of_runs(run, several, tmp_path):
     assert run("ssl-mem", runs, *MEASURE)[0] == 0
     code, out, _ = run("report", runs, "--json")
     assert code == 0
-    document = json.loads((runs / "ssl-mem" / "result.json").read_text())
+    document = load_result(runs / "ssl-mem").to_dict()
     assert json.loads(out) == {"ssl-mem": document}
 
 
@@ -547,7 +547,7 @@ def test_ssl_mem_as_json(run, several, tmp_path):
     code, out, _ = run("ssl-mem", several, *MEASURE, "--json", "--out", tmp_path)
     assert code == 0
     document = json.loads(out)
-    assert document == json.loads((tmp_path / "result.json").read_text())
+    assert document == load_result(tmp_path).to_dict()
     assert document["result"] == "ssl-mem"
     samples = document["tables"]["samples"]
     rows = pd.DataFrame(samples["rows"], columns=samples["columns"])
