@@ -1,4 +1,4 @@
-"""ClassMem: how strongly one unit is tied to a class of images."""
+"""ClassMem: how strongly one unit responds to a single class of images."""
 
 import torch
 from torch import Tensor
@@ -12,15 +12,15 @@ def class_mem(mu: Tensor, targets: Tensor) -> Tensor:
     .. math::
         \mathrm{ClassMem}(u) = \frac{m_{max} - m_{rest}}{m_{max} + m_{rest}}
 
-    where :math:`m_{max}` is the largest of the unit's mean activations per class and
-    :math:`m_{rest}` the mean of the other classes' means.
+    where :math:`m_{max}` is the largest of the unit's mean activations per class, and
+    :math:`m_{rest}` is the mean of the means of the other classes.
 
     - [0]: Class selectivity, 2018, https://arxiv.org/abs/1803.06959
     - [1]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        mu: Activations of shape ``(N, U)``: of each of ``N`` images, averaged over
-            views, on each of ``U`` units.
+        mu: Activations of shape ``(N, U)``: of ``U`` units on ``N`` images, averaged
+            over views.
         targets: Class of each image, shape ``(N,)``, of at least two classes.
 
     Returns:
@@ -59,7 +59,8 @@ def class_selectivity(means: Tensor) -> Tensor:
         means: Mean activations of shape ``(K, U)`` for ``K >= 2`` classes.
 
     Returns:
-        Tensor of shape ``(U,)``, as :func:`class_mem` returns it.
+        Tensor of shape ``(U,)``, as :func:`lightly_memloc.functional.class_mem` returns
+        it.
 
     Raises:
         ValueError: If there are fewer than two classes.

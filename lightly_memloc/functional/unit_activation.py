@@ -1,4 +1,4 @@
-"""Unit activation: what one unit answers to one view."""
+"""Unit activation: the response of one unit to one view."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ from torch import Tensor
 
 Rectify = Literal["auto", "relu", "abs", "none"]
 
-# Elements rectified at a time: a copy of the whole output would leave the cache.
+# Elements rectified at a time: a copy of the whole output would not fit the cache.
 _BLOCK = 1 << 20
 
 RECTIFICATIONS = ("auto", "relu", "abs", "none")
@@ -18,27 +18,28 @@ def unit_activation(
 ) -> Tensor:
     """Average a layer's output over positions, for each unit of each view [0].
 
-    A unit is a channel of a convolution, a neuron of a linear layer or a channel of a
-    token stream. Rectification comes before the average, since UnitMem is bounded for
-    non-negative activations only. ReLU leaves non-negative outputs as they are, hence
-    ``"auto"`` computes what ``"relu"`` does; a measurement says which layers needed it.
+    A unit is a channel of a convolution, a neuron of a linear layer, or a channel of a
+    token stream. Outputs are rectified before the average, because UnitMem is bounded
+    for non-negative activations only. ReLU does not change non-negative outputs, hence
+    ``"auto"`` computes the same as ``"relu"``; a measurement reports which layers were
+    rectified.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
         output: Layer output of shape ``(N, C)``, ``(N, tokens, C)``, ``(N, C, H, W)``
             or any other with the batch first.
-        channel_dim: The dimension of the units. By default 1, and the last one for
-            three-dimensional outputs (token streams).
+        channel_dim: The dimension of the units. By default, the last one for
+            three-dimensional outputs (token streams) and 1 otherwise.
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
-            absolute values, ``"none"`` leaves outputs as they are.
+            absolute values, ``"none"`` does not change outputs.
 
     Returns:
         Tensor of shape ``(N, C)`` in single precision or better.
 
     Raises:
-        ValueError: If the output has fewer than two dimensions, the units are in the
-            first, or ``rectify`` is unknown.
+        ValueError: If the output has fewer than two dimensions, ``channel_dim`` is the
+            first dimension, or ``rectify`` is unknown.
 
     Examples:
         >>> import torch
@@ -57,7 +58,9 @@ def unit_activation(
     if channel_dim is None:
         channel_dim = 2 if output.ndim == 3 else 1
     if channel_dim % output.ndim == 0:
-        raise ValueError("The units cannot be in dimension 0, which is the batch.")
+        raise ValueError(
+            f"Expected channel_dim to differ from the batch's dimension 0, got {channel_dim}."
+        )
     positions = tuple(set(range(1, output.ndim)) - {channel_dim % output.ndim})
     per_block = max(1, _BLOCK // max(1, output[:1].numel()))
     return torch.cat(

@@ -1,4 +1,4 @@
-"""UnitMem: how strongly one unit is tied to a single image."""
+"""UnitMem: how strongly one unit responds to a single image."""
 
 from typing import Literal
 
@@ -17,17 +17,17 @@ def unit_mem(mu: Tensor, rest: Rest = "mean") -> Tensor:
     .. math::
         \mathrm{UnitMem}(u) = \frac{\mu_{max} - \mu_{rest}}{\mu_{max} + \mu_{rest}}
 
-    where :math:`\mu_{max}` is the unit's largest activation over the images and
-    :math:`\mu_{rest}` the mean of its activations on the other images, or, for
-    ``rest="median"``, their median, as in the official script [1].
+    where :math:`\mu_{max}` is the unit's largest activation over the images, and
+    :math:`\mu_{rest}` is the mean of its activations on the other images, or their
+    median for ``rest="median"``, as in the official script [1].
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
     - [1]: https://github.com/sprintml/LocalizingMemorizationInSSL
 
     Args:
-        mu: Activations of shape ``(N, U)``: of each of ``N >= 2`` images, averaged
-            over views, on each of ``U`` units.
-        rest: The average over the other images: their mean or their median.
+        mu: Activations of shape ``(N, U)``: of ``U`` units on ``N >= 2`` images,
+            averaged over views.
+        rest: The average over the other images: their ``"mean"`` or their ``"median"``.
 
     Returns:
         Tensor of shape ``(U,)``; in [0, 1] if no activation is negative. A dead unit

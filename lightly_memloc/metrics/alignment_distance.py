@@ -55,7 +55,7 @@ class AlignmentDistance(ImageMetric):
         tensor([0.0000, 1.4142], dtype=torch.float64)
     """
 
-    value_name: ClassVar[str] = "distance"
+    value_name: ClassVar[str | None] = "distance"
 
     def __init__(
         self,

@@ -58,7 +58,7 @@ class ClassMem(ImageMetric):
         tensor([1, 0])
     """
 
-    value_name: ClassVar[str] = "class_mem"
+    value_name: ClassVar[str | None] = "class_mem"
 
     total: Tensor
     count: Tensor

@@ -36,8 +36,8 @@ class ImageMetric(Metric):
     higher_is_better = None
     is_differentiable = False
 
-    # The field of the result that is averaged and plotted.
-    value_name: ClassVar[str]
+    # The field of the result that is averaged and plotted, if there is one.
+    value_name: ClassVar[str | None] = None
 
     rows: list[Tensor]
     row_index: list[Tensor]
@@ -72,7 +72,12 @@ class ImageMetric(Metric):
 
         Returns:
             The figure and the axes.
+
+        Raises:
+            NotImplementedError: If the metric has counts instead of values.
         """
+        if self.value_name is None:
+            raise NotImplementedError(f"{type(self).__name__} has no values to plot.")
         from matplotlib import pyplot as plt
 
         figure, ax = plt.subplots() if ax is None else (ax.figure, ax)
@@ -91,7 +96,7 @@ class ImageMetric(Metric):
         """The values of a result, without those of dead units, as a vector."""
         if isinstance(result, Tensor):
             return result.reshape(-1)
-        values = result[self.value_name].reshape(-1)
+        values = result[str(self.value_name)].reshape(-1)
         return values[~result["dead"].reshape(-1)] if "dead" in result else values
 
     def _averaged(self, values: Values, average: Average) -> Values | Tensor:

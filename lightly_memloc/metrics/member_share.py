@@ -78,7 +78,8 @@ class MemberShare(GroupedMaxima):
         super().__init__(sum(sizes), 2 * n_groups, **kwargs)
         self.layer_sizes = sizes
         rng = np.random.default_rng(seed)
-        self.mix = np.concatenate([rng.permutation(members), rng.permutation(holdout)])
+        mix = [rng.permutation(members), rng.permutation(holdout)]
+        self.mix = np.concatenate(mix).astype(np.int64)
         place = np.arange(len(members)) % n_groups
         self.group_of = dict(
             zip(

@@ -144,7 +144,7 @@ class UnitMem(GroupedMaxima):
         tensor([5, 3])
     """
 
-    value_name: ClassVar[str] = "unit_mem"
+    value_name: ClassVar[str | None] = "unit_mem"
 
     def __init__(
         self,

@@ -1,9 +1,8 @@
-"""Probes: what an encoder is worth on labelled images."""
+"""Probes: evaluate encoders on labelled images."""
 
 from lightly_memloc.probes.fine_tune import FineTuned, fine_tune
-from lightly_memloc.probes.knn import knn_probe
+from lightly_memloc.probes.frozen_features import knn_probe, logistic_probe
 from lightly_memloc.probes.linear import linear_probe
-from lightly_memloc.probes.logistic import logistic_probe
 from lightly_memloc.probes.measure import PROBES, measure_probes, probe_named
 from lightly_memloc.probes.task import ProbeTask
 

@@ -1,4 +1,4 @@
-"""Fine-tuning chosen layers of an encoder on labelled images."""
+"""Fine-tuning selected layers of an encoder on labelled images."""
 
 import copy
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from torch import nn
 
 from lightly_memloc.functional import Estimate
 from lightly_memloc.layers import weights_of
-from lightly_memloc.probes.classifier import feature_dim, train_classifier
+from lightly_memloc.probes.linear import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import generators_restored, seed_generators
 
@@ -37,26 +37,28 @@ def fine_tune(
     epochs: int = 30,
     learning_rate: float = 0.05,
 ) -> FineTuned:
-    """Fine-tune chosen layers of an encoder, and a linear classifier, on a task [0].
+    """Fine-tune selected layers of an encoder, and a linear classifier, on a task [0].
 
-    lightly's ``FinetuneClassifier``, trained with Lightning. What is not chosen is
-    frozen: parameters and buffers, BatchNorm's statistics among them, end bit-identical.
+    The function trains lightly's ``FinetuneClassifier`` with Lightning. All other
+    layers are frozen: their parameters and buffers, including BatchNorm statistics,
+    stay bit-identical.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        encoder: The encoder; stays as it is.
+        encoder: The encoder; it is not changed.
         task: The labelled images.
         layers: Names, globs or kinds of layers, or names of modules, as in
-            ``exchange_layers``: a layer stands for its segment of the forward pass.
-            ``"auto"`` for all, ``[]`` for the classifier alone.
-        seed: Seed of initialisation, order and augmentation.
+            ``exchange_layers``: a layer selects its segment of the forward pass.
+            ``"auto"`` selects all layers, ``[]`` trains the classifier alone.
+        seed: Random seed of the initialisation, the order and the augmentation.
         device: ``"auto"`` or a torch device.
-        epochs: Epochs of training.
-        learning_rate: Learning rate for a batch of 256; scaled by the batch size.
+        epochs: Number of training epochs.
+        learning_rate: Learning rate for a batch of 256 images; scaled in proportion to
+            the batch size.
 
     Returns:
-        The fine-tuned copy of the encoder, and its accuracy.
+        The fine-tuned copy of the encoder and its accuracy.
 
     Raises:
         MemorizationError: If a layer is not found.
@@ -83,10 +85,10 @@ def fine_tune(
 
 
 class _Classifier(FinetuneClassifier):  # type: ignore[misc]
-    """lightly's classifier, most of whose encoder may be frozen."""
+    """lightly's classifier with a partly frozen encoder."""
 
     def choose(self, entries: set[str]) -> None:
-        """Freeze all of the encoder but some parameters and buffers."""
+        """Freeze the encoder except for some parameters and buffers."""
         self._live = [
             module
             for name, module in self.model.named_modules()
@@ -103,7 +105,7 @@ class _Classifier(FinetuneClassifier):  # type: ignore[misc]
         return [p for p in self.parameters() if p.requires_grad]
 
     def on_train_epoch_start(self) -> None:
-        """Leave what is frozen in evaluation mode."""
+        """Keep frozen modules in evaluation mode."""
         self.model.eval()
         for module in self._live:
             module.training = True

@@ -1,15 +1,22 @@
-"""The linear probe of lightly's benchmarks."""
+"""The linear probe of lightly's benchmarks, and how it is trained and tested."""
 
 import copy
+from typing import Any
 
+import pytorch_lightning as pl
 import torch
 from lightly.utils.benchmarking import LinearClassifier
 from torch import nn
 
-from lightly_memloc.functional import Estimate
-from lightly_memloc.probes.classifier import feature_dim, train_classifier
+from lightly_memloc.functional import Estimate, accuracy
 from lightly_memloc.probes.task import ProbeTask
-from lightly_memloc.runtime import generators_restored, seed_generators
+from lightly_memloc.runtime import (
+    generators_restored,
+    quiet_lightning,
+    resolve_device,
+    seed_generators,
+    trainer_device,
+)
 
 
 def linear_probe(
@@ -19,18 +26,21 @@ def linear_probe(
     device: str = "auto",
     epochs: int = 90,
 ) -> Estimate:
-    """Test how well a linear classifier tells classes by a frozen encoder [0].
+    """Evaluate frozen features by a linear classifier [0].
 
-    lightly's ``LinearClassifier``, trained with Lightning.
+    The probe trains lightly's ``LinearClassifier`` with Lightning.
 
     - [0]: SimCLR, 2020, https://arxiv.org/abs/2002.05709
 
     Args:
-        encoder: The encoder; ends as it began.
+        encoder: The encoder; it is not changed.
         task: The labelled images.
-        seed: Seed of initialisation, order and augmentation.
+        seed: Random seed of the initialisation, the order and the augmentation.
         device: ``"auto"`` or a torch device.
-        epochs: Epochs of training.
+        epochs: Number of training epochs.
+
+    Returns:
+        Accuracy on the test images, with its confidence interval.
     """
     frozen = copy.deepcopy(encoder).cpu().requires_grad_(False)
     with generators_restored(), torch.random.fork_rng():
@@ -43,3 +53,60 @@ def linear_probe(
             topk=(1,),
         )
     return train_classifier(classifier, task, epochs, seed, device)
+
+
+def train_classifier(
+    classifier: pl.LightningModule, task: ProbeTask, epochs: int, seed: int, device: str
+) -> Estimate:
+    """Train a classifier on a task and test it.
+
+    Args:
+        classifier: The classifier with its encoder. It is trained in place and moved
+            to the CPU.
+        task: The labelled images.
+        epochs: Number of training epochs.
+        seed: Random seed of the order and the augmentation.
+        device: ``"auto"`` or a torch device.
+
+    Returns:
+        Accuracy on the test images, with its confidence interval.
+    """
+    on = resolve_device(device, classifier)
+    with generators_restored(), torch.random.fork_rng(), quiet_lightning():
+        seed_generators(seed)
+        trainer = pl.Trainer(
+            **trainer_device(on),
+            max_epochs=epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(classifier, task.train_loader(seed))
+        predicted = _predicted(classifier.to(on).eval(), task, on)
+        classifier.to("cpu")
+    return accuracy(predicted, task.test_targets)
+
+
+def feature_dim(encoder: nn.Module, task: ProbeTask) -> int:
+    """Count the features that an encoder returns for one image of a task.
+
+    Args:
+        encoder: The encoder; it is not changed.
+        task: The labelled images.
+    """
+    images, _ = next(iter(task.loader(task.test[:1])))
+    training = encoder.training
+    with torch.inference_mode():
+        features = encoder.eval()(images).flatten(start_dim=1)
+    encoder.train(training)
+    return int(features.shape[1])
+
+
+@torch.inference_mode()
+def _predicted(classifier: nn.Module, task: ProbeTask, device: torch.device) -> Any:
+    batches = [
+        classifier(images.to(device)).argmax(dim=1).cpu()
+        for images, _ in task.loader(task.test)
+    ]
+    return torch.cat(batches).numpy()

@@ -1,4 +1,4 @@
-"""Probing several encoders in several ways."""
+"""Evaluating several encoders with several probes."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -8,9 +8,8 @@ from torch import nn
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import Estimate
 from lightly_memloc.probes.fine_tune import fine_tune
-from lightly_memloc.probes.knn import knn_probe
+from lightly_memloc.probes.frozen_features import knn_probe, logistic_probe
 from lightly_memloc.probes.linear import linear_probe
-from lightly_memloc.probes.logistic import logistic_probe
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.results import ProbeResult
 
@@ -32,10 +31,13 @@ PROBES: dict[str, Probe] = {
 
 
 def probe_named(name: str) -> Probe:
-    """Return the probe of a name.
+    """Return a probe by its name.
+
+    Args:
+        name: A key of ``PROBES``.
 
     Raises:
-        MemorizationError: If there is none.
+        MemorizationError: If no probe has this name.
     """
     if name not in PROBES:
         raise MemorizationError(
@@ -51,23 +53,24 @@ def measure_probes(
     seed: int = 0,
     device: str = "auto",
 ) -> ProbeResult:
-    """Probe encoders: how well their features tell classes of images.
+    """Evaluate encoders with probes: how well their features separate classes.
 
     Args:
-        encoders: Encoders by name; they end as they began.
-        task: The labelled images to train on and to test on.
+        encoders: Encoders by name; they are not changed.
+        task: The labelled images to train and to test on.
         probes: ``"logistic"`` (scikit-learn's logistic regression on frozen features),
             ``"knn"`` (lightly's weighted nearest neighbours), ``"linear"`` (lightly's
-            linear classifier) and ``"finetune"`` (lightly's, which trains the encoder,
-            too). The first two take one pass over the images.
-        seed: Seed of initialisation, order and augmentation of the latter two.
+            linear classifier) and ``"finetune"`` (lightly's classifier that also trains
+            the encoder). The first two take one pass over the images.
+        seed: Random seed of the initialisation, the order and the augmentation of
+            ``"linear"`` and ``"finetune"``.
         device: ``"auto"`` or a torch device.
 
     Returns:
-        The result; ``to_pandas()`` has a row an encoder and probe.
+        The result; ``to_pandas()`` has one row per encoder and probe.
 
     Raises:
-        MemorizationError: If there is no such probe.
+        MemorizationError: If a probe is unknown.
     """
     chosen = {name: probe_named(name) for name in probes}
     rows = [

@@ -1,4 +1,4 @@
-"""What an encoder is probed on: labelled images to learn from and to be tested on."""
+"""Labelled images for probes, divided into training and test images."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ _TEST_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class ProbeTask:
-    """Labelled images to train a classifier on, and others to test it on.
+    """Labelled images to train a classifier on, and further ones to test it on.
 
     Attributes:
         dataset: Map-style data set of labelled images without a transform of its own.
         train: Indices of the images to train on.
-        test: Indices of the images to test on; none of them is trained on.
-        transform: A transform without augmentation that makes a tensor of an image.
-        train_transform: Augmentation of the images to train on, for the probes that
-            take them through the encoder again in each epoch; by default none.
+        test: Indices of the images to test on; disjoint from ``train``.
+        transform: A transform without augmentation that converts an image to a tensor.
+        train_transform: Augmentation of the training images, for the probes that run
+            the encoder on them in each epoch; ``transform`` by default.
         batch_size: Images per batch.
         num_workers: Worker processes that load images.
 
     Raises:
-        MemorizationError: If the classes are not known or fewer than two, an image is
-            trained and tested on, or there is none of either.
+        MemorizationError: If the classes are unknown or fewer than two, an image is
+            both a training and a test image, or there are none of either.
     """
 
     dataset: Any
@@ -49,18 +49,20 @@ class ProbeTask:
             indices = np.asarray(getattr(self, name), dtype=np.int64)
             object.__setattr__(self, name, indices)
             if not len(indices):
-                raise MemorizationError(f"There are no images to {name} a probe on.")
+                raise MemorizationError(
+                    f"There are no images to {name} a probe on: {name} is empty."
+                )
         both = np.intersect1d(self.train, self.test)
         if len(both):
             raise MemorizationError(
-                f"Image {both[0]} and {len(both) - 1} more are to be trained and tested "
-                "on: the accuracy would mean nothing."
+                f"Image {both[0]} and {len(both) - 1} more are both training and test "
+                "images. Remove them from one of the two."
             )
         targets = targets_of(self.dataset)
         if targets is None or len(np.unique(targets[self.train])) < 2:
             raise MemorizationError(
-                "A probe learns classes: it needs labelled images of at least two. A "
-                "folder gives a class a subfolder."
+                "A probe needs labelled images of at least two classes. In a folder of "
+                "images, each class is a subfolder."
             )
         object.__setattr__(self, "_targets", targets)
 
@@ -73,18 +75,19 @@ class ProbeTask:
         batch_size: int = 256,
         num_workers: int = 0,
     ) -> "ProbeTask":
-        """Make a task of a whole data set: a fifth of each class tests.
+        """Make a task of a whole data set, with a fifth of each class for testing.
 
         Args:
             dataset: Map-style data set of labelled images without a transform of its
                 own.
-            transform: A transform without augmentation that makes a tensor of an image.
-            seed: Seed of the division.
+            transform: A transform without augmentation that converts an image to a
+                tensor.
+            seed: Random seed of the division.
             batch_size: Images per batch.
             num_workers: Worker processes that load images.
 
         Raises:
-            MemorizationError: If the classes are not known or fewer than two, or one
+            MemorizationError: If the classes are unknown or fewer than two, or a class
                 has a single image.
         """
         targets = targets_of(dataset)
@@ -97,7 +100,7 @@ class ProbeTask:
             )
         except ValueError as error:
             raise MemorizationError(
-                f"A fifth of each class cannot be held out for testing: {error}"
+                f"Cannot hold out a fifth of each class for testing: {error}"
             ) from error
         return cls(
             dataset,
@@ -115,16 +118,16 @@ class ProbeTask:
 
     @property
     def train_targets(self) -> NDArray[np.int64]:
-        """Classes of the images to train on."""
+        """Classes of the training images."""
         return self._all_targets[self.train]
 
     @property
     def test_targets(self) -> NDArray[np.int64]:
-        """Classes of the images to test on."""
+        """Classes of the test images."""
         return self._all_targets[self.test]
 
     def train_loader(self, seed: int) -> DataLoader[Any]:
-        """Batches ``(images, targets)`` to train on, in an order of the seed's."""
+        """Return batches ``(images, targets)`` to train on, shuffled by the seed."""
         views = _Views(
             self.dataset, self.train_transform or self.transform, self._all_targets
         )
@@ -137,13 +140,13 @@ class ProbeTask:
         )
 
     def loader(self, indices: NDArray[np.int64]) -> DataLoader[Any]:
-        """Batches ``(images, targets)`` of chosen images in their order, unaugmented."""
+        """Return batches ``(images, targets)`` of images in order, not augmented."""
         views = _Views(self.dataset, self.transform, self._all_targets)
         return DataLoader(
             Subset(views, indices.tolist()),
             self.batch_size,
             num_workers=self.num_workers,
-            # Else each pass draws a number from the global generator.
+            # Without it, each pass draws a number from the global generator.
             generator=torch.Generator(),
         )
 
@@ -154,7 +157,7 @@ class ProbeTask:
 
 
 class _Views(Dataset[tuple[Tensor, int]]):
-    """A view of each image with its target."""
+    """One view of each image with its target."""
 
     def __init__(
         self,

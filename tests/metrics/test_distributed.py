@@ -95,8 +95,6 @@ def values(metric):
 
 
 def measure(rank, folder):
-    # The parent's threads do not exist in a forked process.
-    torch.set_num_threads(1)
     distributed.init_process_group(
         "gloo",
         init_method=f"file://{folder}/store",

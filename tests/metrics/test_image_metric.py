@@ -107,11 +107,18 @@ def test_unknown_average(name):
         METRICS[name](average="macro")
 
 
-@pytest.mark.parametrize("make", [lambda **o: TopImages(2, 1, **o), None])
-def test_counts_have_no_average(make):
-    make = make or (lambda **o: MemberShare(2, [0], [1], **o))
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **options: TopImages(2, 1, **options),
+        lambda **options: MemberShare(2, [0], [1], **options),
+    ],
+)
+def test_counts_have_neither_average_nor_plot(make):
     with pytest.raises(ValueError, match="average"):
         make(average="mean")
+    with pytest.raises(NotImplementedError, match="no values to plot"):
+        make().plot()
 
 
 def test_collection_of_dictionaries():

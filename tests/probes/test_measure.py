@@ -1,0 +1,52 @@
+import copy
+
+import pytest
+import torch
+
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.probes import ProbeTask, fine_tune, linear_probe, measure_probes
+from tests.probes.pixels import PLAIN, Pixels, small
+
+
+@pytest.mark.parametrize("name", ["logistic", "knn", "linear", "finetune"])
+def test_a_probe_leaves_no_trace(digits, encoder, generator_states, name):
+    task = ProbeTask(digits, range(60, 76), range(20), PLAIN, batch_size=8)
+    encoder.train()
+    encoder.prep.requires_grad_(False)
+    frozen = [p.requires_grad for p in encoder.parameters()]
+    before, states = copy.deepcopy(encoder.state_dict()), generator_states()
+    result = measure_probes({"f": encoder}, task, [name])
+    assert generator_states() == states
+    assert encoder.training
+    assert [p.requires_grad for p in encoder.parameters()] == frozen
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, before[key])
+    table = result.to_pandas()
+    assert table["probe"].tolist() == [name]
+    assert result.scalars() == {f"accuracy/f/{name}": table["accuracy"][0]}
+
+
+PROBED = {
+    "linear": lambda encoder, task, seed: linear_probe(encoder, task, seed=seed),
+    "finetune": lambda encoder, task, seed: (
+        fine_tune(encoder, task, seed=seed).accuracy
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBED)
+def test_measured_probes_follow_the_seed(digits, encoder, name):
+    task = small(digits, batch_size=8)
+    encoder = Pixels() if name == "linear" else encoder
+    result = measure_probes({"f": encoder}, task, [name], seed=1)
+    expected = {seed: PROBED[name](encoder, task, seed) for seed in (0, 1)}
+    columns = ["accuracy", "low", "high"]
+    assert tuple(result.to_pandas()[columns].iloc[0]) == tuple(expected[1])
+    assert expected[0] != expected[1]
+    settings = {"train": 16, "test": 200, "classes": 10, "seed": 1, "skipped": []}
+    assert result.settings == settings
+
+
+def test_an_unknown_probe(task):
+    with pytest.raises(MemorizationError, match="Unknown probe 'svm'; choose from log"):
+        measure_probes({"f": Pixels()}, task, ["svm"])

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+import torch
+from lightly.transforms import SimCLRTransform
+from torch.utils.data import Subset
+
+from lightly_memloc.data import Digits
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.probes import ProbeTask, knn_probe, measure_probes
+from tests.probes.pixels import PLAIN, Pixels
+
+
+def test_a_view_of_a_multi_view_transform(digits):
+    task = ProbeTask(digits, range(60, 68), range(4), SimCLRTransform(input_size=8))
+    images, targets = next(iter(task.loader(task.test)))
+    assert images.shape == (4, 3, 8, 8)
+    assert targets.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        (range(10, 20), range(5, 12), "Image 10 and 1 more are both training and test"),
+        ([], range(5), "no images to train a probe on"),
+        (range(5), [], "no images to test a probe on"),
+        ([0, 10], [1], "labelled images of at least two"),
+    ],
+)
+def test_tasks_that_say_nothing(digits, train, test, message):
+    with pytest.raises(MemorizationError, match=message):
+        ProbeTask(digits, train, test, PLAIN)
+
+
+def test_targets_are_the_data_sets_even_where_items_have_none(digits):
+    class Bare:
+        targets = digits.targets
+
+        def __len__(self):
+            return len(digits)
+
+        def __getitem__(self, index):
+            return digits[index][0]
+
+    tasks = [
+        ProbeTask(of, range(100, 180), range(40), PLAIN, batch_size=16)
+        for of in (Bare(), digits)
+    ]
+    for ours, expected in zip(*(t.loader(t.test) for t in tasks), strict=True):
+        assert torch.equal(ours[1], expected[1])
+    first, second = (knn_probe(Pixels(), task) for task in tasks)
+    assert first == second
+
+
+def test_a_fifth_of_each_class_of_a_data_set_tests(digits):
+    whole = Subset(digits, range(400))
+    task = ProbeTask.of_dataset(whole, PLAIN, seed=3, batch_size=16)
+    assert sorted([*task.train, *task.test]) == list(range(400))
+    counts = np.bincount([digits[i][1] for i in range(400)])
+    held_out = np.bincount(task.test_targets, minlength=10)
+    assert (np.abs(held_out - counts / 5) < 1).all()
+    again, other = (ProbeTask.of_dataset(whole, PLAIN, seed) for seed in (3, 4))
+    assert again.test.tolist() == task.test.tolist() != other.test.tolist()
+    assert task.batch_size == 16
+
+
+def test_a_class_of_one_image_cannot_be_divided(digits):
+    with pytest.raises(MemorizationError, match="fifth of each class"):
+        ProbeTask.of_dataset(Subset(digits, [0, 1, 10, 11, 20]), PLAIN)
+
+
+def test_a_data_set_without_classes_cannot_be_divided():
+    with pytest.raises(MemorizationError, match="labelled images of at least two"):
+        ProbeTask.of_dataset([Digits()[i][0] for i in range(8)], PLAIN)
+
+
+def test_images_without_classes():
+    images = [Digits()[i][0] for i in range(8)]
+    with pytest.raises(MemorizationError, match="labelled images of at least two"):
+        ProbeTask(images, range(4), range(4, 8), PLAIN)
+
+
+def test_a_subset_keeps_its_own_numbers(digits):
+    part = ProbeTask(Subset(digits, range(50, 90)), range(20), range(20, 40), PLAIN)
+    whole = ProbeTask(digits, range(50, 70), range(70, 90), PLAIN)
+    for name in ("logistic", "knn"):
+        one, other = (
+            measure_probes({"f": Pixels()}, task, [name]).to_pandas()
+            for task in (part, whole)
+        )
+        assert one.equals(other)
+
+
+def test_classes_are_counted_up_to_the_largest(digits):
+    indices = [i for i in range(400) if digits.targets[i] in (2, 7)]
+    task = ProbeTask(digits, indices[:40], indices[40:], PLAIN)
+    assert task.num_classes == 10
+    ours = ProbeTask(Subset(digits, indices), range(40), range(40, 60), PLAIN)
+    assert ours.num_classes == 8
+    assert set(ours.train_targets) == set(ours.test_targets) == {2, 7}
+    assert knn_probe(Pixels(), ours).value > 0.9
+
+
+def test_the_first_of_several_views(digits):
+    def several(image):
+        return [PLAIN(image), 1 - PLAIN(image)]
+
+    task = ProbeTask(digits, range(60, 68), range(4), several)
+    images, _ = next(iter(task.loader(task.test)))
+    assert torch.equal(images, torch.stack([PLAIN(digits[i][0]) for i in range(4)]))
+
+
+def test_a_task_of_a_data_set_has_its_loading_options(digits):
+    task = ProbeTask.of_dataset(digits, PLAIN, batch_size=17, num_workers=1)
+    loaders = [task.loader(task.test), task.train_loader(seed=0)]
+    assert [loader.batch_size for loader in loaders] == [17, 17]
+    assert [loader.num_workers for loader in loaders] == [1, 1]
