@@ -329,16 +329,16 @@ class MemorizationCallback(StudyCallback):
                 continue
             try:
                 evaluator.run(progress=False)
-            except MemorizationError:
-                # Other images may be readable where all of these are left out.
-                if evaluator.layers or not evaluator.skipped:
-                    raise
             except Exception as error:
+                is_known = isinstance(error, MemorizationError)
+                if is_known and evaluator.skipped and not evaluator.layers:
+                    # Other images may be readable where all of these are left out.
+                    continue
+                advice = "Do the data set and the transform fit each other?"
                 raise MemorizationError(
                     f"MemorizationCallback cannot measure {name} of {found.name!r}: a "
-                    f"trial on a few images failed with {reason(error)} The encoder "
-                    "must take a batch of views as its only argument, and the transform "
-                    "an image of the data set."
+                    "trial on a few images failed. "
+                    f"{reason(error)}{'' if is_known else f' {advice}'}"
                 ) from error
 
     def _show(self, trainer: pl.Trainer, result: Result) -> None:

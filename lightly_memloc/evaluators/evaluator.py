@@ -18,7 +18,7 @@ from torchmetrics import Metric
 from lightly_memloc.data import Study, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
-from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.layers import CapturedLayer, captured, run_encoder, trace_layers
 from lightly_memloc.results import Result
 from lightly_memloc.runtime import (
     PassOptions,
@@ -189,7 +189,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             receive(layer, output.reshape(len(batch.indices), -1, *output.shape[1:]))
 
         with captured(self.encoders[name], self.layers, hand_on):
-            self.encoders[name](images)
+            run_encoder(self.encoders[name], images, self.layers[0].entry)
         for layer in self.layers:
             if layer.name not in ran:
                 raise self._uneven(layer, batch, "did not run")
@@ -222,6 +222,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "seed": self.study.seed,
             **options,
             "device": self._ran_on,
+            "entry": self.layers[0].entry,
             "skipped": sorted(name for of in gathered(self.skipped) for name in of),
         }
 

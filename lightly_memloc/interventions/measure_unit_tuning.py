@@ -18,7 +18,7 @@ from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.tune_unit import tune_unit
 from lightly_memloc.interventions.unit_weights import has_unit_rows
-from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.layers import CapturedLayer, captured, run_encoder, trace_layers
 from lightly_memloc.results import UnitTuningResult
 from lightly_memloc.runtime import (
     PassArguments,
@@ -169,6 +169,7 @@ def _answers(
 
     with leave_no_trace([model], on), torch.inference_mode():
         batch = views.flatten(0, 1).to(on)
-        with captured(model, trace_layers(model, layers, "units", batch[:2]), receive):
-            model(batch)
+        traced = trace_layers(model, layers, "units", batch[:2])
+        with captured(model, traced, receive):
+            run_encoder(model, batch, traced[0].entry)
     return answers

@@ -22,7 +22,13 @@ from lightly_memloc.interventions.unit_weights import (
     refuse_unfit_weights,
     refuse_unknown_units,
 )
-from lightly_memloc.layers import CapturedLayer, captured, trace_layers
+from lightly_memloc.layers import (
+    CapturedLayer,
+    Entry,
+    captured,
+    run_encoder,
+    trace_layers,
+)
 from lightly_memloc.runtime import leave_no_trace, resolve_device, tracked
 
 _POWER = 3
@@ -192,14 +198,27 @@ def _activations(
         mu.append(unit_activation(output, layer.channel_dim)[:, unit])
 
     place = (torch.tensor([unit], device=views.device),)
-    with_row = {
+    with_row = weights | {
         name: weights[name].index_put(place, values[None].to(weights[name].dtype))
         for name, values in row.items()
     }
+    of_model = {f"model.{name}": weight for name, weight in with_row.items()}
     with captured(model, [layer], receive):
-        functional_call(model, weights | with_row, (views,))
+        functional_call(_Run(model, layer.entry), of_model, (views,))
     own, others = mu[0][:n_views], mu[0][n_views:]
     return torch.cat([own.mean()[None], others.view(-1, _VIEWS_OF_OTHERS).mean(dim=1)])
+
+
+class _Run(nn.Module):
+    """A model that runs through the method that its trace found."""
+
+    def __init__(self, model: nn.Module, entry: Entry) -> None:
+        super().__init__()
+        self.model = model
+        self.entry = entry
+
+    def forward(self, images: Tensor) -> None:
+        run_encoder(self.model, images, self.entry)
 
 
 class _Lessons(Dataset[Tensor]):

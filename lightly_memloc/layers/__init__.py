@@ -9,10 +9,11 @@ from lightly_memloc.layers.segments import (
     segments,
     weights_of,
 )
-from lightly_memloc.layers.trace import first_tensor
+from lightly_memloc.layers.trace import Entry, first_tensor, run_encoder
 
 __all__ = [
     "CapturedLayer",
+    "Entry",
     "Layer",
     "Site",
     "captured",
@@ -21,6 +22,7 @@ __all__ = [
     "find_layers",
     "first_tensor",
     "is_norm",
+    "run_encoder",
     "segments",
     "trace_layers",
     "weights_of",

@@ -16,6 +16,7 @@ from lightly_memloc.errors import (
 from lightly_memloc.layers.find import find_layers
 from lightly_memloc.layers.layer import Layer, Site
 from lightly_memloc.layers.trace import (
+    Entry,
     Tap,
     Trace,
     TracedSite,
@@ -38,6 +39,7 @@ class CapturedLayer:
         order: Position in the forward pass.
         stage: Modules of the stage, starting with the one with the weights; only the
             module that is read if there is no stage.
+        entry: The method that the model runs through.
     """
 
     name: str
@@ -47,6 +49,7 @@ class CapturedLayer:
     calls: int
     order: int
     stage: tuple[str, ...]
+    entry: Entry
 
     @property
     def channel_dim(self) -> int:
@@ -121,6 +124,7 @@ def trace_layers(
                     trace.calls(place.site.module),
                     place.order,
                     (place.origin[0], *(m for m, _ in place.passed)),
+                    trace.entry,
                 )
             )
     if faults and (not automatic or not captured):

@@ -109,7 +109,7 @@ def example_images(model: nn.Module) -> Tensor:
         images = torch.zeros(shape, dtype=dtype, device=device_of(model))
         try:
             with torch.inference_mode():
-                model(images)
+                Trace(model, images)
         # Models raise errors of any type for sizes that they do not take.
         except Exception as error:
             reason = str(error)

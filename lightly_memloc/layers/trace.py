@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.layers.layer import (
     Site,
     channel_dim,
@@ -17,6 +18,23 @@ from lightly_memloc.layers.layer import (
     is_norm,
     joins_stage,
 )
+from lightly_memloc.runtime import reason
+
+Entry = Literal["forward", "forward_features"]
+
+
+def run_encoder(model: nn.Module, images: Tensor, entry: Entry) -> None:
+    """Run a model on images.
+
+    Args:
+        model: The model.
+        images: The images, as the model takes them.
+        entry: The method to call, as a :class:`Trace` of the model found it.
+    """
+    if entry == "forward":
+        model(images)
+    else:
+        model.forward_features(images)  # type: ignore[operator]
 
 
 class Tap(NamedTuple):
@@ -113,19 +131,27 @@ class TracedSite:
 class Trace:
     """Run a model once on images and record what each module took and returned.
 
+    A model whose ``forward`` fails on images alone runs through ``forward_features``
+    if that works, such as lightly's ``MaskedCausalVisionTransformer``.
+
     Args:
         model: The model.
         images: The images.
+
+    Raises:
+        MemorizationError: If the model runs through neither.
+
+    Attributes:
+        entry: The method that the model runs through.
     """
 
     def __init__(self, model: nn.Module, images: Tensor) -> None:
         self._modules = dict(model.named_modules())
-        self._calls: list[_Call] = []
-        self._moments = 0
-        names = [name for name in self._modules if name]
-        taps = [Tap(name, side) for name in names for side in ("input", "output")]
-        with tapped(model, taps, self._record):
-            model(images)
+        self.entry: Entry = "forward"
+        try:
+            self._run(model, images)
+        except Exception as error:
+            self._run_features(model, images, error)
 
     def locate(self, site: Site) -> list[TracedSite]:
         """Find the calls that a site refers to, each moved along its stage."""
@@ -142,6 +168,30 @@ class Trace:
     def calls(self, module: str) -> int:
         """How often a module ran."""
         return sum(call.module == module for call in self._calls)
+
+    def _run(self, model: nn.Module, images: Tensor) -> None:
+        self._calls: list[_Call] = []
+        self._moments = 0
+        names = [name for name in self._modules if name]
+        taps = [Tap(name, side) for name in names for side in ("input", "output")]
+        with tapped(model, taps, self._record):
+            run_encoder(model, images, self.entry)
+
+    def _run_features(
+        self, model: nn.Module, images: Tensor, of_forward: Exception
+    ) -> None:
+        failure = f"forward raised {reason(of_forward)}"
+        if callable(getattr(model, "forward_features", None)):
+            self.entry = "forward_features"
+            try:
+                return self._run(model, images)
+            except Exception as error:
+                failure += f" forward_features raised {reason(error)}"
+        raise MemorizationError(
+            f"{type(model).__name__} does not run on images of shape "
+            f"{tuple(images.shape)}: {failure} The encoder must take a batch of images "
+            "as its only argument."
+        ) from of_forward
 
     def _record(self, tap: Tap, number: int, value: Any) -> None:
         self._moments += 1

@@ -26,6 +26,7 @@ from lightly.loss import (
 from lightly.loss.vicreg_loss import VICRegLoss
 from lightly.models import ResNetGenerator, utils
 from lightly.models.modules import (
+    AIMPredictionHead,
     BarlowTwinsProjectionHead,
     BYOLPredictionHead,
     BYOLProjectionHead,
@@ -33,6 +34,7 @@ from lightly.models.modules import (
     DINOProjectionHead,
     DINOv2ProjectionHead,
     LeJEPAProjectionHead,
+    MaskedCausalVisionTransformer,
     MaskedVisionTransformerDecoderTIMM,
     MaskedVisionTransformerTIMM,
     MaskedVisionTransformerTorchvision,
@@ -662,6 +664,55 @@ class MAE(pl.LightningModule):
         target = utils.get_at_index(patches, idx_mask - 1)
 
         loss = self.criterion(x_pred, target)
+        return loss
+
+    def configure_optimizers(self):
+        optim = torch.optim.AdamW(self.parameters(), lr=1.5e-4)
+        return optim
+
+
+class AIM(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        vit = MaskedCausalVisionTransformer(
+            **SMALL_VIT,
+            global_pool="avg",  # timm wants a class token for its own default
+            qk_norm=False,
+            class_token=False,
+            no_embed_class=True,
+        )
+        utils.initialize_2d_sine_cosine_positional_embedding(
+            pos_embedding=vit.pos_embed, has_class_token=vit.has_class_token
+        )
+        self.patch_size = vit.patch_embed.patch_size[0]
+        self.num_patches = vit.patch_embed.num_patches
+
+        self.backbone = vit
+        self.projection_head = AIMPredictionHead(
+            input_dim=vit.embed_dim, output_dim=3 * self.patch_size**2, num_blocks=1
+        )
+        self.criterion = nn.MSELoss()
+
+    def training_step(self, batch, batch_idx):
+        views = batch[0]
+        images = views[0]  # AIM has only a single view
+        batch_size = images.shape[0]
+
+        mask = utils.random_prefix_mask(
+            size=(batch_size, self.num_patches),
+            max_prefix_length=self.num_patches - 1,
+            device=images.device,
+        )
+        features = self.backbone.forward_features(images, mask=mask)
+        # Add positional embedding before head.
+        features = self.backbone._pos_embed(features)
+        predictions = self.projection_head(features)
+
+        # Convert images to patches and normalize them.
+        patches = utils.patchify(images, self.patch_size)
+        patches = utils.normalize_mean_var(patches, dim=-1)
+
+        loss = self.criterion(predictions, patches)
         return loss
 
     def configure_optimizers(self):

@@ -132,6 +132,35 @@ def test_class_mem(pair, digits, transform, seed, rectify):
     }
 
 
+class TinyWithMask(Tiny):
+    """An encoder that needs a mask, unless it is run through ``forward_features``."""
+
+    def forward(self, x, mask):
+        return super().forward(x * mask)
+
+    def forward_features(self, x):
+        return super().forward(x)
+
+
+def test_encoders_that_run_through_forward_features(
+    pair, digits, small_split, transform
+):
+    masked = [TinyWithMask(), TinyWithMask()]
+    for encoder, plain_one in zip(masked, pair, strict=True):
+        encoder.load_state_dict(plain_one.state_dict())
+    data = digits, small_split, transform
+    result = memloc.measure_layer_mem(*masked, *data, batch_size=5, **LAYER_MEM)
+    assert_tables(result, brute_force.layer_mem(*pair, *data, **LAYER_MEM))
+    assert result.settings["entry"] == "forward_features"
+    options = {"indices": range(3, 29, 2), "holdout": range(4, 24, 2), "n_views": 3}
+    units = memloc.measure_unit_mem(masked[0], digits, transform, **options)
+    defaults = {"seed": 0, "rest": "mean", "rectify": "auto"}
+    expected = brute_force.unit_mem(pair[0], digits, transform, **options, **defaults)
+    assert_tables(units, expected)
+    unmasked = memloc.measure_unit_mem(pair[0], digits, transform, **options)
+    assert unmasked.settings == units.settings | {"entry": "forward"}
+
+
 def test_layers_are_chosen(pair, digits, small_split, transform):
     results = [
         memloc.measure_layer_mem(

@@ -7,9 +7,9 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from lightly_memloc import MemorizationCallback
+from lightly_memloc import MemorizationCallback, OnlineUnitMemCallback
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
-from tests.evaluators.trainings import SimCLR, loader, quiet_trainer
+from tests.evaluators.trainings import SimCLR, conv_net, loader, quiet_trainer
 
 MEMBERS = np.arange(20, 36)
 
@@ -111,6 +111,41 @@ def test_a_failure_ends_training_if_asked(tmp_path, digits, transform):
 def test_an_unknown_on_error_is_refused(digits, transform):
     with pytest.raises(MemorizationError, match="'warn' or 'raise', got 'ignore'"):
         MemorizationCallback(digits, transform, on_error="ignore")
+
+
+class NeedsMask(torch.nn.Module):
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images, mask):
+        return self.backbone(images * mask)
+
+
+class MaskedSimCLR(SimCLR):
+    """A method whose backbone needs a mask beside the images."""
+
+    def __init__(self):
+        super().__init__(encoder=NeedsMask(conv_net()))
+
+    @property
+    def encoder_in_training(self):
+        return lambda view: self.backbone(view, torch.ones(()))
+
+
+@pytest.mark.parametrize("name", ["MemorizationCallback", "OnlineUnitMemCallback"])
+def test_a_backbone_that_needs_more_than_images_is_refused_before_the_first_step(
+    tmp_path, digits, transform, name
+):
+    callback = (
+        MemorizationCallback(digits, transform, MEMBERS, n_views=2)
+        if name == "MemorizationCallback"
+        else OnlineUnitMemCallback()
+    )
+    trainer = quiet_trainer(tmp_path, callback, max_epochs=1)
+    with pytest.raises(MemorizationError, match=r"NeedsMask does not run.*'mask'"):
+        trainer.fit(MaskedSimCLR(), loader(digits, MEMBERS, transform))
+    assert trainer.global_step == 0
 
 
 def broken(image):

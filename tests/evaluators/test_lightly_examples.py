@@ -69,6 +69,7 @@ class Example(NamedTuple):
     output: str = "2"
     backbone: str = "backbone"
     num_workers: int = 0
+    entry: str = "forward"
 
 
 def byol_transform():
@@ -142,6 +143,12 @@ EXAMPLES = [
     ),
     Example(examples.DINO, dino_transform(), backbone="student_backbone"),
     Example(examples.MAE, transforms.MAETransform(input_size=32), **TIMM_BLOCK),
+    Example(
+        examples.AIM,
+        transforms.AIMTransform(input_size=32),
+        entry="forward_features",
+        **UNWRAPPED_BLOCK,
+    ),
     Example(
         examples.SimMIM, transforms.MAETransform(input_size=32), **TORCHVISION_BLOCK
     ),
@@ -332,6 +339,7 @@ def test_the_backbone_that_is_trained_is_measured(run):
     for name, table in result.tables.items():
         pd.testing.assert_frame_equal(table, expected.tables[name])
     assert (result.settings["epoch"], result.settings["step"]) == (0, 2)
+    assert result.settings["entry"] == run.example.entry
 
 
 def test_measured_winners_are_members(run):

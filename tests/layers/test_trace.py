@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch import nn
 
-from lightly_memloc.layers.trace import Tap, tapped
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.layers.trace import Tap, Trace, tapped
 
 
 class Twice(nn.Module):
@@ -99,4 +100,76 @@ def test_unknown_module_leaves_no_hook(hooks):
         tapped(model, taps, lambda *_: None),
     ):
         pass
+    assert hooks(model) == before
+
+
+class Features(nn.Module):
+    """Features of two layers, the second of which ``forward`` runs before it ends."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(2, 2)
+        self.second = nn.Linear(2, 3)
+        self.entered = []
+
+    def forward_features(self, x):
+        self.entered.append("forward_features")
+        return self.second(self.first(x))
+
+
+class NeedsMask(Features):
+    def forward(self, x, mask):
+        return self.forward_features(x * mask)
+
+
+class FailsHalfway(Features):
+    def forward(self, x):
+        raise RuntimeError(f"no head for {self.second(self.first(x)).shape[1]}")
+
+
+class Works(Features):
+    def forward(self, x):
+        return self.second(x)
+
+
+class NeedsMaskAlone(nn.Module):
+    def forward(self, x, mask):
+        return x * mask
+
+
+class FailsTwice(NeedsMask):
+    def forward_features(self, x):
+        raise RuntimeError("no positions")
+
+
+@pytest.mark.parametrize("kind", [NeedsMask, FailsHalfway])
+def test_a_model_whose_forward_fails_runs_through_forward_features(kind):
+    trace = Trace(kind(), torch.ones(2, 2))
+    assert trace.entry == "forward_features"
+    assert [trace.calls(name) for name in ("first", "second")] == [1, 1]
+    assert trace.starts()["first"] < trace.starts()["second"]
+
+
+def test_forward_features_is_not_called_where_forward_works():
+    model = Works()
+    trace = Trace(model, torch.ones(2, 2))
+    assert trace.entry == "forward"
+    assert model.entered == []
+    assert [trace.calls(name) for name in ("first", "second")] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "reasons"),
+    [
+        (NeedsMaskAlone, "forward raised TypeError: .*'mask'"),
+        (FailsTwice, "'mask'.* forward_features raised RuntimeError: no positions"),
+    ],
+)
+def test_a_model_that_runs_through_neither_is_refused(hooks, kind, reasons):
+    model = kind()
+    before = hooks(model)
+    with pytest.raises(
+        MemorizationError, match=rf"{kind.__name__}.*\(2, 2\).*{reasons}"
+    ):
+        Trace(model, torch.ones(2, 2))
     assert hooks(model) == before
