@@ -122,7 +122,7 @@ def gallery(images, folder):
             axes.axis("off")
         for axes, index in zip(grid.flat, indices, strict=False):
             axes.imshow(dataset[index][0])
-    return axes.figure
+    return figure
 
 
 def _along(axes, layers, chance=0.0):

@@ -211,7 +211,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def identity(self) -> dict[str, Any]:
         """Return the options that must match to resume an interrupted measurement.
 
-        The encoders, images, views and batch size are compared as well.
+        The encoders, images, views, precision and batch size are compared as well.
         """
         return {"evaluator": type(self).__name__, "layers": self.patterns}
 
@@ -259,7 +259,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 "each needs at least one."
             )
         if self._state_file is not None:
-            self.first_batch = self._state_file.open(self._fingerprint())
+            batches = {"batch_size": self.options.batch_size}
+            self.first_batch = self._state_file.open(self.fingerprint() | batches)
         return view_loader(self.views, self.indices, self.options, self.first_batch)
 
     def configure_callbacks(self) -> list[Callback]:
@@ -275,16 +276,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self._finish()
         self.log_dict(self.result.scalars(), sync_dist=True)
 
-    def filenames(self, indices: Sequence[int]) -> list[str]:
-        """Return the file names of images.
-
-        Args:
-            indices: Indices of the images.
-        """
-        return [filename_of(self.views.dataset, int(index)) for index in indices]
-
-    def _fingerprint(self) -> dict[str, Any]:
-        """What must match for a state file to belong to this measurement."""
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must match for two measurements to have the same result."""
         try:
             first_views = [self.views[int(self.indices[0])][0]]
         except UnreadableImageError:
@@ -298,11 +291,18 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "settings": repr(self.identity()),
             "precision": self.options.precision,
             "seed": self.study.seed,
-            "batch_size": self.options.batch_size,
             "images": digest([torch.tensor(self.indices)]),
             "views": digest(first_views),
             "weights": digest(weights),
         }
+
+    def filenames(self, indices: Sequence[int]) -> list[str]:
+        """Return the file names of images.
+
+        Args:
+            indices: Indices of the images.
+        """
+        return [filename_of(self.views.dataset, int(index)) for index in indices]
 
     def _take(self, batch: ViewBatch, number: int) -> None:
         """Measure a batch of images; trace the layers on the first one."""

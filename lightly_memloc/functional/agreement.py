@@ -118,7 +118,7 @@ def accuracy(
     hits = int((predicted == targets).sum())
     interval = stats.binomtest(hits, len(targets)).proportion_ci(confidence, "wilson")
     value = hits / len(targets)
-    return Estimate(*map(np.asarray, (value, interval.low, interval.high)))
+    return Estimate(*np.array([value, interval.low, interval.high]))
 
 
 def _paired(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:

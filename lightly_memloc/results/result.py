@@ -172,7 +172,7 @@ class Result(ABC):
                 for name, table in self.tables.items()
             }
             document = _plain(self._head() | {"tables": described})
-            head.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            head.write_text(json.dumps(document) + "\n", encoding="utf-8")
         for name in before - set(self.tables):
             (path / f"{name}.csv").unlink(missing_ok=True)
 

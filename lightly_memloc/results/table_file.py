@@ -23,8 +23,8 @@ def write_table(table: pd.DataFrame, path: Path) -> dict[str, Any]:
         path: The file.
 
     Returns:
-        What :func:`read_table` needs to load it exactly: ``columns``, the name and type
-        of each column, the number of ``rows``, and the file's ``sha256``.
+        What :func:`read_table` needs to load it exactly: the names of its ``columns``,
+        their ``types``, the number of ``rows``, and the file's ``sha256``.
     """
     columns = [_column(table.iloc[:, i]) for i in range(table.shape[1])]
     written = pd.DataFrame({i: values for i, (_, values) in enumerate(columns)})
@@ -34,10 +34,8 @@ def write_table(table: pd.DataFrame, path: Path) -> dict[str, Any]:
             file, index=False, lineterminator="\n", quoting=_quoting(written, columns)
         )
     return {
-        "columns": [
-            {"name": name, "type": kind}
-            for name, (kind, _) in zip(table.columns, columns, strict=True)
-        ],
+        "columns": list(table.columns),
+        "types": [kind for kind, _ in columns],
         "rows": len(table),
         "sha256": _digest(path),
     }
@@ -82,9 +80,9 @@ def read_table(path: Path, description: dict[str, Any]) -> pd.DataFrame:
         encoding_errors="surrogateescape",
     )
     table = pd.DataFrame(
-        {i: _loaded(read[str(i)], column["type"]) for i, column in enumerate(columns)}
+        {i: _loaded(read[str(i)], kind) for i, kind in enumerate(description["types"])}
     )
-    table.columns = pd.Index([column["name"] for column in columns])
+    table.columns = pd.Index(columns)
     return table
 
 

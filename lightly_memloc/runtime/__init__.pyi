@@ -10,7 +10,12 @@ from .distributed import (
 from .files import replacing
 from .fingerprint import digest
 from .generators import generators_restored, seed_generators
-from .pass_options import LoadingArguments, PassArguments, PassOptions
+from .pass_options import (
+    LoadingArguments,
+    MeasuringArguments,
+    PassArguments,
+    PassOptions,
+)
 from .progress import tracked
 from .quiet import quiet_lightning
 from .registry import Registry
@@ -19,6 +24,7 @@ from .trace_free import leave_no_trace
 
 __all__ = [
     "LoadingArguments",
+    "MeasuringArguments",
     "PassArguments",
     "PassOptions",
     "Registry",

@@ -23,10 +23,15 @@ class LoadingArguments(TypedDict, total=False):
     skip_unreadable: bool
 
 
-class PassArguments(LoadingArguments, total=False):
-    """Keyword arguments of :class:`PassOptions`, for functions that pass them on."""
+class MeasuringArguments(LoadingArguments, total=False):
+    """Keyword arguments of measurements that keep their state themselves."""
 
     device: str | torch.device
+
+
+class PassArguments(MeasuringArguments, total=False):
+    """Keyword arguments of :class:`PassOptions`, for functions that pass them on."""
+
     state_file: str | PathLike[str] | None
 
 

@@ -7,22 +7,28 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
+from torch import nn
+from typing_extensions import Unpack
+
+from lightly_memloc.data import Study
 from lightly_memloc.errors import (
     MemorizationError,
     MemorizationWarning,
     NonFiniteError,
 )
 from lightly_memloc.estimation import combine_runs
-from lightly_memloc.evaluators import measure_layer_mem
-from lightly_memloc.results import LayerMemResult, SSLMemRunsResult, load_result
-from lightly_memloc.runtime import digest
+from lightly_memloc.evaluators import LayerMemEvaluator
+from lightly_memloc.results import (
+    LayerMemResult,
+    SSLMemRunsResult,
+    load_result,
+)
+from lightly_memloc.runtime import MeasuringArguments, replacing
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
 
 _MEASUREMENT = "measurement.json"
-_IDENTIFYING = ("layers", "n_views", "seed", "skip_unreadable")
 
 
 def measure_ssl_mem_runs(
@@ -30,12 +36,9 @@ def measure_ssl_mem_runs(
     *,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
-    batch_size: int = 64,
-    num_workers: int = 0,
     seed: int = 0,
-    device: str = "auto",
-    skip_unreadable: bool = False,
     state_folder: str | PathLike[str] | None = None,
+    **options: Unpack[MeasuringArguments],
 ) -> SSLMemRunsResult:
     """Measure SSLMem of each image over several runs, with intervals over runs [0].
 
@@ -54,14 +57,12 @@ def measure_ssl_mem_runs(
             Missing and damaged runs are left out with a warning.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Number of views per image.
-        batch_size: Images per batch; the encoders see ``batch_size * n_views`` views.
-        num_workers: Worker processes that load images.
         seed: Random seed of the views and the shuffled roles.
-        device: ``"auto"`` or a torch device.
-        skip_unreadable: Whether to leave unreadable images out instead of raising an
-            error.
         state_folder: Where to keep LayerMem of each run. Results of the same
             measurement that are already there are reused.
+        options: How the passes over the images run: ``batch_size``, ``num_workers``,
+            ``device``, ``precision`` and ``skip_unreadable``, as in
+            :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
         The result: ``to_pandas()`` has one row per layer, ``samples_to_pandas()`` one
@@ -102,20 +103,9 @@ def measure_ssl_mem_runs(
                 f"({', '.join(others)}): measure them separately."
             )
         try:
-            measured[name] = _measured(
-                None if state_folder is None else Path(state_folder) / _plain(name),
-                *encoders,
-                run.dataset(),
-                run.split,
-                run.transform(),
-                layers=layers,
-                n_views=n_views,
-                batch_size=batch_size,
-                num_workers=num_workers,
-                seed=seed,
-                device=device,
-                skip_unreadable=skip_unreadable,
-            )
+            study = run.study(n_views=n_views, seed=seed)
+            into = None if state_folder is None else Path(state_folder) / _plain(name)
+            measured[name] = _measured(into, study, encoders, layers, options)
         except NonFiniteError as error:
             leave_out(name, error)
     return combine_runs(measured, left_out, seed)
@@ -143,28 +133,35 @@ def _differences(first: Run, run: Run) -> list[str]:
     return [name for name in one if name not in free and one[name] != other[name]]
 
 
-def _measured(folder: Path | None, *arguments: Any, **options: Any) -> LayerMemResult:
+def _measured(
+    folder: Path | None,
+    study: Study,
+    encoders: tuple[nn.Module, nn.Module],
+    layers: str | Sequence[str],
+    options: MeasuringArguments,
+) -> LayerMemResult:
     """LayerMem of a run, measured unless the folder contains it."""
-    if folder is None:
-        return measure_layer_mem(*arguments, **options)
-    weights = [digest(encoder.state_dict().values()) for encoder in arguments[:2]]
-    measurement = json.dumps(
-        {name: options[name] for name in _IDENTIFYING} | {"weights": weights}
+    f, g = encoders
+    state_file = None if folder is None else folder / "state.pt"
+    evaluator = LayerMemEvaluator(
+        f, study, g, layers=layers, **options, state_file=state_file
     )
+    if folder is None:
+        return evaluator.run()
+    skips = {"skip_unreadable": evaluator.options.skip_unreadable}
+    measurement = json.dumps(evaluator.fingerprint() | skips)
     if (folder / "result.json").is_file():
         result = load_result(folder)
-        same = (folder / _MEASUREMENT).is_file() and (
-            folder / _MEASUREMENT
-        ).read_text() == measurement
+        known = folder / _MEASUREMENT
+        same = known.is_file() and known.read_text(encoding="utf-8") == measurement
         if not isinstance(result, LayerMemResult) or not same:
             raise MemorizationError(
                 f"{folder} contains another measurement: choose another state folder, or "
                 "remove it."
             )
         return result
-    folder.mkdir(parents=True, exist_ok=True)
-    state_file = folder / "state.pt"
-    result = measure_layer_mem(*arguments, **options, state_file=state_file)
-    (folder / _MEASUREMENT).write_text(measurement, encoding="utf-8")
-    result.save(folder)
-    return result
+    measured = evaluator.run()
+    with replacing(folder / _MEASUREMENT) as partial:
+        partial.write_text(measurement, encoding="utf-8")
+    measured.save(folder)
+    return measured

@@ -19,7 +19,7 @@ def test_ssl_mem_tells_what_was_found(run, several, tmp_path):
     assert "SSLMem over 3 runs" in words
     last = result.to_pandas().iloc[-1]
     assert (
-        f"SSLMem of the last layer is {last['ssl_mem']:+.3f} in the mean of 3 runs (95% "
+        f"SSLMem of the last layer is {last['ssl_mem']:+.3f}, averaged over 3 runs (95% "
         f"interval over runs {last['ssl_mem_low']:+.3f} to {last['ssl_mem_high']:+.3f})"
     ) in words
     for name in ("layers.csv", "runs.csv", "samples.csv", "ssl_mem.png"):
@@ -59,7 +59,7 @@ def test_two_runs_say_that_they_give_no_intervals(run, several, tmp_path):
     assert str(runs / "run-2") in err.replace("\n", "")
     assert ".py" not in err
     words = " ".join(out.split())
-    assert "in the mean of two runs. Two runs give no interval" in words
+    assert "averaged over two runs. Two runs give no interval" in words
     assert "--runs 3" in words
     assert "SSLMem over 2 runs" in words
     code, out, _ = run("ssl-mem", runs, *MEASURE, "--json")

@@ -1,11 +1,13 @@
 """What commands write to terminals and to pipes, each in a process of its own."""
 
 import json
+import multiprocessing
 import os
 import re
 import struct
 import subprocess
 import sys
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -47,7 +49,10 @@ def read(end):
 
 
 def run(*arguments, terminals=(), width=80, **environment):
-    """Exit code, standard output and error; those named are terminals."""
+    """Exit code, standard output and error; those named are terminals.
+
+    The process is a copy of this one, which has imported torch.
+    """
     streams = [
         pty.openpty() if name in terminals else os.pipe() for name in ("out", "err")
     ]
@@ -55,20 +60,31 @@ def run(*arguments, terminals=(), width=80, **environment):
         if name in terminals:
             size = struct.pack("HHHH", 24, width, 0, 0)
             fcntl.ioctl(theirs, termios.TIOCSWINSZ, size)
-    inherited = {k: v for k, v in os.environ.items() if k not in OWN}
-    path = {"PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", MAIN, *map(str, arguments)],
-        stdin=subprocess.DEVNULL,
-        stdout=streams[0][1],
-        stderr=streams[1][1],
-        env=inherited | path | environment,
+    ours, theirs = zip(*streams, strict=True)
+    process = multiprocessing.get_context("fork").Process(
+        target=_main, args=(arguments, theirs, environment)
     )
-    for _, theirs in streams:
-        os.close(theirs)
+    process.start()
+    for end in theirs:
+        os.close(end)
     with ThreadPoolExecutor(2) as readers:
-        out, err = readers.map(read, [ours for ours, _ in streams])
-    return process.wait(), out, err
+        out, err = readers.map(read, ours)
+    process.join()
+    return process.exitcode, out, err
+
+
+def _main(arguments, streams, environment):
+    for name in OWN & set(os.environ):
+        del os.environ[name]
+    os.environ.update({"TERM": "xterm-256color"} | environment)
+    for number, stream in enumerate(streams, start=1):
+        os.dup2(stream, number)
+        os.close(stream)
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    sys.stdout, sys.stderr = (os.fdopen(of, "w", encoding=encoding) for of in (1, 2))
+    warnings.resetwarnings()
+    sys.argv = ["lightly-memloc", *map(str, arguments)]
+    app.main()
 
 
 def colors(text):
@@ -112,7 +128,14 @@ def unit_mem(own, *more, checkpoint="f.ckpt"):
 
 
 def test_a_pipe_gets_text_alone(own):
-    code, out, err = run(*unit_mem(own))
+    ran = subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, unit_mem(own))],
+        capture_output=True,
+        text=True,
+        env={name: of for name, of in os.environ.items() if name not in OWN}
+        | {"PYTHONPATH": str(ROOT)},
+    )
+    code, out, err = ran.returncode, ran.stdout, ran.stderr
     assert code == 0
     assert "\x1b" not in out + err
     assert "\r" not in out + err

@@ -168,7 +168,7 @@ def test_figures_and_tables_are_those_of_committed_results(site):
     assert 'src="../figures/interventions/prune-0.5/accuracy.svg"' in page
     drawn = (site / "figures/interventions/prune-0.5/accuracy.svg").read_text()
     result = load_result(ROOT / "docs/results/interventions/prune-0.5")
-    assert drawn == to_svg(result.plot())
+    assert drawn == to_svg(result.plot()[0])
     html = (site / "index.html").read_text()
     readme = (ROOT / "README.md").read_text()
     row = next(line for line in readme.splitlines() if line.startswith("pool "))

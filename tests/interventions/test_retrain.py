@@ -190,7 +190,7 @@ def test_too_few_images_left_are_refused(run, task, tmp_path):
 def test_a_single_image_to_leave_out_is_refused_before_training(run, task, tmp_path):
     one = curate(layer_mem(run.encoder("f"), run), 1)
     with pytest.raises(
-        MemorizationError, match="at least two images to leave out.* got 1, 19"
+        MemorizationError, match=r"at least two images to leave out.* got 1, 19"
     ):
         retrain_without(run, one, task, tmp_path / "new")
     assert not (tmp_path / "new").exists()

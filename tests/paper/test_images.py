@@ -57,7 +57,7 @@ def test_pairs_are_drawn_independently_and_again(dataset):
 
 
 def test_too_few_images_are_refused(dataset):
-    with pytest.raises(MemorizationError, match=r"needs 500 images.* are 400"):
+    with pytest.raises(MemorizationError, match=r"needs 500 images.* are only 400"):
         Draw(dataset, (100, 100, 100, 100), (50, 50))
 
 

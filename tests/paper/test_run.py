@@ -222,5 +222,5 @@ def test_an_interrupted_command_says_how_to_go_on(monkeypatch, tmp_path):
 
     monkeypatch.setattr(run, "reproduce", interrupted)
     monkeypatch.setattr(sys, "argv", ["run.py", "--data", "a.zip", "--out", "b"])
-    with pytest.raises(SystemExit, match="the same command goes on"):
+    with pytest.raises(SystemExit, match="To resume, run the same command again"):
         run.main()

@@ -14,10 +14,13 @@ from torch import nn
 from lightly_memloc.cli import app
 from lightly_memloc.data import MemorizationSplit, open_dataset
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
-from lightly_memloc.evaluators import Evaluator, measure_layer_mem
+from lightly_memloc.evaluators import (
+    Evaluator,
+    LayerMemEvaluator,
+    measure_layer_mem,
+)
 from lightly_memloc.training import (
     Run,
-    measure_runs,
     measure_ssl_mem_runs,
     train_runs,
 )
@@ -215,11 +218,13 @@ def measurements(monkeypatch):
     """The state files of the measurements that were begun."""
     begun = []
 
-    def counted(*arguments, **options):
-        begun.append(options.get("state_file"))
-        return measure_layer_mem(*arguments, **options)
+    run = LayerMemEvaluator.run
 
-    monkeypatch.setattr(measure_runs, "measure_layer_mem", counted)
+    def counted(evaluator):
+        begun.append(evaluator.options.state_file)
+        return run(evaluator)
+
+    monkeypatch.setattr(LayerMemEvaluator, "run", counted)
     return begun
 
 
@@ -249,17 +254,17 @@ def test_an_interrupted_measurement_goes_on_in_its_run(
     state, options = tmp_path / "state", {"batch_size": 4}
     expected = measured(folder, **options)
     measurements.clear()
-    step, steps = Evaluator.validation_step, []
+    take, steps = Evaluator._take, []
 
-    def interrupted(self, batch, batch_idx):
-        steps.append(batch_idx)
+    def interrupted(self, batch, number):
+        steps.append(number)
         # The run has 20 images, so this is in the second run.
         if len(steps) == 9:
             raise KeyboardInterrupt
-        step(self, batch, batch_idx)
+        take(self, batch, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Evaluator, "validation_step", interrupted)
+        patch.setattr(Evaluator, "_take", interrupted)
         with pytest.raises((KeyboardInterrupt, SystemExit)):
             measured(folder, **options, state_folder=state)
     assert (state / "run-1" / "result.json").is_file()
