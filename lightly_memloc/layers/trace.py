@@ -1,4 +1,4 @@
-"""One forward pass, recorded: which module ran when, on and with which tensor."""
+"""Recording a forward pass: when each module ran, with its input and output."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -28,8 +28,8 @@ def run_encoder(model: nn.Module, images: Tensor, entry: Entry) -> None:
 
     Args:
         model: The model.
-        images: The images, as the model takes them.
-        entry: The method to call, as a :class:`Trace` of the model found it.
+        images: The images, shape ``(N, C, H, W)``.
+        entry: The method to call, as found by a :class:`Trace` of the model.
     """
     if entry == "forward":
         model(images)
@@ -38,7 +38,7 @@ def run_encoder(model: nn.Module, images: Tensor, entry: Entry) -> None:
 
 
 class Tap(NamedTuple):
-    """A module and the side of it that is read."""
+    """A module, and whether its input or output is read."""
 
     module: str
     side: Literal["input", "output"]
@@ -50,21 +50,21 @@ def tapped(
     taps: Iterable[Tap],
     receive: Callable[[Tap, int, Any], None],
 ) -> Iterator[None]:
-    """Pass what flows through a model's modules to a function, while in the context.
+    """Pass the inputs or outputs of a model's modules to a function, as a context.
 
     The function runs inside the hook, before a later in-place operation can change
     the tensor. Calls of a module are counted within each forward pass of the model.
 
     Args:
-        model: The model whose forward passes are watched.
-        taps: Where to watch.
+        model: The model whose forward passes are recorded.
+        taps: The modules and sides to read.
         receive: Called with the tap, the number of the module's call in this forward
-            pass, from 0, and the module's first input or its output.
+            pass, starting at 0, and the module's first input or its output.
     """
     calls: Counter[Tap] = Counter()
 
     def arrive(tap: Tap, value: Any) -> None:
-        # A backward pass runs checkpointed modules again, some of them in part.
+        # A backward pass runs checkpointed modules again, some of them partially.
         if torch._C._current_graph_task_id() != -1:
             return
         call = calls[tap]
@@ -91,7 +91,7 @@ def tapped(
 
 
 def first_tensor(value: Any) -> Tensor | None:
-    """The input or output of a module, or the first of several; None if no tensor."""
+    """Return an input or output, or the first of several; None if it is no tensor."""
     if isinstance(value, tuple | list) and value:
         value = value[0]
     return value if isinstance(value, Tensor) else None
@@ -99,7 +99,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 @dataclass
 class _Call:
-    """A call of a module: its number, and when it started and ended with what."""
+    """A call of a module: its number, start and end, input and output."""
 
     module: str
     number: int
@@ -111,14 +111,14 @@ class _Call:
 
 @dataclass(frozen=True)
 class TracedSite:
-    """Where a site lies in a forward pass.
+    """The position of a site in a forward pass.
 
     Attributes:
         site: The site with its call, moved along its stage.
-        origin: Module and call that it started from.
+        origin: Module and call at which the stage starts.
         order: Position in the forward pass.
         shape: Shape of the tensor there; None if it is not a tensor.
-        passed: Later modules and calls of the stage that it started, in order.
+        passed: Later modules and calls of the stage, in order.
     """
 
     site: Site
@@ -129,10 +129,10 @@ class TracedSite:
 
 
 class Trace:
-    """Run a model once on images and record what each module took and returned.
+    """Run a model once on images and record the input and output of each module.
 
-    A model whose ``forward`` fails on images alone runs through ``forward_features``
-    if that works, such as lightly's ``MaskedCausalVisionTransformer``.
+    If ``forward`` fails on images alone, as it does for lightly's
+    ``MaskedCausalVisionTransformer``, the model runs through ``forward_features``.
 
     Args:
         model: The model.
@@ -156,7 +156,7 @@ class Trace:
             self._run_features(model, images, error)
 
     def locate(self, site: Site) -> list[TracedSite]:
-        """Find the calls that a site refers to, each moved along its stage."""
+        """Return the calls that a site refers to, each moved along its stage."""
         return [
             self._located(site, call)
             for call in self._calls
@@ -164,11 +164,11 @@ class Trace:
         ]
 
     def starts(self) -> dict[str, int]:
-        """Position in the forward pass at which each module started."""
+        """Return the position in the forward pass at which each module started."""
         return {call.module: call.start for call in reversed(self._calls)}
 
     def calls(self, module: str) -> int:
-        """How often a module ran."""
+        """Return the number of calls of a module."""
         return sum(call.module == module for call in self._calls)
 
     def _run(self, model: nn.Module, images: Tensor) -> None:
@@ -233,10 +233,10 @@ class Trace:
         )
 
     def _stage(self, first: _Call) -> list[_Call]:
-        """A call and those of its stage that follow, each taking the last one's output.
+        """A call and the later calls of its stage, each taking the previous output.
 
-        A module takes the output if it receives that very tensor. A module inside a
-        container that the stage did not start in belongs to a branch.
+        A module takes an output if it receives the same tensor object. A module inside a
+        container in which the stage did not start belongs to a branch.
         """
         stage = [first]
         while True:
