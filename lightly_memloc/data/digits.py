@@ -9,17 +9,17 @@ from torch.utils.data import Dataset
 
 
 class Digits(Dataset[tuple[Any, int, str]]):
-    """1,797 real scans of handwritten digits [0], 8x8 pixels, as RGB images.
+    """1,797 scans of handwritten digits [0] as RGB images of 8x8 pixels.
 
-    Comes with scikit-learn: nothing is downloaded. Items are
-    ``(image, target, filename)`` with file names such as ``"7/0007.png"``.
+    The images come with scikit-learn; nothing is downloaded. Items are
+    ``(image, target, filename)``, with file names such as ``"7/0007.png"``.
 
     - [0]: Optical Recognition of Handwritten Digits, 1998,
       https://archive.ics.uci.edu/dataset/80
 
     Args:
-        transform: What is made of each image, such as views to train on; the image
-            itself by default, as measuring needs it.
+        transform: Applied to each image, for example to make training views. By default
+            items contain the image itself, as measurements need it.
 
     Attributes:
         targets: The digit of each image.

@@ -8,10 +8,10 @@ from torch.utils.data import ConcatDataset, Subset
 
 
 def filename_of(dataset: Any, index: int) -> str:
-    """Name of an image: its path below the data set's root, else its index.
+    """Return the name of an image: its path below the data set's root, else its index.
 
-    Understood are LightlyDataset, torchvision's folder data sets, data sets with a
-    ``filenames`` attribute, and torch's Subset and ConcatDataset of any of them.
+    Supports LightlyDataset, torchvision's folder data sets, data sets with a
+    ``filenames`` attribute, and torch's Subset and ConcatDataset of these.
 
     Args:
         dataset: A map-style data set.

@@ -1,4 +1,4 @@
-"""What tells a data set from others."""
+"""Fingerprints of data sets."""
 
 import hashlib
 from typing import Any
@@ -15,11 +15,11 @@ _NAMES, _IMAGES = 10_000, 64
 
 
 def fingerprint(dataset: Any) -> str:
-    """Fingerprint of a data set: equal for equal images in equal order.
+    """Compute the fingerprint of a data set; equal images in equal order share one.
 
-    It covers the number of images, the file names of up to 10,000 and the pixels of up
-    to 64, evenly spread: it tells data sets apart, but does not prove them equal. A
-    folder may be moved.
+    It covers the number of images, up to 10,000 file names and the pixels of up to 64
+    images, evenly spread. Different fingerprints prove that data sets differ; equal ones
+    do not prove that they are equal. Moving a folder does not change the fingerprint.
 
     Args:
         dataset: Map-style data set of images without a transform of its own.
@@ -28,7 +28,7 @@ def fingerprint(dataset: Any) -> str:
         16 hexadecimal digits.
 
     Raises:
-        MemorizationError: If the data set gives no images.
+        MemorizationError: If an item of the data set is not an image.
     """
     digest = hashlib.sha256(str(len(dataset)).encode())
     for index in _spread(len(dataset), _NAMES):

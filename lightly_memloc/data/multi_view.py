@@ -19,27 +19,30 @@ _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
-    """Several augmented views of each image, the same ones whenever they are drawn.
+    """Several augmented views of each image that are the same on every access.
 
-    View v of image i depends on ``(seed, i, v)`` alone: the global generators of torch,
-    numpy and random are seeded from it around the transform and restored after. Batch
-    size, worker count, rank and order cannot change a view, and two encoders see the
-    same ones. A transform that keeps a generator of its own escapes this.
+    View v of image i depends only on ``(seed, i, v)``: the global random generators of
+    torch, numpy and random are seeded from it before the transform and restored
+    afterwards. Batch size, number of workers, rank and order do not change a view, and
+    two encoders see the same views. Transforms with their own random generator are not
+    controlled.
 
     Args:
-        dataset: A map-style data set of images (PIL or tensors), alone or first in a
-            tuple ``(image, target)`` or ``(image, target, filename)``: LightlyDataset,
-            torchvision's, a Subset of one.
-        transform: The augmentation that makes a tensor of an image. Of a lightly
-            ``MultiViewTransform`` the first view's transform is used.
+        dataset: A map-style data set of images (PIL or tensors), either alone or first
+            in a tuple ``(image, target)`` or ``(image, target, filename)``:
+            LightlyDataset, torchvision's data sets, or a Subset of these.
+        transform: The augmentation, which returns a tensor. For a lightly
+            ``MultiViewTransform``, the transform of the first view is used.
         n_views: Number of views V.
-        seed: Seed of the views.
-        anchor_transform: A transform without augmentation. If given, its output comes
-            before the V views, as pairs="anchor" needs it.
+        seed: Random seed of the views.
+        anchor_transform: A transform without augmentation. If given, its output precedes
+            the V views, as ``pairs="anchor"`` needs it.
 
     Raises:
-        MemorizationError: If ``n_views`` is too small or the transform gives no tensor.
-        UnreadableImageError: On access, if an image cannot be read; names the file.
+        MemorizationError: If ``n_views`` is too small or ``seed`` is negative. On access,
+            if the transform does not return a tensor or views differ in size.
+        UnreadableImageError: On access, if an image cannot be read. The message names
+            the file.
 
     Examples:
         >>> from torchvision import transforms
@@ -79,12 +82,14 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Any, str]:
-        """Return the views ``(V, C, H, W)``, the target (-1 if unknown) and the name."""
+        """Return views ``(V, C, H, W)``, target (-1 if unknown) and file name."""
         index = int(index)
         if not 0 <= index < len(self):
-            raise IndexError(f"Image {index} of a data set of {len(self)}.")
+            raise IndexError(
+                f"There is no image {index} in a data set of {len(self)} images."
+            )
         with generators_restored():
-            # A data set may have a random transform of its own.
+            # The data set's own transform may be random.
             seed_generators(self.seed, index)
             image, target, filename = read_image(self.dataset, index)
             views = []
@@ -98,7 +103,7 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
 
 
 def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """The transform of a single view: of a MultiViewTransform, the first view's."""
+    """Return the transform of a single view; the first of a MultiViewTransform."""
     if isinstance(transform, MultiViewTransform | MultiViewTransformV2):
         first: Callable[[Any], Any] = transform.transforms[0]
         return first
@@ -106,11 +111,15 @@ def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
-    """Read an image with its target (-1 if unknown) and file name.
+    """Read an image with its target (-1 if unknown) and its file name.
+
+    Args:
+        dataset: A map-style data set of images.
+        index: Index of the image.
 
     Raises:
-        UnreadableImageError: If the image cannot be read; names the file.
-        MemorizationError: If the data set gives no image.
+        UnreadableImageError: If the image cannot be read. The message names the file.
+        MemorizationError: If the item of the data set is not an image.
     """
     try:
         item = dataset[index]
@@ -121,8 +130,8 @@ def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
         filename = filename_of(dataset, index)
         reason = str(error) or type(error).__name__
         raise UnreadableImageError(
-            f"{filename}: cannot be read as an image ({reason}). Mend or remove the "
-            "file, or leave such images out with skip_unreadable (--skip-unreadable)."
+            f"{filename}: cannot be read as an image ({reason}). Repair or remove the "
+            "file, or skip unreadable images with skip_unreadable (--skip-unreadable)."
         ) from error
     gives_views = bool(rest) and isinstance(rest[0], Image.Image | Tensor)
     if not isinstance(image, Image.Image | Tensor | np.ndarray) or (
@@ -130,9 +139,9 @@ def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
     ):
         what = "several images" if gives_views else f"a {type(image).__name__}"
         raise MemorizationError(
-            f"The data set gave {what} for image {index}; expected a "
-            "PIL image or a tensor. If the data set has a transform of its own, pass "
-            "the data set without it and the transform apart."
+            f"The data set returned {what} for image {index}; expected a PIL image or a "
+            "tensor. If the data set applies a transform, remove it there and pass it as "
+            "transform=... instead."
         )
     target = rest[0] if rest else -1
     filename = str(rest[1]) if len(rest) > 1 else filename_of(dataset, index)
@@ -144,8 +153,8 @@ def _one_view(view: Any, transform: Callable[[Any], Any]) -> Tensor:
         view = view[0]
     if not isinstance(view, Tensor):
         raise MemorizationError(
-            f"Expected the transform to give a tensor, got {type(view).__name__} from "
-            f"{type(transform).__name__}. Does it lack ToTensor()?"
+            "Expected the transform to return a tensor, got "
+            f"{type(view).__name__} from {type(transform).__name__}. Add ToTensor() to it."
         )
     return view
 
@@ -154,7 +163,7 @@ def _stack(views: list[Tensor], filename: str) -> Tensor:
     shapes = {tuple(view.shape) for view in views}
     if len(shapes) > 1:
         raise MemorizationError(
-            f"{filename}: expected views of one size, got {sorted(shapes)}. Crop or "
+            f"{filename}: expected views of the same size, got {sorted(shapes)}. Crop or "
             "resize to a fixed size in the transform."
         )
     return torch.stack(views)

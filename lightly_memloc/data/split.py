@@ -1,4 +1,4 @@
-"""The split of a data set into the roles that a memorisation study needs."""
+"""The split of a data set into the roles of a memorisation study."""
 
 import json
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ class MemorizationSplit:
     """Disjoint roles of the images of a data set [0].
 
     Encoder f is trained on shared and candidate images, encoder g on shared and
-    independent ones; external images are seen by neither.
+    independent images. External images are unseen by both.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Attributes:
         n: Number of images in the data set.
-        shared: Indices of the shared images, ascending.
+        shared: Indices of the shared images, ascending, as int64.
         candidate: Indices of the candidates, ascending.
         independent: Indices of the independent images, ascending.
         external: Indices of the external images, ascending.
@@ -60,16 +60,16 @@ class MemorizationSplit:
             object.__setattr__(self, role, indices)
             if len(indices) and (indices[0] < 0 or indices[-1] >= self.n):
                 raise MemorizationError(
-                    f"Role {role} has index {indices[0]} to {indices[-1]}, but the "
+                    f"Role {role} has indices {indices[0]} to {indices[-1]}, but the "
                     f"data set has {self.n} images."
                 )
             overlaps = [int(i) for i in indices if int(i) in seen]
             if overlaps:
                 first = overlaps[0]
                 raise MemorizationError(
-                    f"Image {first} is {seen[first]} and {role} at once, and "
-                    f"{len(overlaps) - 1} more images overlap so. Give each image one "
-                    "role, or the difference between the encoders means nothing."
+                    f"Image {first} is both {seen[first]} and {role}, and "
+                    f"{len(overlaps) - 1} more images overlap in the same way. Give each "
+                    "image exactly one role."
                 )
             seen |= dict.fromkeys(indices.tolist(), role)
 
@@ -85,25 +85,26 @@ class MemorizationSplit:
         targets: ArrayLike | None = None,
         fingerprint: str | None = None,
     ) -> "MemorizationSplit":
-        """Split at random; all images that get no other role are shared.
+        """Split at random. Images without another role are shared.
 
         Args:
             n: Number of images in the data set.
             candidate: Number of candidates.
             independent: Number of independent images.
             external: Number of external images.
-            seed: Seed of the split, or several numbers that make one.
-            exclude: Indices that get no role, such as those of unreadable images.
-            targets: Class of each image of the data set. If given, the split is
-                stratified: each role gets its share of each class, to within an image
-                or two.
+            seed: Random seed of the split, or several numbers that form one.
+            exclude: Indices without a role, such as those of unreadable images.
+            targets: Class of each image, shape ``(n,)``. If given, the split is
+                stratified: each role has a proportional number of images of each class,
+                up to one or two images.
             fingerprint: Fingerprint of the data set.
 
         Returns:
             The split.
 
         Raises:
-            MemorizationError: If a number is negative or they exceed the data set.
+            MemorizationError: If a number is negative, the numbers exceed the images
+                available, or an excluded index is out of range.
         """
         sizes = {
             "candidate": candidate,
@@ -150,18 +151,22 @@ class MemorizationSplit:
     ) -> "MemorizationSplit":
         """Split a data set at random, stratified by class if its classes are known.
 
-        The split knows the data set's fingerprint: it is refused for any other.
+        The split stores the fingerprint of the data set and is refused for any other.
 
         Args:
             dataset: Map-style data set of images without a transform of its own.
             candidate: Number of candidates; a tenth of the images by default.
             independent: Number of independent images; a tenth by default.
             external: Number of external images; a tenth by default.
-            seed: Seed of the split, or several numbers that make one.
-            exclude: Indices that get no role, such as those of unreadable images.
+            seed: Random seed of the split, or several numbers that form one.
+            exclude: Indices without a role, such as those of unreadable images.
+
+        Returns:
+            The split.
 
         Raises:
-            MemorizationError: If a number is negative or they exceed the data set.
+            MemorizationError: If a number is negative, the numbers exceed the images
+                available, or an excluded index is out of range.
         """
         tenth = len(dataset) // 10
         return cls.random(
@@ -176,39 +181,39 @@ class MemorizationSplit:
         )
 
     def refuse_other(self, dataset: Any) -> None:
-        """Refuse a data set that the split was not made for.
+        """Check that the split was made for a data set.
 
         Args:
             dataset: Map-style data set of images.
 
         Raises:
-            MemorizationError: If it has another number of images, or another
-                fingerprint.
+            MemorizationError: If the number of images or the fingerprint differs.
         """
         if self.n != len(dataset):
             raise MemorizationError(
                 f"The split was made for {self.n} images, but the data set has "
-                f"{len(dataset)}: its indices would mean other images."
+                f"{len(dataset)}. Use the data set that the split was made for, or make a "
+                "new split."
             )
         if self.fingerprint is None:
             return
         found = fingerprint(dataset)
         if found != self.fingerprint:
             raise MemorizationError(
-                f"The split was made for another data set of {self.n} images (its "
-                f"fingerprint is {self.fingerprint}, this one's {found}): its indices "
-                "would mean other images. Give the data set that it was made for, or "
-                "split this one."
+                f"The split was made for another data set of {self.n} images: its "
+                f"fingerprint is {self.fingerprint}, but that of this data set is "
+                f"{found}. Use the data set that the split was made for, or make a new "
+                "split."
             )
 
     @property
     def trained_f(self) -> Indices:
-        """Indices that f is trained on: shared and candidate, ascending."""
+        """Indices of the training images of f: shared and candidate, ascending."""
         return np.sort(np.concatenate([self.shared, self.candidate]))
 
     @property
     def trained_g(self) -> Indices:
-        """Indices that g is trained on: shared and independent, ascending."""
+        """Indices of the training images of g: shared and independent, ascending."""
         return np.sort(np.concatenate([self.shared, self.independent]))
 
     def save(self, path: str | PathLike[str]) -> None:
@@ -222,7 +227,7 @@ class MemorizationSplit:
         """Read a split from a JSON file.
 
         Raises:
-            MemorizationError: If the file holds no split.
+            MemorizationError: If the file does not contain a split.
         """
         try:
             document = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -237,8 +242,8 @@ class MemorizationSplit:
                 raise TypeError("n and the indices must be integers")
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise MemorizationError(
-                f"{path} holds no split: expected a JSON object with n, "
-                f"{', '.join(ROLES)}, as MemorizationSplit.save writes it ({error})."
+                f"{path} does not contain a split: expected a JSON object with n, "
+                f"{', '.join(ROLES)}, as written by MemorizationSplit.save ({error})."
             ) from error
         return cls(document["n"], **roles, fingerprint=known)
 
@@ -246,7 +251,7 @@ class MemorizationSplit:
 def _dealt(
     order: Indices, targets: Indices, sizes: list[int], rng: np.random.Generator
 ) -> list[Indices]:
-    """Deal images, class after class, to parts that take turns evenly."""
+    """Deal images, sorted by class, to parts in evenly spaced turns."""
     by_class = order[np.argsort(targets[order], kind="stable")]
     turns = [(np.arange(size) + rng.random()) / size for size in sizes]
     part = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(np.concatenate(turns))]
@@ -259,5 +264,5 @@ def _indices(values: ArrayLike) -> Indices:
         raise MemorizationError(f"Expected integer indices, got {array.dtype}.")
     unique = np.unique(array.astype(np.int64))
     if len(unique) != array.size:
-        raise MemorizationError("An index occurs twice within one role.")
+        raise MemorizationError("An index occurs more than once in a role.")
     return unique

@@ -1,4 +1,4 @@
-"""A study: the images to measure, how they are augmented, and their roles."""
+"""A study: the images to measure, their augmentation and their roles."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, replace
@@ -15,25 +15,25 @@ from lightly_memloc.errors import MemorizationError
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """The images to measure, how they are augmented, and their roles; never a model.
+    """The images to measure, their augmentation and their roles; never a model.
 
     Attributes:
         dataset: Map-style data set of images without a transform of its own.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
         split: The roles of the images, if known.
-        indices: Images that the encoder was trained on; by default the split's
-            candidates, or else all images but the holdout.
-        holdout: Images from the same distribution that the encoder never saw; by
-            default the split's external images.
+        indices: Indices of images that the encoder was trained on. By default, the
+            split's candidates, or all images except the holdout.
+        holdout: Indices of images from the same distribution that the encoder never saw.
+            By default, the split's external images.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
-        plain_transform: A transform without augmentation, for views to be compared with
-            and for probes.
+        plain_transform: A transform without augmentation, for anchored views and for
+            probes.
 
     Raises:
-        MemorizationError: If the split was made for another data set, indices are no
-            integers or do not fit the data set, or an image is in ``indices`` and in
+        MemorizationError: If the split was made for another data set, indices are not
+            integers or are out of range, or an image is in ``indices`` and in
             ``holdout``.
 
     Examples:
@@ -62,14 +62,14 @@ class Study:
         for chosen in (self.members, self.non_members):
             if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < len(self.dataset):
                 raise MemorizationError(
-                    f"Indices {chosen[0]} to {chosen[-1]} do not fit a data set of "
-                    f"{len(self.dataset)} images."
+                    f"Indices {chosen[0]} to {chosen[-1]} are out of range for a data "
+                    f"set of {len(self.dataset)} images."
                 )
         both = np.intersect1d(self.members, self.non_members)
         if len(both):
             raise MemorizationError(
-                f"Image {both[0]} and {len(both) - 1} more are in indices and in "
-                "holdout at once; the holdout must be images that the encoder never saw."
+                f"Image {both[0]} and {len(both) - 1} more are both in indices and in "
+                "holdout. The holdout must be images that the encoder never saw."
             )
 
     @classmethod
@@ -80,14 +80,17 @@ class Study:
         transform: Callable[[Any], Any],
         **options: Any,
     ) -> "Study":
-        """Make the study of two data sets: members, and images that were never seen.
+        """Make a study of two data sets: members and holdout.
 
         Args:
             members: Map-style data set of the images that the encoder was trained on.
-            holdout: Map-style data set of images that it never saw. Its images follow
-                those of ``members`` in the study's data set.
+            holdout: Map-style data set of images that the encoder never saw. In the
+                study's data set, they follow those of ``members``.
             transform: The training augmentation.
             options: Other attributes of the study, such as ``n_views``.
+
+        Returns:
+            The study, whose data set is the concatenation of both.
         """
         n_members, n_images = len(members), len(members) + len(holdout)
         return cls(
@@ -100,7 +103,7 @@ class Study:
 
     @property
     def members(self) -> NDArray[np.int64]:
-        """Images that the encoder was trained on, ascending."""
+        """Indices of images that the encoder was trained on, ascending."""
         if self.indices is not None:
             return _index_set(self.indices)
         if self.split is not None:
@@ -109,14 +112,14 @@ class Study:
 
     @property
     def non_members(self) -> NDArray[np.int64]:
-        """Images that the encoder never saw, ascending; empty if none are known."""
+        """Indices of images that the encoder never saw, ascending; may be empty."""
         if self.holdout is None and self.split is not None:
             return self.split.external
         return _index_set([] if self.holdout is None else self.holdout)
 
     @property
     def roles(self) -> MemorizationSplit:
-        """The roles of the images: those of the split, or else of members and holdout."""
+        """The split, or else one of members as candidates and holdout as external."""
         if self.split is not None:
             return self.split
         return MemorizationSplit(
@@ -127,7 +130,7 @@ class Study:
         """Return the seeded views of the images.
 
         Args:
-            anchored: Whether the image without augmentation comes before its views.
+            anchored: Whether to prepend the unaugmented image to its views.
 
         Raises:
             MemorizationError: If there are too few views to compare.
@@ -138,11 +141,15 @@ class Study:
         )
 
     def without_holdout(self) -> "Study":
-        """Return the study of the members alone."""
+        """Return a study of the members only."""
         return replace(self, split=None, indices=self.members, holdout=None)
 
     def trial(self, n_images: int) -> "Study":
-        """Return a study of a few images of each role, at least two."""
+        """Return a study of the first images of each role.
+
+        Args:
+            n_images: Number of images per role; at least two are taken.
+        """
         n = max(2, n_images)
         return replace(
             self,

@@ -1,4 +1,4 @@
-"""Labels of a data set's images, without reading the images."""
+"""Targets of a data set's images, without reading the images."""
 
 from typing import Any
 
@@ -9,13 +9,16 @@ from torch.utils.data import ConcatDataset, Subset
 
 
 def targets_of(dataset: Any) -> NDArray[np.int64] | None:
-    """Targets of all images, or None where the data set does not tell.
+    """Return the targets of all images, or None if the data set does not list them.
 
-    Understood are data sets with a ``targets`` attribute (torchvision's), LightlyDataset,
-    and torch's Subset and ConcatDataset of any of them.
+    Supports data sets with a ``targets`` attribute (such as torchvision's),
+    LightlyDataset, and torch's Subset and ConcatDataset of these.
 
     Args:
         dataset: A map-style data set.
+
+    Returns:
+        Class indices, shape ``(N,)``.
     """
     if isinstance(dataset, Subset):
         targets = targets_of(dataset.dataset)

@@ -7,7 +7,7 @@ from lightly_memloc.errors import UnreadableImageError
 
 
 def unreadable_images(dataset: Any) -> list[int]:
-    """Read every image once and return the indices of those that cannot be read.
+    """Read every image once and return the indices of the unreadable ones.
 
     Args:
         dataset: A map-style data set of images.

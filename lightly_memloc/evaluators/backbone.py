@@ -1,4 +1,4 @@
-"""The backbone: the encoder inside the module that trains it."""
+"""Finding the backbone: the encoder inside the module that trains it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from torch import nn
 
 from lightly_memloc.errors import MemorizationError
 
-# As lightly's examples name it, and others: the first that is trained.
+# Names in lightly's examples and elsewhere. The first trainable one is chosen.
 _NAMES = (
     "backbone",
     "student_backbone",
@@ -24,7 +24,7 @@ Backbone = str | Callable[[nn.Module], nn.Module]
 
 
 class FoundBackbone(NamedTuple):
-    """An encoder and its dotted name in the module that trains it."""
+    """An encoder, and its dotted name in the module that trains it."""
 
     name: str
     module: nn.Module
@@ -35,17 +35,18 @@ def find_backbone(module: nn.Module, backbone: Backbone | None = None) -> FoundB
 
     Args:
         module: The module.
-        backbone: The encoder's dotted name in it, or a function that gives the encoder
-            of the module. By default the first of ``backbone``, ``student_backbone``,
-            ``encoder``, ``vit`` and the like that has weights to train.
+        backbone: The encoder's dotted name in the module, or a function that returns
+            the encoder, given the module. By default, the first of ``backbone``,
+            ``student_backbone``, ``encoder``, ``vit`` and similar names that has
+            trainable weights.
 
     Raises:
-        MemorizationError: If there is none.
+        MemorizationError: If the encoder is not found.
     """
     children = ", ".join(name for name, _ in module.named_children()) or "none"
     advice = (
         f"{type(module).__name__} has {children}. Name the encoder, as in "
-        "backbone='student_backbone', or pass a function of the module."
+        "backbone='student_backbone', or pass a function that returns it."
     )
     if isinstance(backbone, str):
         try:
@@ -59,8 +60,8 @@ def find_backbone(module: nn.Module, backbone: Backbone | None = None) -> FoundB
         names = {id(child): name for name, child in module.named_modules()}
         if not isinstance(found, nn.Module) or id(found) not in names:
             raise MemorizationError(
-                f"The function gave {type(found).__name__}, which is no module of "
-                f"{type(module).__name__}."
+                f"The backbone function returned a {type(found).__name__}, which is not "
+                f"a submodule of {type(module).__name__}."
             )
         return FoundBackbone(names[id(found)], found)
     for name in _NAMES:
@@ -69,4 +70,4 @@ def find_backbone(module: nn.Module, backbone: Backbone | None = None) -> FoundB
             parameter.requires_grad for parameter in child.parameters()
         ):
             return FoundBackbone(name, child)
-    raise MemorizationError(f"Cannot tell which module is the encoder: {advice}")
+    raise MemorizationError(f"Cannot identify the encoder: {advice}")

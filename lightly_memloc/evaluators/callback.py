@@ -1,4 +1,4 @@
-"""The callback that measures memorisation while an encoder is trained."""
+"""The callback that measures memorisation during training."""
 
 import copy
 import warnings
@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytorch_lightning as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
@@ -36,15 +37,15 @@ from lightly_memloc.runtime import (
 
 
 class StudyCallback(pl.Callback):
-    """A callback that others can make by its name."""
+    """A callback that training commands can create by its registered name."""
 
     @classmethod
     @abstractmethod
     def from_study(cls, study: Study, folder: Path) -> Self:
-        """Make the callback for a training.
+        """Create the callback for a training run.
 
         Args:
-            study: The images of the training.
+            study: The training images and their roles.
             folder: Where results are written.
         """
 
@@ -54,67 +55,68 @@ CALLBACKS: Registry[type[StudyCallback]] = Registry("memloc.callbacks")
 
 @CALLBACKS.register("memorization")
 class MemorizationCallback(StudyCallback):
-    """Measure memorisation every few epochs, and at the end of training.
+    """Measure memorisation every few epochs and at the end of training.
 
-    Each measurement is a pass of its own over the images, with frozen weights, in
-    evaluation mode. Training goes on as if it had not been: modes, buffers and
-    generators are put back, and the weights end bit-identical to training without the
-    callback. In a distributed run each process measures its share of the images.
+    Each measurement is a separate pass over the images, with frozen weights, in
+    evaluation mode. It does not affect training: modes, buffers and random generators
+    are restored, and the final weights are bit-identical to those of training without
+    the callback. In a distributed run, each process measures its share of the images.
 
-    The scalars of each layer (``unit_mem/<layer>``, ``member_share/<layer>``,
-    ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) are logged through the module, so
-    that loggers and other callbacks see them (through the loggers alone, if training
-    ends before its last epoch); loggers that take figures get figures; results are
-    written to ``<folder>/epoch=<epoch>/<evaluator>``, such as ``epoch=9/unit-mem``, for
-    ``load_result``.
+    The callback logs scalars for each layer (``unit_mem/<layer>``,
+    ``member_share/<layer>``, ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) through
+    the module, so that loggers and other callbacks see them. If training ends before its
+    last epoch, it logs them to the loggers directly. Loggers that accept figures get
+    figures. Results are saved to ``<folder>/epoch=<epoch>/<evaluator>``, such as
+    ``epoch=9/unit-mem``; read them with ``load_result``.
 
-    When training begins, each evaluator measures two images of each role, so that what
-    does not work is refused at once. A measurement that fails later is left out with a
-    warning, and training continues.
+    When training starts, each evaluator measures two images of each role to detect
+    errors early. If a later measurement fails, the callback warns and training
+    continues.
 
-    If a trainer has several of these callbacks, the first one's names are as above. The
-    others' names begin with the name of the encoder, as in
-    ``student_backbone/unit_mem/<layer>``, and so does the folder of one that would share
-    its folder with an earlier callback.
+    If a trainer has several of these callbacks, the first uses the names above. The
+    names of the others start with the name of the encoder, as in
+    ``student_backbone/unit_mem/<layer>``. A callback that would share its folder with an
+    earlier one writes to a subfolder of that name.
 
     Args:
         dataset: The training images, without a transform.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
-        indices: The images to measure, which the encoder is trained on; by default the
-            split's candidates, or all images but the holdout.
-        holdout: Images that the encoder is not trained on, for member share and gap; by
-            default the split's external images.
-        reference: For LayerMem: an encoder of the same architecture that is trained on
+        indices: Training images to measure. By default, the split's candidates, or all
+            images except the holdout.
+        holdout: Images that the encoder is not trained on, for member share and gap. By
+            default, the split's external images.
+        reference: For LayerMem: an encoder of the same architecture that was trained on
             other images, or its checkpoint.
-        split: The roles of the images, for LayerMem; without a reference encoder it
-            gives the alignment gap.
-        backbone: The encoder's name in the LightningModule, or a function that gives
-            it. By default the first of ``backbone``, ``student_backbone``, ``vit`` and
-            the like that has weights to train.
+        split: The roles of the images, for LayerMem. Without a reference encoder, the
+            alignment gap is measured.
+        backbone: The encoder's name in the LightningModule, or a function that returns
+            it. By default, the first of ``backbone``, ``student_backbone``, ``vit`` and
+            similar names that has trainable weights.
         layers: ``"auto"``, or names, globs or kinds of layers.
-        every_n_epochs: Epochs from one measurement to the next.
+        every_n_epochs: Number of epochs between measurements.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
-        evaluators: Names of evaluators, those of other packages included. By default
-            ``"unit_mem"``, and ``"layer_mem"`` if there is a split.
+        evaluators: Names of evaluators, including those registered by other packages.
+            By default ``"unit_mem"``, and ``"layer_mem"`` if there is a split.
         folder: Where results are written; by default ``memorization`` in the trainer's
             log folder.
-        on_error: Whether a measurement that fails during training gives a
-            ``MemorizationWarning`` (``"warn"``), or ends training (``"raise"``).
+        on_error: Whether a measurement that fails during training issues a
+            ``MemorizationWarning`` (``"warn"``) or stops training (``"raise"``).
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``precision`` and ``skip_unreadable``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Raises:
-        MemorizationError: If an evaluator is unknown, there is a reference encoder but
-            no split, or, when training begins, the encoder cannot be found or an
+        MemorizationError: If an evaluator is unknown, or there is a reference encoder
+            without a split. At the start of training: if the encoder is not found, or an
             evaluator cannot measure two images of each role.
 
     Attributes:
-        history: The results, in the order of measurement; ``settings`` of each tells
-            epoch and step. Those from before a resumed training are in the folder.
-        failures: Why measurements are missing from the history, in their order.
+        history: The results in the order of measurement, with ``epoch`` and ``step`` in
+            their ``settings``. Results from before training was resumed are in the
+            folder only.
+        failures: The reason for each failed measurement, in order.
 
     Examples:
         >>> from lightly.transforms import SimCLRTransform
@@ -156,8 +158,8 @@ class MemorizationCallback(StudyCallback):
             )
         if reference is not None and split is None:
             raise MemorizationError(
-                "A reference encoder needs a split: it tells which images each of the "
-                "encoders was trained on."
+                "A reference encoder needs a split, which defines the images that each "
+                "encoder was trained on: pass split=..."
             )
         if evaluators is None:
             evaluators = ["unit_mem"] + (["layer_mem"] if split is not None else [])
@@ -176,7 +178,7 @@ class MemorizationCallback(StudyCallback):
         self._layers = layers
         self._options = options
         self._batch_size = PassOptions(**options).batch_size
-        # The encoder is known when training begins.
+        # The encoder is known when training starts.
         self._encoder: nn.Module = nn.Identity()
         self._study = Study(
             dataset,
@@ -190,7 +192,7 @@ class MemorizationCallback(StudyCallback):
 
     @classmethod
     def from_study(cls, study: Study, folder: Path) -> Self:
-        """Make the callback for a training."""
+        """Create the callback for a training run."""
         return cls(
             study.dataset,
             study.transform,
@@ -203,23 +205,29 @@ class MemorizationCallback(StudyCallback):
         )
 
     def history_to_pandas(self) -> pd.DataFrame:
-        """Return a row a measured scalar: ``epoch``, ``step``, ``name``, ``value``.
+        """Return one row per scalar: ``epoch``, ``step``, ``name``, ``value``.
 
-        Measurements from before a resumed training are included.
+        Measurements from before training was resumed are included.
         """
         return pd.DataFrame(self._scalars, columns=["epoch", "step", "name", "value"])
 
-    def plot(self) -> Figure:
-        """Return a figure of the mean UnitMem of each layer over epochs.
+    def plot(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Plot the mean UnitMem of each layer over epochs.
+
+        Args:
+            ax: The matplotlib axes to draw on; by default those of a new figure.
+
+        Returns:
+            The figure and its axes.
 
         Raises:
-            MemorizationError: If UnitMem was not measured yet.
+            MemorizationError: If UnitMem has not been measured yet.
         """
-        return plot_epochs(self.history)
+        return plot_epochs(self.history, ax)
 
     @property
     def state_key(self) -> str:
-        """What tells it from other callbacks in the training's checkpoints."""
+        """Identifies the callback in the checkpoints of the training run."""
         return self._generate_state_key(
             evaluators=list(self._evaluators),
             layers=self._layers,
@@ -227,15 +235,19 @@ class MemorizationCallback(StudyCallback):
         )
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the measured scalars, for the training's checkpoints."""
+        """Return the measured scalars for the checkpoints of the training run."""
         return {"scalars": self._scalars}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the scalars of a training that is resumed."""
+        """Restore the scalars when training is resumed."""
         self._scalars = list(state_dict["scalars"])
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Find the encoder, and refuse at once what would fail later."""
+        """Find the encoder and measure a few images, to fail early.
+
+        Raises:
+            MemorizationError: If the encoder is not found or cannot be measured.
+        """
         self._measured_step = -1
         found = find_backbone(pl_module, self._backbone)
         self._encoder = found.module
@@ -248,16 +260,16 @@ class MemorizationCallback(StudyCallback):
     def on_train_epoch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Measure if it is time."""
+        """Measure if the epoch is due."""
         epoch = trainer.current_epoch + 1
         if epoch % self._every_n_epochs == 0 or epoch == trainer.max_epochs:
             scalars = self._measure(trainer, pl_module, trainer.current_epoch)
             pl_module.log_dict(scalars, sync_dist=True)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Measure at the end, if training ended before its last epoch."""
+        """Measure if training ended before its last epoch."""
         if self._measured_step != trainer.global_step:
-            # The epoch that was trained last is over by now.
+            # Lightning has already advanced to the next epoch.
             scalars = self._measure(trainer, pl_module, trainer.current_epoch - 1)
             for logger in trainer.loggers if scalars else []:
                 logger.log_metrics(scalars, step=trainer.global_step)
@@ -267,7 +279,7 @@ class MemorizationCallback(StudyCallback):
     ) -> dict[str, float]:
         scalars: dict[str, float] = {}
         moment = {"epoch": epoch, "step": trainer.global_step}
-        # A fast_dev_run tries as many batches of images as of training.
+        # A fast_dev_run measures as many batches as it trains on.
         n_batches = int(trainer.fast_dev_run)  # type: ignore[attr-defined]
         study = self._study
         if n_batches:
@@ -301,7 +313,7 @@ class MemorizationCallback(StudyCallback):
         return {f"{prefix}{name}": value for name, value in scalars.items()}
 
     def _name_apart(self, trainer: pl.Trainer, found: FoundBackbone) -> None:
-        """Choose names and a folder that no earlier callback of the trainer has."""
+        """Choose names and a folder that no earlier callback of the trainer uses."""
         callbacks = [
             callback
             for callback in trainer.callbacks  # type: ignore[attr-defined]
@@ -322,7 +334,7 @@ class MemorizationCallback(StudyCallback):
             self._results_folder /= self._label
 
     def _try_out(self, pl_module: pl.LightningModule, found: FoundBackbone) -> None:
-        """Measure a few images of each role, and forget the results."""
+        """Measure a few images of each role and discard the results."""
         for name, make in self._evaluators.items():
             evaluator = self._trial_of(make, pl_module)
             if evaluator is None:
@@ -332,9 +344,9 @@ class MemorizationCallback(StudyCallback):
             except Exception as error:
                 is_known = isinstance(error, MemorizationError)
                 if is_known and evaluator.skipped and not evaluator.layers:
-                    # Other images may be readable where all of these are left out.
+                    # None of these few images is readable; others may be.
                     continue
-                advice = "Do the data set and the transform fit each other?"
+                advice = "Check that the transform accepts the images of the data set."
                 raise MemorizationError(
                     f"MemorizationCallback cannot measure {name} of {found.name!r}: a "
                     "trial on a few images failed. "
@@ -342,7 +354,7 @@ class MemorizationCallback(StudyCallback):
                 ) from error
 
     def _show(self, trainer: pl.Trainer, result: Result) -> None:
-        """Hand a result's figures to the loggers that take figures."""
+        """Log a result's figures to the loggers that accept figures."""
         for logger in trainer.loggers:
             experiment = getattr(logger, "experiment", None)
             add_figure = getattr(experiment, "add_figure", None)
@@ -375,9 +387,10 @@ class MemorizationCallback(StudyCallback):
     def _trial_of(
         self, make: Callable[..., Evaluator[Any]], pl_module: pl.LightningModule
     ) -> Evaluator[Any] | None:
-        """An evaluator of as few images as it takes, or None if a batch is too few.
+        """An evaluator of as few images as it accepts; None if a batch is too few.
 
-        The whole study has been accepted: ClassMem, say, refuses images of one class.
+        The evaluator has accepted the whole study. ClassMem, for example, may still
+        refuse the first images of it because they belong to one class.
         """
         n_images = max(2, rank_and_world_size()[1])
         while n_images <= max(2, self._batch_size):

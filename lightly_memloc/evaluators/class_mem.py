@@ -1,4 +1,4 @@
-"""Measuring ClassMem: which units are tied to classes of images."""
+"""Measuring ClassMem: which units respond to a single class of images."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -26,8 +26,7 @@ from lightly_memloc.runtime import PassArguments, PassOptions
 class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
     """Measure ClassMem of every unit of every layer in one pass [0].
 
-    See :func:`lightly_memloc.measure_class_mem`, which runs it, for what is measured
-    and for the arguments.
+    See :func:`lightly_memloc.measure_class_mem` for the arguments and the result.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
     """
@@ -48,8 +47,8 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         known = targets_of(study.dataset)
         if num_classes is None and known is None:
             raise MemorizationError(
-                "The data set does not tell its classes: pass num_classes=..., with targets "
-                "from 0 to num_classes - 1."
+                "The data set does not list its classes: pass num_classes=..., with "
+                "targets from 0 to num_classes - 1."
             )
         if known is not None and len(np.unique(known[study.members])) < 2:
             raise MemorizationError(
@@ -65,23 +64,23 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         )
 
     def identity(self) -> dict[str, Any]:
-        """What an interrupted measurement must share to be resumed by this one."""
+        """Return the options that must match to resume an interrupted measurement."""
         return super().identity() | {"classes": self.n_classes}
 
     def settings(self) -> dict[str, Any]:
-        """What the measurement was asked for, and the images that it left out."""
+        """Return the options, the device and the images left out."""
         return super().settings() | {
             "images": len(self.indices),
             "classes": self.n_classes,
         }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Make the metric that accumulates, once the layers are known."""
+        """Create the metric. Called once the layers are known."""
         n_units = sum(layer.num_units for layer in self.layers)
         return {"class_mem": ClassMem(n_units, self.n_classes)}
 
     def take(self, mu: Tensor, batch: ViewBatch) -> None:
-        """Take activations into the metric."""
+        """Update the metric with activations."""
         self.metrics["class_mem"].update(mu, _class_indices(batch), batch.indices)
 
     def compute(self) -> ClassMemResult:
@@ -117,24 +116,26 @@ def measure_class_mem(
             a transform of its own.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
-        indices: The images to measure; all of them by default.
+        indices: Indices of the images to measure; all images by default.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views.
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
-            absolute values, ``"none"`` leaves them, and ClassMem unbounded.
+            absolute values. ``"none"`` keeps negative outputs, so that ClassMem is not
+            bounded by 0 and 1.
         num_classes: Number of classes; needed for data sets without ``targets``.
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has one row per unit.
+        The result. ``to_pandas()`` has one row per unit, with ClassMem from 0 to 1 and
+        the class that activates the unit most.
 
     Raises:
-        MemorizationError: If the targets are no class indices or of fewer than two
-            classes, a layer is not found or does not run, activations are not finite,
-            or the state file is that of another measurement.
+        MemorizationError: If the targets are not class indices, there are fewer than two
+            classes, a layer is not found or does not run, activations are not finite, or
+            the state file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     study = Study(dataset, transform, indices=indices, n_views=n_views, seed=seed)

@@ -1,4 +1,4 @@
-"""Which images a batch of training contains, by the order in which they are drawn."""
+"""Identifying the images of a training batch by the order in which they are drawn."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -21,23 +21,24 @@ from lightly_memloc.data import filename_of
 
 @dataclass
 class Drawn:
-    """What a data loader drew and collated, and training has not seen yet.
+    """Images that a data loader has drawn and collated ahead of training.
 
     Attributes:
         indices: Indices of the images, in the order drawn.
-        places: For each batch, which of its drawn images each row is; None if unknown.
+        places: For each batch, the position of each row among the images drawn for it;
+            None if unknown.
     """
 
     indices: deque[int] = field(default_factory=deque)
     places: deque[list[int] | None] = field(default_factory=deque)
 
     def batch(self, size: int) -> list[int]:
-        """Take the indices of the next batch."""
+        """Remove and return the indices of the next batch."""
         return [self.indices.popleft() for _ in range(min(size, len(self.indices)))]
 
 
 class _Collate:
-    """A collate function that records which of the images drawn each row is."""
+    """A collate function that records which drawn image each row contains."""
 
     def __init__(self, collate: Callable[[Any], Any], records: list[Drawn]) -> None:
         self.collate = collate
@@ -52,13 +53,13 @@ class _Collate:
 
 
 def _places(items: Sequence[Any], batch: Any) -> list[int] | None:
-    """Which item each row of a batch is; None if rows and items differ."""
+    """The item that each row of a batch contains; None if a row matches none."""
     rows, samples = first_view(batch), [first_view(item) for item in items]
     if rows is None or rows.ndim == 0:
         return None
     places: list[int] = []
     for number, row in enumerate(rows):
-        # A row's own place first: most collate functions keep the order.
+        # Try the row's own position first: most collate functions keep the order.
         own = range(len(samples))[number : number + 1]
         found = (
             at for at in chain(own, range(len(samples))) if _is_equal(samples[at], row)
@@ -75,7 +76,7 @@ def _is_equal(sample: Tensor | None, row: Tensor) -> bool:
 
 
 class Order(Sampler[int]):
-    """A data loader's sampler that records the images it draws, for each callback."""
+    """A data loader's sampler that records the drawn images for each callback."""
 
     def __init__(self, sampler: Any, dataset: Any, batch_size: int) -> None:
         self.batch_size = batch_size
@@ -85,7 +86,7 @@ class Order(Sampler[int]):
 
     @classmethod
     def watch(cls, loader: DataLoader[Any], record: Drawn) -> "Order | None":
-        """Record the order of a loader's images, if it draws them by a sampler."""
+        """Record the order in which a loader draws images; None without a sampler."""
         batches = loader.batch_sampler
         streams = isinstance(loader.dataset, IterableDataset)
         if streams or type(batches) is not BatchSampler:
@@ -93,8 +94,8 @@ class Order(Sampler[int]):
         if not isinstance(batches.sampler, cls):
             batches.sampler = cls(batches.sampler, loader.dataset, batches.batch_size)
         order: Order = batches.sampler
-        # Worker processes collate where nothing can be recorded; torch's own function
-        # keeps every image in its place, so that there is nothing to record.
+        # Worker processes collate elsewhere, so nothing can be recorded there. torch's
+        # default function keeps the order, so nothing needs to be recorded.
         collate = loader.collate_fn
         if loader.num_workers == 0 and not (
             collate is default_collate or isinstance(collate, _Collate)
@@ -105,13 +106,13 @@ class Order(Sampler[int]):
         return order
 
     def leave(self, loader: DataLoader[Any]) -> None:
-        """Give the loader its sampler and its collate function back."""
+        """Restore the loader's own sampler and collate function."""
         if isinstance(loader.collate_fn, _Collate):
             loader.collate_fn = loader.collate_fn.collate
         loader.batch_sampler.sampler = self._sampler  # type: ignore[union-attr]
 
     def filename(self, index: int) -> str:
-        """An image's file name."""
+        """Return the file name of an image."""
         return filename_of(self._dataset, index)
 
     def __iter__(self) -> Iterator[int]:
@@ -127,12 +128,12 @@ class Order(Sampler[int]):
         return len(self._sampler)
 
     def __getattr__(self, name: str) -> Any:
-        # Lightning tells samplers the epoch.
+        # Lightning calls set_epoch on samplers.
         return getattr(self._sampler, name)
 
 
 def first_view(images: Any) -> Tensor | None:
-    """The first view of an image or a batch ``(views, ...)``."""
+    """Return the first view of an image or of a batch ``(views, ...)``; None if none."""
     while isinstance(images, list | tuple) and len(images):
         images = images[0]
     return images if isinstance(images, Tensor) else None

@@ -1,4 +1,4 @@
-"""Evaluators: measurements as LightningModules, for Trainer.validate."""
+"""Evaluators: measurements as LightningModules, run by themselves or by a Trainer."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -39,24 +39,25 @@ R = TypeVar("R", bound=Result)
 
 
 class Evaluator(pl.LightningModule, Generic[R]):
-    """A measurement over the views of images, in the manner of lightly's evaluators.
+    """A measurement over the augmented views of images.
 
     :meth:`run` measures in one call. ``Trainer.validate(evaluator)`` does the same with
-    Lightning's devices, precision and processes; the views come from the evaluator. In
-    both cases each process takes its share of the images, and afterwards every process
-    has the whole result in :attr:`result`. Encoders and generators end as they began.
+    Lightning's devices, precision and processes; the evaluator provides the data loader.
+    Either way, each process measures its share of the images, and every process ends
+    with the whole result in :attr:`result`. Encoders and random generators are restored
+    to their original state.
 
     A subclass takes the arguments ``(model, study, reference=None, *, layers="auto",
-    ...)``, with options of its own and those of :class:`PassOptions`, so that callbacks
-    and commands can make it by its name.
+    ...)``, its own options and those of :class:`PassOptions`. Callbacks and commands
+    create it by its registered name.
 
     Args:
-        encoders: The encoders by name; the first one's layers are measured in all.
+        encoders: The encoders by name. The layers of the first are measured in all.
         study: The images and their views.
-        indices: The images to measure.
+        indices: Indices of the images to measure.
         layers: ``"auto"``, or names, globs or kinds of layers.
         options: How the pass over the images runs.
-        anchored: Whether the image without augmentation comes before its views.
+        anchored: Whether to prepend the unaugmented image to its views.
 
     Raises:
         MemorizationError: If there are too few views to compare.
@@ -77,7 +78,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     ) -> None:
         super().__init__()
         self.encoders = nn.ModuleDict(encoders)
-        # mypy would take what it holds for plain modules.
+        # mypy would infer plain modules for its values.
         self.metrics: Any = nn.ModuleDict()
         self.study = study
         self.views = study.views(anchored=anchored)
@@ -95,7 +96,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     @property
     def result(self) -> R:
-        """The result, once measured.
+        """The result of the last measurement.
 
         Raises:
             MemorizationError: If nothing has been measured yet.
@@ -111,11 +112,14 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """Measure, and return the result.
 
         Args:
-            progress: Whether a terminal shows the progress.
+            progress: Whether to show a progress bar on a terminal.
+
+        Returns:
+            The result over the images of all processes.
 
         Raises:
-            MemorizationError: If torch has no such device, or the measurement fails, in
-                this or in another process.
+            MemorizationError: If the device does not exist, or the measurement fails in
+                this or another process.
         """
         encoders = list(self.encoders.values())
         on = resolve_device(self.options.device, encoders[0])
@@ -140,15 +144,15 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     @abstractmethod
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Make the metrics that accumulate, once the layers are known."""
+        """Create the metrics. Called once the layers are known."""
 
     @abstractmethod
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
-        """Take a batch of images into the metrics.
+        """Update the metrics with a batch of images.
 
         Args:
-            batch: The batch.
-            images: Its views as the encoders take them, those of an image adjacent.
+            batch: The batch of B images with V views each.
+            images: The views, shape ``(B * V, C, H, W)``; those of an image are adjacent.
         """
 
     @abstractmethod
@@ -162,28 +166,28 @@ class Evaluator(pl.LightningModule, Generic[R]):
         images: Tensor,
         receive: Callable[[CapturedLayer, Tensor], None],
     ) -> None:
-        """Run an encoder on a batch and hand on each layer's output.
+        """Run an encoder on a batch and pass on the output of each layer.
 
-        This is where every layer is known to have an output for every view.
+        Every layer must give exactly one output for every view; this is checked here.
 
         Args:
             name: The encoder's name.
-            batch: The batch.
-            images: Its views as the encoder takes them, those of an image adjacent.
-            receive: Called with each layer and its output of shape ``(B, V, ...)``, at
-                once when it appears.
+            batch: The batch of B images with V views each.
+            images: The views, shape ``(B * V, C, H, W)``; those of an image are adjacent.
+            receive: Called with each layer and its output of shape ``(B, V, ...)`` as
+                soon as the output exists.
 
         Raises:
             MemorizationError: If a layer does not run on the batch, runs more than
-                once, or gives other than one row per view.
+                once, or does not return one row per view.
         """
         ran: set[str] = set()
 
         def hand_on(layer: CapturedLayer, output: Tensor) -> None:
             if layer.name in ran:
-                raise self._uneven(layer, batch, "ran more often")
+                raise self._uneven(layer, batch, "ran more than once")
             if len(output) != len(images):
-                found = f"gave {len(output)} rows for {len(images)} views"
+                found = f"returned {len(output)} rows for {len(images)} views"
                 raise self._uneven(layer, batch, found)
             ran.add(layer.name)
             receive(layer, output.reshape(len(batch.indices), -1, *output.shape[1:]))
@@ -200,19 +204,19 @@ class Evaluator(pl.LightningModule, Generic[R]):
         image = self.filenames(batch.indices[:1].tolist())[0]
         return MemorizationError(
             f"Layer {layer.name} {found} on a batch with image {image}, unlike in the "
-            "first batch. Every layer must run once on each view of every image: leave "
-            "this one out with layers=..., or switch off what routes or skips it."
+            "first batch. Every layer must run exactly once on each view: exclude this "
+            "one with layers=..., or disable whatever routes images around it."
         )
 
     def identity(self) -> dict[str, Any]:
-        """What an interrupted measurement must share to be resumed by this one.
+        """Return the options that must match to resume an interrupted measurement.
 
-        Encoders, images, views and batches are compared besides.
+        The encoders, images, views and batch size are compared as well.
         """
         return {"evaluator": type(self).__name__, "layers": self.patterns}
 
     def settings(self) -> dict[str, Any]:
-        """What the measurement was asked for, where it ran, and what it left out."""
+        """Return the options, the device and the images left out."""
         layers, options = self.patterns, self.options.settings()
         if self._trainer is not None:
             options["precision"] = self.trainer.precision
@@ -227,21 +231,26 @@ class Evaluator(pl.LightningModule, Generic[R]):
         }
 
     def accumulated(self) -> dict[str, Any]:
-        """What has been accumulated so far, in plain types and tensors."""
+        """Return the state accumulated so far, in plain types and tensors."""
         return {"metrics": self.metrics.state_dict(), "skipped": self.skipped}
 
     def restore(self, accumulated: dict[str, Any]) -> None:
-        """Take back what :meth:`accumulated` gave; the metrics are made already."""
+        """Restore the state that :meth:`accumulated` returned, once metrics exist."""
         self.metrics.load_state_dict(accumulated["metrics"])
         self.skipped = accumulated["skipped"]
 
     def reset(self) -> None:
-        """Forget an earlier measurement: the encoder may have changed since."""
+        """Discard an earlier measurement: the encoder may have changed since."""
         self.layers, self.skipped, self.first_batch = [], [], 0
         self.metrics.clear()
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Begin a measurement, and return a loader of this process's images."""
+        """Start a measurement and return the loader of this process's images.
+
+        Raises:
+            MemorizationError: If there are fewer images than processes, or the state
+                file belongs to another measurement.
+        """
         self.reset()
         _, n_ranks = rank_and_world_size()
         if len(self.indices) < n_ranks:
@@ -255,7 +264,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         return view_loader(self.views, self.indices, self.options, self.first_batch)
 
     def configure_callbacks(self) -> list[Callback]:
-        """Return the callback that leaves no trace of the measurement."""
+        """Return the callback that restores encoders and generators afterwards."""
         return [_TraceFree()]
 
     def validation_step(self, batch: ViewBatch, batch_idx: int) -> None:
@@ -263,12 +272,12 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self._take(batch, batch_idx)
 
     def on_validation_epoch_end(self) -> None:
-        """Make the result and log its scalars."""
+        """Compute the result and log its scalars."""
         self._finish()
         self.log_dict(self.result.scalars(), sync_dist=True)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What must be equal for two measurements to have the same result, by name."""
+        """Return what two measurements with the same result have in common, by name."""
         try:
             first_views = [self.views[int(self.indices[0])][0]]
         except UnreadableImageError:
@@ -288,11 +297,15 @@ class Evaluator(pl.LightningModule, Generic[R]):
         }
 
     def filenames(self, indices: Sequence[int]) -> list[str]:
-        """File names of images."""
+        """Return the file names of images.
+
+        Args:
+            indices: Indices of the images.
+        """
         return [filename_of(self.views.dataset, int(index)) for index in indices]
 
     def _take(self, batch: ViewBatch, number: int) -> None:
-        """Measure a batch of images, the first of which tells the layers."""
+        """Measure a batch of images; trace the layers on the first one."""
         if batch.unreadable and not self.options.skip_unreadable:
             raise UnreadableImageError(batch.unreadable[0].message)
         if batch.views is not None:
@@ -305,10 +318,10 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.skipped += [image.filename for image in batch.unreadable]
 
     def _finish(self) -> R:
-        """Make the result, after the last batch."""
+        """Compute the result after the last batch."""
         if not self.layers:
             raise MemorizationError(
-                "None of the images could be read, among them "
+                "No image could be read. The first unreadable ones are "
                 f"{', '.join(self.skipped[:3])}."
             )
         self._result = self.compute()
@@ -329,22 +342,22 @@ class Evaluator(pl.LightningModule, Generic[R]):
             self.restore(self._state_file.found)
 
     def _keep(self, batch: int) -> None:
-        """Keep the state before a batch, so that a readable one comes first again."""
+        """Save the state before a batch, so that a resumed run starts with a readable one."""
         if self._state_file is not None:
             self._state_file.keep(batch, self.accumulated)
 
 
 def computed(metric: Metric) -> dict[str, NDArray[Any]]:
-    """Compute a metric of several values, as numpy arrays.
+    """Compute a metric and convert its values to numpy arrays.
 
     Args:
-        metric: A metric whose ``compute()`` returns tensors by name.
+        metric: A metric whose ``compute()`` returns a dict of tensors.
     """
     return {name: value.cpu().numpy() for name, value in metric.compute().items()}
 
 
 class _TraceFree(Callback):
-    """Leave no trace of a measurement that a Trainer runs, even if it fails."""
+    """Restore encoders and generators after a Trainer's measurement, even a failed one."""
 
     def __init__(self) -> None:
         self._restore = ExitStack()
@@ -352,7 +365,7 @@ class _TraceFree(Callback):
     def on_validation_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Begin."""
+        """Save the state of encoders and generators."""
         encoders: Any = pl_module.encoders
         trace_free = leave_no_trace(encoders.values(), pl_module.device)
         self._restore.enter_context(trace_free)
@@ -360,7 +373,7 @@ class _TraceFree(Callback):
     def on_validation_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Put everything back."""
+        """Restore the state of encoders and generators."""
         self._restore.close()
 
     def on_exception(
@@ -369,16 +382,16 @@ class _TraceFree(Callback):
         pl_module: pl.LightningModule,
         exception: BaseException,
     ) -> None:
-        """Put everything back."""
+        """Restore the state of encoders and generators."""
         self._restore.close()
 
 
-# Made by (model, study, reference, *, layers, options), whatever the class.
+# Every evaluator is created with (model, study, reference, *, layers, **options).
 EVALUATORS: Registry[Callable[..., Evaluator[Any]]] = Registry("memloc.evaluators")
 
 
 def result_folder(evaluator: str) -> str:
-    """Name of the folder for an evaluator's result, such as ``unit-mem``.
+    """Return the folder name of an evaluator's result, such as ``unit-mem``.
 
     Args:
         evaluator: The evaluator's name, such as ``unit_mem``.

@@ -1,4 +1,4 @@
-"""Measuring LayerMem: how much better f aligns its candidates than g does, by layer."""
+"""Measuring LayerMem: how much better f aligns its candidates than g, per layer."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal
@@ -24,8 +24,7 @@ from lightly_memloc.runtime import PassArguments, PassOptions
 class LayerMemEvaluator(Evaluator[LayerMemResult]):
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
-    See :func:`lightly_memloc.measure_layer_mem`, which runs it, for what is measured
-    and for the arguments.
+    See :func:`lightly_memloc.measure_layer_mem` for the arguments and the result.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
     - [1]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
@@ -51,8 +50,8 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         roles = _measured_roles(study.roles, has_reference=reference is not None)
         if pairs == "anchor" and study.plain_transform is None:
             raise MemorizationError(
-                "pairs='anchor' compares each view with the image without augmentation: "
-                "it needs the transform that makes such an image."
+                "pairs='anchor' compares each view with the unaugmented image and needs "
+                "a transform for it: set plain_transform in the study."
             )
         if reference is not None:
             refuse_different_architectures(model, reference)
@@ -72,12 +71,12 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         self.n_resamples = n_resamples
 
     def identity(self) -> dict[str, Any]:
-        """What an interrupted measurement must share to be resumed by this one."""
+        """Return the options that must match to resume an interrupted measurement."""
         distance = {"pairs": self.pairs, "normalize": self.normalize}
         return super().identity() | distance
 
     def settings(self) -> dict[str, Any]:
-        """What the measurement was asked for, and the images that it left out."""
+        """Return the options, the device and the images left out."""
         return super().settings() | {
             "pairs": self.pairs,
             "normalize": self.normalize,
@@ -88,11 +87,11 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Make the metrics that accumulate: one for each encoder and layer.
+        """Create one metric per encoder and layer. Called once the layers are known.
 
         Raises:
-            MemorizationError: If a layer is called as a column of the images' table,
-                where each layer has a column.
+            MemorizationError: If a layer has the name of a fixed column in the table of
+                images, which has one column per layer.
         """
         _refuse_names_of_columns(self.layers)
         return {
@@ -103,7 +102,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         }
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
-        """Take a batch of images into the metrics."""
+        """Update the metrics with a batch of images."""
         for name in self.encoders:
             metrics = dict(zip(self.layers, self.metrics[name], strict=True))
 
@@ -156,10 +155,10 @@ def measure_layer_mem(
 ) -> LayerMemResult:
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
-    All candidates, independent and external images pass once through f and g, which
-    see the same views; every layer's output is reduced the moment it appears. The
-    encoders, their modes and all random states end as they began. In a distributed run
-    each rank measures its share of the images and all return the whole result.
+    All candidate, independent and external images pass once through f and g, which see
+    the same views. Each layer's output is reduced as soon as it exists. The encoders and
+    all random generators are restored to their original state. In a distributed run,
+    each rank measures its share of the images and returns the whole result.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
     - [1]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
@@ -167,8 +166,8 @@ def measure_layer_mem(
     Args:
         f: Encoder trained on shared and candidate images.
         g: Encoder of the same architecture trained on shared and independent images.
-            None measures the alignment gap alone, from candidates and externals: your
-            training images and a holdout from the same distribution.
+            If None, only the alignment gap between candidates and external images is
+            measured: your training images and a holdout from the same distribution.
         dataset: Map-style data set of images without a transform of its own.
         split: The roles of its images.
         transform: The training augmentation: a view transform, or a lightly
@@ -176,33 +175,34 @@ def measure_layer_mem(
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
-        pairs: ``"all"`` pairs of views; or ``"anchor"``, the pairs of the image without
-            augmentation with each view, as the official scripts have it.
+        pairs: ``"all"`` compares all pairs of views. ``"anchor"`` compares each view
+            with the unaugmented image, as the official scripts do.
         anchor_transform: The transform without augmentation, for ``pairs="anchor"``.
-        normalize: Whether representations are divided by their L2 norm.
-        normalization: Normalization of SSLMem.
-        top_k: Number of most and least memorised candidates to average over; at most
+        normalize: Whether to divide representations by their L2 norm.
+        normalization: Normalization of SSLMem: ``"relative"``, ``"raw"`` or ``"range"``,
+            as in :func:`lightly_memloc.functional.ssl_mem`.
+        top_k: Number of most and of least memorised candidates to average over, at most
             half of the candidates.
-        n_resamples: Bootstrap resamples and permutations.
+        n_resamples: Number of bootstrap resamples and of permutations.
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has one row per layer, ``samples_to_pandas()`` one
+        The result. ``to_pandas()`` has one row per layer, ``samples_to_pandas()`` one
         row per image.
 
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
-            fit, a layer is not found, does not run or is called ``index``, ``filename``
-            or ``role``, activations are not finite, or the state file is that of
-            another measurement.
+            match the data set, a layer is not found, does not run or is called
+            ``index``, ``filename`` or ``role``, activations are not finite, or the state
+            file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     if (pairs == "anchor") != (anchor_transform is not None):
         raise MemorizationError(
-            "pairs='anchor' and anchor_transform go together: the transform makes "
-            "the image without augmentation that each view is compared with."
+            "pairs='anchor' and anchor_transform must be given together: the transform "
+            "makes the unaugmented image that each view is compared with."
         )
     study = Study(
         dataset,
@@ -227,10 +227,14 @@ def measure_layer_mem(
 
 
 def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
-    """Raise if two encoders differ in the names or shapes of their weights.
+    """Check that the weights of two encoders have the same names and shapes.
+
+    Args:
+        f: An encoder.
+        g: Another encoder.
 
     Raises:
-        MemorizationError: If they do; names the first difference.
+        MemorizationError: If they differ. The message names the first difference.
     """
     shapes_f, shapes_g = (
         {name: tuple(value.shape) for name, value in model.state_dict().items()}
@@ -242,8 +246,8 @@ def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
             raise MemorizationError(
                 f"f and g differ in architecture: {name} has shape "
                 f"{shape_f or 'none (it is missing)'} in f and "
-                f"{shape_g or 'none (it is missing)'} in g. Their layers cannot be "
-                "compared; give the encoders the same architecture."
+                f"{shape_g or 'none (it is missing)'} in g. Use encoders of the same "
+                "architecture."
             )
 
 
@@ -251,9 +255,9 @@ def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
     for layer in layers:
         if layer.name in ("index", "filename", "role"):
             raise MemorizationError(
-                f"A layer is called {layer.name!r}, and so is a column of the images' "
-                "table, where each layer has one: rename the module, or leave it out "
-                "with layers=..."
+                f"A layer is called {layer.name!r}, which is the name of a fixed column "
+                "in the table of images: rename the module, or exclude it with "
+                "layers=..."
             )
 
 
@@ -268,9 +272,9 @@ def _measured_roles(split: MemorizationSplit, has_reference: bool) -> pd.DataFra
         )
     if not has_reference and len(split.external) < 2:
         raise MemorizationError(
-            "Without a reference encoder, memorisation shows only against images that "
-            f"the encoder never saw: expected external images, got "
-            f"{len(split.external)}. Give a split, or a holdout, of at least two."
+            "Without a reference encoder, candidates are compared with images that the "
+            f"encoder never saw: expected at least two external images, got "
+            f"{len(split.external)}. Pass a split or a holdout that has them."
         )
     table = pd.concat(
         pd.DataFrame({"index": getattr(split, role), "role": role}) for role in roles

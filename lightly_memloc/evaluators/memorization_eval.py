@@ -1,4 +1,4 @@
-"""Memorisation of a pre-trained model, beside lightly's benchmark evaluations."""
+"""Measuring memorisation alongside lightly's benchmark evaluations."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -34,28 +34,28 @@ def memorization_eval(
     seed: int = 0,
     evaluators: Sequence[str] = ("unit_mem", "layer_mem"),
 ) -> dict[str, float]:
-    """Measure memorisation of a model, as lightly's benchmarks run ``knn_eval``.
+    """Measure memorisation of a model; called like ``knn_eval`` in lightly's benchmarks.
 
-    Training images are members, validation images the holdout: UnitMem of each layer
-    with its member share and gap, and the alignment gap, which needs no reference
-    encoder. The two sets must be draws from the same distribution, or their difference
-    is taken for memorisation.
+    Training images are members, validation images are the holdout. By default, this
+    measures UnitMem of each layer with its member share and gap, and the alignment gap,
+    which needs no reference encoder. Both sets must come from the same distribution;
+    otherwise their difference is mistaken for memorisation.
 
     Args:
         model: The LightningModule (or other module) with the encoder.
         train_dir: Folder of the images that the encoder was trained on.
-        val_dir: Folder of images that it never saw.
-        log_dir: Where results are written, to ``memorization_eval/<evaluator>``, such
-            as ``memorization_eval/unit-mem``.
-        batch_size_per_device: Images per batch; the encoder sees as many times
-            ``n_views`` views.
+        val_dir: Folder of images that the encoder never saw.
+        log_dir: Folder for results. Each is written to
+            ``memorization_eval/<evaluator>``, such as ``memorization_eval/unit-mem``.
+        batch_size_per_device: Images per batch. The encoder sees ``n_views`` views of
+            each.
         num_workers: Worker processes that load images.
         accelerator: Lightning's accelerator.
         devices: Number of devices.
         strategy: Lightning's strategy.
         precision: Lightning's precision.
         transform: The training augmentation; lightly's ``SimCLRTransform`` by default.
-        backbone: The encoder's name in the model, or a function that gives it.
+        backbone: The encoder's name in the model, or a function that returns it.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
@@ -65,7 +65,7 @@ def memorization_eval(
         The scalars of all layers, such as ``member_share/layer4.1``.
 
     Raises:
-        MemorizationError: If the encoder cannot be found, or not be measured.
+        MemorizationError: If the encoder is not found or cannot be measured.
     """
     print_rank_zero("Running memorization evaluation...")
     encoder = find_backbone(model, backbone).module

@@ -1,4 +1,4 @@
-"""The callback that follows UnitMem during training without forward passes."""
+"""The callback that measures UnitMem from the forward passes of training."""
 
 import functools
 import sys
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import CombinedLoader
 from torch.utils.data import DataLoader
@@ -28,31 +29,32 @@ from lightly_memloc.results import UnitMemResult, plot_epochs
 
 @CALLBACKS.register("online_unit_mem")
 class OnlineUnitMemCallback(StudyCallback):
-    """Follow UnitMem in each epoch from the forward passes of training.
+    """Measure UnitMem in each epoch from the forward passes of training.
 
-    See :class:`lightly_memloc.OnlineUnitMem` for what is approximated. Which image a row
-    is, the callback learns from the order in which the data loader draws its images, or
-    else from the file names in lightly's batches ``(views, targets, filenames)``.
-    ``unit_mem_online/<layer>`` is logged through the module in each epoch.
+    See :class:`lightly_memloc.OnlineUnitMem` for how the values are approximated. The
+    callback identifies images by the order in which the data loader draws them, or else
+    by the file names in lightly's batches ``(views, targets, filenames)``. It logs
+    ``unit_mem_online/<layer>`` through the module in each epoch.
 
-    What the encoder runs in ``training_step`` counts, and nothing else. Batches whose
-    images cannot be told are left out with a warning, as is an epoch without any.
+    Only forward passes within ``training_step`` count. The callback leaves out batches
+    whose images it cannot identify, and epochs without any other batch, and warns.
 
     Args:
-        backbone: The encoder's name in the LightningModule, or a function that gives
-            it. By default the first of ``backbone``, ``student_backbone``, ``vit`` and
-            the like that has weights to train.
+        backbone: The encoder's name in the LightningModule, or a function that returns
+            it. By default, the first of ``backbone``, ``student_backbone``, ``vit`` and
+            similar names that has trainable weights.
         layers: ``"auto"``, or names, globs or kinds of layers.
         rectify: How negative outputs are rectified, as in ``measure_unit_mem``.
-        folder: Where each epoch's result is written, to ``epoch=<epoch>``; nowhere by
-            default.
+        folder: Folder for results. Each epoch's result is written to ``epoch=<epoch>``;
+            by default, results are not written.
 
     Raises:
-        MemorizationError: When training begins, if the encoder cannot be found.
+        MemorizationError: At the start of training, if the encoder is not found or does
+            not run on images alone.
 
     Attributes:
-        results: The result of each epoch. An image's index is that in the data set that
-            the loader draws from, -1 if it has no sampler.
+        results: The result of each epoch. An image's index is its index in the loader's
+            data set, or -1 if the loader has no sampler.
     """
 
     def __init__(
@@ -77,21 +79,27 @@ class OnlineUnitMemCallback(StudyCallback):
 
     @classmethod
     def from_study(cls, study: Study, folder: Path) -> Self:
-        """Make the callback for a training."""
+        """Create the callback for a training run."""
         return cls(folder=folder)
 
-    def plot(self) -> Figure:
-        """Return a figure of the mean UnitMem of each layer over epochs.
+    def plot(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Plot the mean UnitMem of each layer over epochs.
+
+        Args:
+            ax: The matplotlib axes to draw on; by default those of a new figure.
+
+        Returns:
+            The figure and its axes.
 
         Raises:
-            MemorizationError: If no epoch is over yet.
+            MemorizationError: If no epoch has been completed yet.
         """
-        return plot_epochs(self.results)
+        return plot_epochs(self.results, ax)
 
     def setup(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str
     ) -> None:
-        """Watch the order of the images, from the moment that Lightning has settled it."""
+        """Record the order of the images once Lightning has prepared the data loader."""
         if stage != "fit":
             return
         process = trainer.strategy.process_dataloader
@@ -106,7 +114,7 @@ class OnlineUnitMemCallback(StudyCallback):
             return loader
 
         def arrive(*args: Any, **kwargs: Any) -> Any:
-            # Each batch of the loader passes here once, skipped ones included.
+            # Every batch of the loader passes here once, including skipped ones.
             if trainer.training and self._order is not None:
                 self._indices = self._drawn.batch(self._order.batch_size)
                 places = self._drawn.places
@@ -115,14 +123,14 @@ class OnlineUnitMemCallback(StudyCallback):
 
         trainer.strategy.process_dataloader = watch  # type: ignore[assignment]
         trainer.strategy.batch_to_device = arrive  # type: ignore[method-assign]
-        # Another callback that watches may have put them back already.
+        # Another callback of this class may have restored them already.
         for name in ("process_dataloader", "batch_to_device"):
             self._restore.callback(vars(trainer.strategy).pop, name, None)
 
     def on_train_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Find the encoder, and watch what it runs in ``training_step``."""
+        """Find the encoder and record its forward passes in ``training_step``."""
         _, encoder = find_backbone(pl_module, self._backbone)
         self._tracker = OnlineUnitMem(encoder, *self._options)
         self._warned.clear()
@@ -140,11 +148,11 @@ class OnlineUnitMemCallback(StudyCallback):
             try:
                 watch.__exit__(None, None, None)
             except MemorizationError as error:
-                self._warn_once("Training steps are left out of UnitMem", error)
+                self._warn_once("UnitMem leaves out training steps", error)
             return output
 
         own = vars(pl_module).get("training_step")
-        # Another callback that watches may have replaced it already.
+        # Another callback of this class may have replaced it already.
         own = getattr(own, "replaced", own)
         watched.replaced = own  # type: ignore[attr-defined]
         pl_module.training_step = watched  # type: ignore[method-assign]
@@ -159,21 +167,21 @@ class OnlineUnitMemCallback(StudyCallback):
     def on_train_epoch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Count the loaders: the order of several is not watched."""
+        """Count the data loaders: the order is recorded for a single one only."""
         loaders = CombinedLoader(trainer.train_dataloader).flattened
         self._has_one_loader = len(loaders) == 1
 
     def on_train_epoch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Make the epoch's result, and log it."""
+        """Compute and log the result of the epoch."""
         assert self._tracker is not None
         if not self._has_one_loader:
             return
         try:
             result = self._tracker.compute()
         except MemorizationError as error:
-            self._warn_once("An epoch has no result of UnitMem", error)
+            self._warn_once("An epoch has no UnitMem result", error)
             return
         finally:
             self._tracker.reset()
@@ -194,32 +202,32 @@ class OnlineUnitMemCallback(StudyCallback):
         pl_module: pl.LightningModule,
         exception: BaseException,
     ) -> None:
-        """Leave the trainer as it was."""
+        """Restore the trainer and the module."""
         # Lightning calls no teardown then.
         self._restore.close()
 
     def teardown(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str
     ) -> None:
-        """Leave the trainer and the module as they were."""
+        """Restore the trainer and the module."""
         self._restore.close()
 
     def _watch(self, batch: Any) -> AbstractContextManager[None]:
-        """Watch a training step, if the images of its batch can be told."""
+        """Record a training step if the images of its batch can be identified."""
         assert self._tracker is not None
         if not self._has_one_loader:
             self._warn_once(
-                "UnitMem is not followed",
-                "the training has several data loaders, and the images of their "
-                "batches cannot be told. Give it one loader.",
+                "UnitMem is not measured",
+                "training uses several data loaders, and the images of their batches "
+                "cannot be identified. Use a single loader.",
             )
             return nullcontext()
         images = self._images(batch)
         if images is None:
             self._warn_once(
-                "Batches are left out of UnitMem",
+                "UnitMem leaves out batches",
                 "expected tensors (views, ...) of the images that the data loader drew. "
-                "Does collate_fn drop, repeat or replace images?",
+                "Check whether collate_fn drops, repeats or replaces images.",
             )
             return nullcontext()
         return self._tracker.batch(*images)
@@ -236,10 +244,10 @@ class OnlineUnitMemCallback(StudyCallback):
         if self._order is None:
             if names is None:
                 self._warn_once(
-                    "Batches are left out of UnitMem",
-                    "the data loader has no sampler to watch, and the batches contain "
-                    "no file names. Give batches of (views, targets, filenames), as "
-                    "LightlyDataset does.",
+                    "UnitMem leaves out batches",
+                    "the data loader has no sampler, and its batches contain no file "
+                    "names. Use batches of (views, targets, filenames), as "
+                    "LightlyDataset returns them.",
                 )
                 return None
             return names, None
@@ -260,7 +268,7 @@ class OnlineUnitMemCallback(StudyCallback):
         return names or [own[at] for at in places], [drawn[at] for at in places]
 
     def _warn_once(self, what: str, why: str | MemorizationError) -> None:
-        """Warn of the first of its kind in a training."""
+        """Issue each kind of warning once per training run."""
         if what not in self._warned:
             self._warned.add(what)
             warnings.warn(f"{what}: {why}", MemorizationWarning, stacklevel=2)

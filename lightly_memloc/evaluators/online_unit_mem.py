@@ -1,4 +1,4 @@
-"""UnitMem from the forward passes that training does anyway."""
+"""UnitMem from the forward passes of training, without additional ones."""
 
 import hashlib
 import warnings
@@ -24,29 +24,33 @@ from lightly_memloc.metrics import UnitMem
 from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import gathered, leave_no_trace, state_device
 
-# Whether a tracker runs an encoder itself: that is no training for any tracker.
+# Whether a tracker is tracing an encoder. No tracker counts such a forward pass.
 _TRACES: ContextVar[bool] = ContextVar("traces", default=False)
 
 
 class OnlineUnitMem:
     """Accumulate UnitMem over an epoch from the forward passes of training [0].
 
-    It watches an encoder while it is trained and needs no forward pass of its own, but
-    for one of two views at the beginning, which tells the layers. Training goes on as
-    if it were not there, bit for bit.
+    The tracker reads the activations of an encoder during training. It runs a single
+    forward pass itself, of two views at the start, to find the layers. Training is
+    bit-identical to training without the tracker.
 
-    It approximates :func:`lightly_memloc.measure_unit_mem` in three ways. An image's
-    activation is the mean over the views of one training step, often two, where
-    measuring takes ten, and masked ones where training masks tokens. The weights move
-    within the epoch, so that images are seen by slightly different encoders. And the
-    encoder is in training mode: BatchNorm normalises with the batch's statistics, and
-    dropout is at work. Units rank much as they do when measured, once BatchNorm's running
-    statistics have settled; values are higher, and the image that a unit names is often
-    another one.
+    The values approximate those of :func:`lightly_memloc.measure_unit_mem`:
 
-    The rows of a forward pass are the batch's images, once or several times over, one
-    view of all images after the other (``torch.cat(views)``). Views may also pass one
-    by one, and in several sizes.
+    - An image's activation is the mean over the views of one training step, often two
+      instead of ten. If training masks tokens, the views are masked.
+    - The weights change within the epoch, so that images pass through slightly
+      different encoders.
+    - The encoder is in training mode: BatchNorm uses the statistics of the batch, and
+      dropout is active.
+
+    Once BatchNorm's running statistics have converged, the ranking of units is similar to
+    that of a measurement. Values are higher, and the image that activates a unit most is
+    often a different one.
+
+    The rows of a forward pass must contain all images of the batch once or several
+    times, one view of all images after another (``torch.cat(views)``). Views may also
+    pass one at a time and in several sizes.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
@@ -56,7 +60,8 @@ class OnlineUnitMem:
         rectify: How negative outputs are rectified, as in ``measure_unit_mem``.
 
     Raises:
-        MemorizationError: If ``rectify`` is unknown.
+        MemorizationError: If ``rectify`` is unknown. In the first training step: if a
+            layer is not found, or the encoder does not run on images alone.
 
     Examples:
         >>> import torch
@@ -93,19 +98,20 @@ class OnlineUnitMem:
     def batch(
         self, filenames: Sequence[str], indices: Sequence[int] | None = None
     ) -> Iterator[None]:
-        """Watch a training step on a batch of images.
+        """Record a training step on a batch of images, as a context manager.
 
-        A step in which the encoder does not run is not counted. A layer that runs in
-        some steps only is measured on the images of those steps, with a warning.
+        A step in which the encoder does not run is not counted. A layer that runs only
+        in some steps is measured on the images of those steps, with a warning.
 
         Args:
             filenames: File names of the batch's images.
-            indices: Their indices in the data set, if known. An image is known by its
-                index, or else by its file name; the result then has index -1.
+            indices: Their indices in the data set, if known. They identify the images;
+                without them, file names do, and the result has index -1.
 
         Raises:
-            MemorizationError: If the rows of a forward pass are no multiple of the
-                images; at the end of the step, which is not counted.
+            MemorizationError: At the end of the step, which is not counted: if the
+                number of rows of a forward pass is not a multiple of the number of
+                images.
             NonFiniteError: If activations are not finite.
         """
         taken = _Batch(self, len(filenames))
@@ -139,22 +145,25 @@ class OnlineUnitMem:
         )
 
     def compute(self) -> UnitMemResult:
-        """Return UnitMem over the images seen since the last reset, on all processes.
+        """Return UnitMem over the images seen by all processes since the last reset.
 
-        A layer that ran for fewer than two images is left out.
+        Layers that ran on fewer than two images are left out.
+
+        Returns:
+            The result. ``to_pandas()`` has one row per unit, with UnitMem from 0 to 1.
 
         Raises:
-            MemorizationError: If no layer ran for two images.
+            MemorizationError: If no layer ran on two images.
         """
         n_images = len(set().union(*gathered(set(self._names))))
         layers, values = self._values() if n_images > 1 else ([], [])
         if not layers:
             raise MemorizationError(
-                f"UnitMem needs at least two images; {n_images} passed in training "
-                "steps that were watched. Is the encoder the one that is trained?"
+                f"UnitMem needs at least two images; the recorded training steps had "
+                f"{n_images}. Check that the tracked encoder is the one being trained."
             )
         side_by_side = {
-            # A metric of one unit gives scalars.
+            # A metric of one unit returns scalars.
             name: torch.cat([of_layer[name].reshape(-1) for of_layer in values])
             for name in values[0]
         }
@@ -175,18 +184,26 @@ class OnlineUnitMem:
         return UnitMemResult(settings, tables)
 
     def reset(self) -> None:
-        """Forget the images seen, for another epoch."""
+        """Discard the images seen, to start another epoch."""
         self._metrics = {}
         self._seen = {}
         self._names = {}
         self.rectification.negative.clear()
 
     def trace(self, images: Tensor) -> None:
-        """Settle the layers with a forward pass of two images that leaves no trace."""
+        """Find the layers with a forward pass of two images, and restore all state.
+
+        Args:
+            images: At least one image, shape ``(N, C, H, W)``.
+
+        Raises:
+            MemorizationError: If a layer is not found or does not run, or the encoder
+                does not run on images alone.
+        """
         two = torch.cat([images, images])[:2].detach()
         with (
             leave_no_trace([self.model], images.device),
-            # Weights cast without gradients would be kept for the training step.
+            # Autocast would cache weights cast without gradients for the training step.
             torch.autocast(images.device.type, enabled=False),
             torch.no_grad(),
         ):
@@ -197,7 +214,7 @@ class OnlineUnitMem:
                 _TRACES.reset(token)
 
     def _values(self) -> tuple[list[CapturedLayer], list[Any]]:
-        """The layers that ran for two images, on any processes, and their UnitMem."""
+        """Layers that ran on two images, across processes, and their UnitMem."""
         # A process whose encoder never ran has traced no layers.
         traced: list[CapturedLayer] = next(
             (layers for layers in gathered(self.layers) if layers), []
@@ -209,7 +226,7 @@ class OnlineUnitMem:
             if len(set().union(*(own.get(layer.name, set()) for own in seen))) > 1
         ]
         device = state_device(next(self.model.parameters()).device)
-        # All processes merge the same layers, those included that ran on others only.
+        # All processes merge the same layers, including those that ran elsewhere only.
         metrics = [
             self._metrics.get(layer.name) or UnitMem(layer.num_units).to(device)
             for layer in layers
@@ -222,14 +239,14 @@ class OnlineUnitMem:
             self._silent |= silent
             warnings.warn(
                 "Layers that did not run in a training step: "
-                f"{', '.join(sorted(silent))}. Each is measured on the images of the "
-                "steps in which it runs, and left out if there are none.",
+                f"{', '.join(sorted(silent))}. Each is measured only on the images of "
+                "steps in which it runs.",
                 MemorizationWarning,
                 stacklevel=4,
             )
 
     def _names_of(self, keys: Tensor) -> dict[int, tuple[int, str]]:
-        """Index and file name of images, which another process may have seen."""
+        """Index and file name of images, including those seen by other processes."""
         own = {key: self._names[key] for key in keys.tolist() if key in self._names}
         return {key: name for names in gathered(own) for key, name in names.items()}
 
@@ -257,7 +274,7 @@ class _Batch:
         """Activations of shape ``(B, U)`` of each layer that ran.
 
         Raises:
-            MemorizationError: If rows were no multiple of the images.
+            MemorizationError: If the number of rows was not a multiple of the images.
         """
         if self._fault is not None:
             raise MemorizationError(self._fault)
@@ -267,7 +284,7 @@ class _Batch:
         return captured(self._tracker.model, self._tracker.layers, self._receive)
 
     def _begin(self, hooks: ExitStack) -> None:
-        """Trace the layers when the first images arrive, then capture."""
+        """Trace the layers on the first images that arrive, then capture outputs."""
         arrivals = ExitStack()
         hooks.enter_context(arrivals)
 
@@ -288,10 +305,10 @@ class _Batch:
         if _TRACES.get():
             return
         if len(output) % self._n_images:
-            # The step itself goes on: only its measurement fails.
+            # The step continues; only its measurement fails.
             self._fault = self._fault or (
-                f"Layer {layer.name} gave {len(output)} rows for a batch of "
-                f"{self._n_images} images; expected each image once or several times."
+                f"Layer {layer.name} returned {len(output)} rows for a batch of "
+                f"{self._n_images} images; expected a multiple of the number of images."
             )
             return
         output = output.detach()
@@ -309,10 +326,10 @@ def _refuse_non_finite(layer: str, mu: Tensor, filenames: Sequence[str]) -> None
     finite = torch.isfinite(mu).all(dim=1)
     if not finite.all():
         name = filenames[int((~finite).nonzero()[0])]
-        raise NonFiniteError(f"Layer {layer}: {name} gave NaN or infinite values.")
+        raise NonFiniteError(f"Layer {layer}: NaN or infinite values for {name}.")
 
 
 def _key(filename: str) -> int:
-    """A number for a file name, the same on all processes."""
+    """A number for a file name that is the same on all processes."""
     digest = hashlib.blake2b(filename.encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -1,4 +1,4 @@
-"""The common part of the evaluators that measure units."""
+"""The base class of evaluators that measure units."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from lightly_memloc.runtime import PassOptions, gathered
 
 
 class Rectification:
-    """Rectify layers that give negative outputs, and remember which did.
+    """Rectify the outputs of layers that give negative values, and record which do.
 
     Args:
         rectify: How negative outputs are rectified.
@@ -30,7 +30,7 @@ class Rectification:
         MemorizationError: If ``rectify`` is unknown.
 
     Attributes:
-        negative: Names of the layers that gave negative outputs so far.
+        negative: Names of the layers that have given negative outputs so far.
     """
 
     def __init__(self, rectify: Rectify) -> None:
@@ -42,13 +42,13 @@ class Rectification:
         self.negative: set[str] = set()
 
     def of(self, layer: CapturedLayer, output: Tensor) -> Rectify:
-        """How to rectify an output; not at all if there is nothing to rectify."""
+        """Return how to rectify an output: ``"none"`` for a layer without negatives."""
         if layer.name not in self.negative and bool(output.amin() < 0):
             self.negative.add(layer.name)
         return self.rectify if layer.name in self.negative else "none"
 
     def rectified(self, layers: Sequence[CapturedLayer]) -> list[bool]:
-        """Whether each layer was rectified, on any process."""
+        """Return whether each layer was rectified on any process."""
         negative = set().union(*gathered(self.negative))
         return [self.rectify != "none" and layer.name in negative for layer in layers]
 
@@ -59,7 +59,7 @@ class UnitEvaluator(Evaluator[R]):
     Args:
         model: The encoder.
         study: The images and their views.
-        indices: The images to measure.
+        indices: Indices of the images to measure.
         layers: ``"auto"``, or names, globs or kinds of layers.
         rectify: How negative outputs are rectified.
         options: How the pass over the images runs.
@@ -84,38 +84,38 @@ class UnitEvaluator(Evaluator[R]):
 
     @abstractmethod
     def take(self, mu: Tensor, batch: ViewBatch) -> None:
-        """Take activations into the metrics.
+        """Update the metrics with activations.
 
         Args:
-            mu: Shape ``(B, U)``: averaged over views, the units of all layers side by
-                side.
+            mu: Activations averaged over views, shape ``(B, U)``, with the units of all
+                layers concatenated.
             batch: The batch of images.
         """
 
     def identity(self) -> dict[str, Any]:
-        """What an interrupted measurement must share to be resumed by this one."""
+        """Return the options that must match to resume an interrupted measurement."""
         return super().identity() | {"rectify": self.rectification.rectify}
 
     def settings(self) -> dict[str, Any]:
-        """What the measurement was asked for, and the images that it left out."""
+        """Return the options, the device and the images left out."""
         return super().settings() | {"rectify": self.rectification.rectify}
 
     def accumulated(self) -> dict[str, Any]:
-        """What has been accumulated so far, in plain types and tensors."""
+        """Return the state accumulated so far, in plain types and tensors."""
         return super().accumulated() | {"negative": list(self.rectification.negative)}
 
     def restore(self, accumulated: dict[str, Any]) -> None:
-        """Take back what :meth:`accumulated` gave."""
+        """Restore the state that :meth:`accumulated` returned."""
         super().restore(accumulated)
         self.rectification.negative = set(accumulated["negative"])
 
     def reset(self) -> None:
-        """Forget an earlier measurement."""
+        """Discard an earlier measurement."""
         super().reset()
         self.rectification.negative.clear()
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
-        """Take a batch of images into the metrics."""
+        """Update the metrics with a batch of images."""
         mu: dict[str, Tensor] = {}
 
         def reduce(layer: CapturedLayer, views: Tensor) -> None:

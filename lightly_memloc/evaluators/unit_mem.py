@@ -1,4 +1,4 @@
-"""Measuring UnitMem: which units are tied to single images, and to which."""
+"""Measuring UnitMem: which units respond to a single image, and to which one."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
@@ -34,8 +34,7 @@ _TOP_IMAGES = 6
 class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     """Measure UnitMem of every unit of every layer in one pass [0].
 
-    See :func:`lightly_memloc.measure_unit_mem`, which runs it, for what is measured and
-    for the arguments.
+    See :func:`lightly_memloc.measure_unit_mem` for the arguments and the result.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
@@ -91,12 +90,12 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         self._is_member[members] = True
 
     def identity(self) -> dict[str, Any]:
-        """What an interrupted measurement must share to be resumed by this one."""
+        """Return the options that must match to resume an interrupted measurement."""
         mix = [side.tolist() for side in self.mix]
         return super().identity() | {"rest": self.rest, "mix": mix}
 
     def settings(self) -> dict[str, Any]:
-        """What the measurement was asked for, and the images that it left out."""
+        """Return the options, the device and the images left out."""
         n_mix = len(self.mix[0])
         return super().settings() | {
             "rest": self.rest,
@@ -105,7 +104,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Make the metrics that accumulate, once the layers are known."""
+        """Create the metrics. Called once the layers are known."""
         sizes = [layer.num_units for layer in self.layers]
         metrics: dict[str, Metric | nn.ModuleList] = {
             "unit_mem": UnitMem(sum(sizes), self.rest),
@@ -118,7 +117,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         return metrics
 
     def take(self, mu: Tensor, batch: ViewBatch) -> None:
-        """Take activations into the metrics."""
+        """Update the metrics with activations."""
         chosen = self._is_member[batch.indices.cpu()].to(mu.device)
         self.metrics["unit_mem"].update(mu[chosen], batch.indices[chosen])
         self.metrics["top_images"].update(mu, batch.indices)
@@ -148,7 +147,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         return UnitMemResult(self.settings(), tables)
 
     def _images(self, index: NDArray[np.int64]) -> pd.DataFrame:
-        """A row an image: index, file name, and whether it is a member."""
+        """One row per image: index, file name, and member or holdout as its role."""
         roles = np.where(self._is_member.numpy()[index], "member", "holdout")
         names = self.filenames(index.tolist())
         return pd.DataFrame({"index": index, "filename": names, "role": roles})
@@ -170,9 +169,9 @@ def measure_unit_mem(
 ) -> UnitMemResult:
     """Measure UnitMem of every unit of every layer in one pass [0].
 
-    UnitMem measures selectivity, which units have for images that the encoder never
-    saw, too. With a holdout the result also says whether the units prefer members: the
-    member share and the gap, over a mix of as many members as non-members.
+    UnitMem measures selectivity, and units are selective for images that the encoder
+    never saw as well. With a holdout, the result also shows whether units prefer
+    members: the member share and the gap, over equal numbers of members and non-members.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
@@ -181,29 +180,31 @@ def measure_unit_mem(
         dataset: Map-style data set of images without a transform of its own.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
-        indices: The images to measure, which the encoder was trained on; by default
-            all but the holdout.
-        holdout: Images from the same distribution that the encoder never saw.
+        indices: Indices of training images to measure; by default all images except the
+            holdout.
+        holdout: Indices of images from the same distribution that the encoder never saw.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
-        rest: The average over the other images: their ``"mean"`` or their
-            ``"median"``, as in the official script. The median keeps one number per
-            image and unit; the gap uses the mean in either case.
+        rest: How to average over the other images: ``"mean"``, or ``"median"`` as in the
+            official script. The median stores one number per image and unit. The gap
+            uses the mean in either case.
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
-            absolute values, ``"none"`` leaves them, and UnitMem unbounded.
+            absolute values. ``"none"`` keeps negative outputs, so that UnitMem is not
+            bounded by 0 and 1.
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has one row per unit, ``layers_to_pandas()`` one
-        row per layer.
+        The result. ``to_pandas()`` has one row per unit, with UnitMem from 0 to 1 and
+        the image that activates the unit most; ``layers_to_pandas()`` has one row per
+        layer.
 
     Raises:
-        MemorizationError: If an image is member and holdout at once, there are fewer
-            than two images, a layer is not found or does not run, activations are not
-            finite, or the state file is that of another measurement.
+        MemorizationError: If an image is in ``indices`` and in ``holdout``, there are
+            fewer than two images, a layer is not found or does not run, activations are
+            not finite, or the state file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     study = Study(

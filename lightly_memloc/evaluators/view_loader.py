@@ -1,4 +1,4 @@
-"""Loading the views of chosen images, batch by batch, each image once over all ranks."""
+"""Loading views in batches, each image exactly once across all ranks."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from lightly_memloc.runtime import PassOptions, rank_and_world_size
 
 
 class UnreadableImage(NamedTuple):
-    """An image that cannot be read: raised by the main process, in its own words."""
+    """An image that cannot be read, and the message to raise in the main process."""
 
     filename: str
     message: str
@@ -26,7 +26,7 @@ class ViewBatch(NamedTuple):
     Attributes:
         views: Shape ``(B, V, C, H, W)``; None if no image of the batch can be read.
         indices: Index of each image in the data set, shape ``(B,)``.
-        targets: The images' targets, as the data set gives them.
+        targets: The images' targets, as the data set returns them.
         unreadable: The images of the batch that cannot be read.
     """
 
@@ -42,13 +42,16 @@ def view_loader(
     options: PassOptions,
     first_batch: int = 0,
 ) -> DataLoader[Any]:
-    """Make a loader of this rank's share of the images.
+    """Create a loader of this rank's share of the images.
 
     Args:
         dataset: The multi-view data set.
-        indices: Indices of the images that all ranks load together.
+        indices: Indices of the images of all ranks.
         options: How the pass over the images runs.
-        first_batch: Number of batches to leave out at the beginning.
+        first_batch: Number of batches to skip at the start.
+
+    Returns:
+        A loader of :class:`ViewBatch`.
     """
     rank, world_size = rank_and_world_size()
     share = indices[rank::world_size][first_batch * options.batch_size :]
@@ -58,16 +61,16 @@ def view_loader(
         sampler=_Share(share.tolist()),
         num_workers=options.num_workers,
         collate_fn=_collate,
-        # The global generator would give the workers' base seed, and move on.
+        # Otherwise the workers' base seed would be drawn from the global generator.
         generator=torch.Generator(),
     )
 
 
 class _Share(DistributedSampler[Any]):
-    """Indices of one rank, none repeated.
+    """Indices of one rank, without repetition.
 
-    Lightning leaves a DistributedSampler as it is; any other it would replace by one
-    that repeats images until all ranks have as many.
+    Lightning keeps a DistributedSampler. It would replace any other sampler by one that
+    repeats images until all ranks have the same number.
     """
 
     def __init__(self, indices: list[int]) -> None:

@@ -1,4 +1,4 @@
-"""Curating: which images to leave out of the next training, and training without them."""
+"""Curation: listing the most memorised images and training without them."""
 
 import shutil
 from dataclasses import replace
@@ -29,7 +29,7 @@ from lightly_memloc.training import Run
 Indices = NDArray[np.int64]
 
 _NOTE = (
-    "Intervals are over images, for these trainings: another training without the same "
+    "Intervals are over images, for these training runs: another run without the same "
     "images may differ."
 )
 
@@ -37,19 +37,22 @@ _NOTE = (
 def curate(
     measured: LayerMemResult | SSLMemRunsResult, amount: float = 50
 ) -> CurationResult:
-    """List the most memorised images, by SSLMem in the last layer measured [0].
+    """List the most memorised images by SSLMem in the last measured layer [0].
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Args:
         measured: LayerMem of a pair, which scores its candidates; or SSLMem over
-            several runs, which scores images that were in either role in enough runs.
-        amount: How many: a fraction of the scored images below 1, or else a number; at
-            least one.
+            several runs, which scores images that had either role in enough runs.
+        amount: Number of images, or a fraction of the scored images if below 1. At least
+            one image is listed.
+
+    Returns:
+        The curation. ``to_pandas()`` has one row per listed image.
 
     Raises:
-        MemorizationError: If images are not scored, since there was no reference
-            encoder, or the amount does not fit.
+        MemorizationError: If there are no scores because there was no reference encoder,
+            or the amount is not positive or exceeds the scored images.
     """
     ranked = measured.top_samples(len(measured.samples_to_pandas()))
     if isinstance(measured, SSLMemRunsResult):
@@ -78,17 +81,18 @@ def curate(
 def write_filename_lists(
     curation: CurationResult, dataset: Any, folder: str | PathLike[str]
 ) -> None:
-    """Write the names of the images to leave out and of those to keep, one per line.
+    """Write the names of removed and kept images to text files, one per line.
 
-    ``kept.txt`` is what lightly's ``LightlyDataset(input_dir, filenames=...)`` takes.
+    Pass the lines of ``kept.txt`` to lightly's
+    ``LightlyDataset(input_dir, filenames=...)``.
 
     Args:
-        curation: The images to leave out.
-        dataset: The data set that they come from.
-        folder: Where ``memorized.txt`` and ``kept.txt`` are written.
+        curation: The images to remove.
+        dataset: The data set of the images.
+        folder: Folder for ``memorized.txt`` and ``kept.txt``.
 
     Raises:
-        MemorizationError: If a name has a line break.
+        MemorizationError: If a file name contains a line break.
     """
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
@@ -103,8 +107,8 @@ def write_filename_lists(
         broken = [filename for filename in filenames if "\n" in filename]
         if broken:
             raise MemorizationError(
-                f"The file name {broken[0]!r} has a line break, and lists have a name a "
-                "line: rename the file."
+                f"The file name {broken[0]!r} contains a line break, which a list with "
+                "one name per line cannot represent: rename the file."
             )
         lines = "".join(f"{filename}\n" for filename in filenames)
         (path / f"{name}.txt").write_text(lines, "utf-8", "surrogateescape")
@@ -123,20 +127,21 @@ def retrain_without(
 ) -> CurationResult:
     """Train a run's encoder f again without its most memorised images [0].
 
-    And, for control, without as many random candidates. The reference encoder g stays,
-    since it was trained on none of them. Compared are the accuracy of a probe, and
-    calibrated LayerMem over the candidates that are left in both. (The original's
-    LayerMem over those is low by selection: its highest scores are taken out. The two
-    that were trained anew are compared with each other.)
+    As a control, another encoder is trained without the same number of random
+    candidates. The reference encoder g is reused, as it was trained on none of them. The
+    comparison covers the accuracy of a probe and calibrated LayerMem over the candidates
+    that both encoders were trained on. Compare the two retrained encoders with each
+    other: LayerMem of the original encoder over these candidates is low by selection,
+    because the candidates with the highest scores are excluded.
 
     - [0]: The Privacy Onion Effect, 2022, https://arxiv.org/abs/2206.10469
 
     Args:
         run: The run, with external images.
-        curation: Which of its candidates to leave out.
+        curation: The candidates to leave out.
         task: The labelled images of the probe.
-        folder: Where the runs ``without-memorized`` and ``without-random`` are written.
-            Given again after an interruption, the training resumes.
+        folder: Folder for the runs ``without-memorized`` and ``without-random``. If it
+            contains interrupted runs, training resumes.
         probe: Name of the probe.
         n_views: Views per image for LayerMem.
         seed: Random seed of the views, the random candidates and the probe.
@@ -144,12 +149,12 @@ def retrain_without(
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The curation with ``layers_to_pandas()`` and ``accuracy_to_pandas()``.
+        The curation, with ``layers_to_pandas()`` and ``accuracy_to_pandas()``.
 
     Raises:
-        MemorizationError: If the images are no candidates of the run, it has fewer than
-            two external images or two candidates would be left, the probe is unknown, or
-            the folder holds other runs.
+        MemorizationError: If the images are not candidates of the run, there are fewer
+            than two images to leave out, two external images or two remaining
+            candidates, the probe is unknown, or the folder contains other runs.
     """
     test, split = probe_named(probe), run.split
     study = run.study(n_views=n_views, seed=seed)
@@ -199,7 +204,7 @@ def retrain_without(
 
 
 def _external_p(measured: LayerMemResult, scores: Any) -> Any:
-    """Share of the external images that score as high, the image itself counted in."""
+    """Share of external images that score at least as high, counting the image itself."""
     samples = measured.samples_to_pandas()
     last = measured.to_pandas()["layer"].iloc[-1]
     external = np.sort(samples[samples["role"] == "external"][last].to_numpy())
@@ -213,22 +218,21 @@ def _refuse_unfit(run: Run, memorized: Indices, common: Indices) -> None:
     others = np.setdiff1d(memorized, run.split.candidate)
     if len(others):
         raise MemorizationError(
-            f"Image {others[0]} and {len(others) - 1} more are no candidates of "
-            f"{run.folder}: only what f alone was trained on can be left out."
+            f"Image {others[0]} and {len(others) - 1} more are not candidates of "
+            f"{run.folder}. Only candidates, which g was not trained on, can be left out."
         )
     if min(len(memorized), len(common), len(run.split.external)) < 2:
         raise MemorizationError(
-            "Encoders are compared on candidates that are left in both, against external "
-            f"images: expected at least two of each, got {len(common)} and "
-            f"{len(run.split.external)}; and at least two to leave out, got "
-            f"{len(memorized)}."
+            "Expected at least two images to leave out, two candidates that remain in "
+            f"both training sets and two external images, got {len(memorized)}, "
+            f"{len(common)} and {len(run.split.external)}."
         )
 
 
 def _retrained(
     run: Run, split: MemorizationSplit, folder: Path, device: str
 ) -> nn.Module:
-    """Encoder f, trained in a run of its own without some candidates."""
+    """Encoder f, trained in a new run without some candidates."""
     reference = folder / "g.ckpt"
     if not reference.is_file():
         with replacing(reference) as partial:
@@ -246,7 +250,7 @@ def _layers(
     common: Indices,
     external: Indices,
 ) -> pd.DataFrame:
-    """One row per layer: calibrated LayerMem of the encoders, and what differs."""
+    """One row per layer: calibrated LayerMem of the encoders and their difference."""
     table = measured[0].to_pandas()[["layer", "kind"]]
     original, without_memorized, without_random = (
         result.samples_to_pandas().set_index("index")[table["layer"]]

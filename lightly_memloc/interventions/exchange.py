@@ -17,29 +17,29 @@ def exchange_layers(
     layers: str | Sequence[str],
     example: Tensor | None = None,
 ) -> nn.Module:
-    """Make a copy of a model with some of its layers taken from another [0].
+    """Copy a model and replace some of its layers by those of another [0].
 
-    A layer's parameters and buffers are taken, so those of its BatchNorm included.
+    Parameters and buffers of a layer are replaced, including those of its BatchNorm.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        model: The model; stays as it is.
-        donor: A model of the same architecture; stays as it is.
-        layers: Names, globs or kinds of layers. A layer stands for its segment of the
-            forward pass, from the state after the layer before to its own: a
-            convolution with its norm, the second half of a residual block with its
-            shortcut. Names or globs of other modules (``"layer4"``) stand for all that
-            they hold, ``"auto"`` for the whole model.
-        example: At least two images, as the model takes them; blank ones of a usual
-            size by default.
+        model: The model; it is not changed.
+        donor: A model of the same architecture; it is not changed.
+        layers: Names, globs or kinds of layers. A layer selects its segment of the
+            forward pass, from the state after the previous layer to its own: a
+            convolution with its norm, or the second half of a residual block with its
+            shortcut. Names or globs of other modules (``"layer4"``) select all weights
+            in them, ``"auto"`` selects the whole model.
+        example: At least two images that the model accepts, shape ``(N, C, H, W)``; blank
+            images of a common size by default.
 
     Returns:
         The new model, in evaluation mode.
 
     Raises:
         MemorizationError: If the models differ in architecture, a layer is not found,
-            or the model takes no images of a usual size.
+            or the model accepts no images of a common size.
 
     Examples:
         >>> import torch
@@ -64,7 +64,7 @@ def exchange_layers(
 
 
 def _refresh_masked(model: nn.Module) -> None:
-    """Mask pruned weights anew: one that a backward pass used cannot be copied."""
+    """Recompute pruned weights: they cannot be copied after a backward pass used them."""
     with torch.no_grad():
         for module in model.modules():
             for hook in module._forward_pre_hooks.values():

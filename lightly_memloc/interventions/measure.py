@@ -1,4 +1,4 @@
-"""Measuring what interventions do to an encoder's accuracy."""
+"""Measuring the effect of interventions on an encoder's accuracy."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -41,34 +41,35 @@ def measure_pruning(
     seeds: Sequence[int] = range(5),
     **options: Unpack[PassArguments],
 ) -> InterventionResult:
-    """Measure what pruning units by their UnitMem does to an encoder's accuracy [0].
+    """Measure how pruning units by UnitMem affects an encoder's accuracy [0].
 
-    In each trial UnitMem is measured with views of its own seed, units are chosen by
-    it, pruned, and the probe is trained and tested anew. The model ends as it began.
+    Each trial measures UnitMem with its own seed for the views, selects and prunes
+    units, and trains and tests a new probe. The model is restored.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
         model: The encoder.
-        study: The images to measure UnitMem on: its members. Each trial has views of its
-            own seed.
+        study: A study whose members UnitMem is measured on. Its seed is replaced by that
+            of each trial.
         task: The labelled images of the probe.
-        layers: Layers whose units are pruned.
-        amount: How many units: a fraction of the live ones below 1, or a number.
-        per_layer: Whether the amount is per layer, or across the encoder.
-        strategies: Units of the highest or lowest UnitMem, or random ones.
+        layers: Names, globs or kinds of the layers whose units are pruned.
+        amount: Number of units, or a fraction of the live units if below 1.
+        per_layer: Whether the amount applies to each layer or across the encoder.
+        strategies: Whether to prune units with the ``"highest"`` or ``"lowest"``
+            UnitMem, or ``"random"`` units.
         probe: Name of the probe.
-        seeds: Random seeds of views, random units and probe, one per trial.
+        seeds: Random seeds of the views, the random units and the probe, one per trial.
         options: How the pass over the images runs, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has one row per strategy, ``units_to_pandas()`` one
+        The result. ``to_pandas()`` has one row per strategy, ``units_to_pandas()`` one
         row per trial and pruned unit.
 
     Raises:
-        MemorizationError: If a layer, strategy or probe is not known, or the amount
-            does not fit.
+        MemorizationError: If a layer, strategy or probe is unknown, or the amount is not
+            positive or exceeds the live units.
     """
     test, example = probe_named(probe), _example(model, task)
     device = str(PassOptions(**options).device)
@@ -109,28 +110,31 @@ def measure_fine_tuning(
     seeds: Sequence[int] = range(5),
     device: str = "auto",
 ) -> InterventionResult:
-    """Measure accuracy after fine-tuning chosen layers, all, or the classifier alone [0].
+    """Measure accuracy after fine-tuning selected layers of an encoder [0].
 
-    The strategies: ``"most"``, the layers that memorise most by calibrated Delta
-    LayerMem; ``"last"``, the last ones; ``"random"`` ones; ``"all"``; and ``"head"``,
-    the classifier alone, which is the baseline of each trial.
+    The strategies are ``"most"`` (the layers that memorise most, by calibrated Delta
+    LayerMem), ``"last"`` (the last layers), ``"random"``, ``"all"``, and ``"head"`` (the
+    classifier only), which is the baseline of each trial.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        model: The encoder; stays as it is.
+        model: The encoder; it is not changed.
         layer_mem: LayerMem of the encoder.
         task: The labelled images.
-        n_layers: How many layers are tuned.
-        epochs: Epochs of training.
+        n_layers: Number of layers to tune.
+        epochs: Number of training epochs.
         learning_rate: Learning rate for a batch of 256.
-        seeds: Random seeds of the classifier, the order and the random layers, one per
-            trial.
+        seeds: Random seeds of the classifier, the order of images and the random layers,
+            one per trial.
         device: ``"auto"`` or a torch device.
 
+    Returns:
+        The result. ``to_pandas()`` has one row per strategy.
+
     Raises:
-        MemorizationError: If there are fewer layers with weights than asked for, or
-            LayerMem lacks what layers are ranked by.
+        MemorizationError: If there are fewer layers with weights than ``n_layers``, or
+            ``layer_mem`` lacks the estimates that layers are ranked by.
     """
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
@@ -171,28 +175,32 @@ def measure_exchange(
     seed: int = 0,
     device: str = "auto",
 ) -> InterventionResult:
-    """Measure accuracy after taking layers of an encoder from another [0].
+    """Measure accuracy after replacing layers of an encoder by those of another [0].
 
-    The strategies: the layers that memorise ``"most"`` or ``"least"`` by calibrated
-    Delta LayerMem, and ``"random"`` ones. That is one trial; intervals come from those
-    of several encoders, with ``lightly_memloc.estimation.pool_trials``.
+    The strategies are ``"most"`` and ``"least"`` (the layers that memorise most or
+    least, by calibrated Delta LayerMem), and ``"random"``. This is one trial. For
+    intervals, pool the trials of several encoders with
+    ``lightly_memloc.estimation.pool_trials``.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        model: The encoder; stays as it is.
+        model: The encoder; it is not changed.
         donor: An encoder of the same architecture, such as the reference encoder.
         layer_mem: LayerMem of the encoder.
         task: The labelled images of the probe.
-        n_layers: How many layers are exchanged.
+        n_layers: Number of layers to exchange.
         probe: Name of the probe.
-        seed: Random seed of the layers and the probe.
+        seed: Random seed of the random layers and the probe.
         device: ``"auto"`` or a torch device.
 
+    Returns:
+        The result. ``to_pandas()`` has one row per strategy.
+
     Raises:
-        MemorizationError: If the encoders differ in architecture, there are fewer
-            layers with weights than asked for, the probe is unknown, or LayerMem lacks
-            what layers are ranked by.
+        MemorizationError: If the encoders differ in architecture, there are fewer layers
+            with weights than ``n_layers``, the probe is unknown, or ``layer_mem`` lacks
+            the estimates that layers are ranked by.
     """
     test, example = probe_named(probe), _example(model, task)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
@@ -225,14 +233,14 @@ def _example(model: nn.Module, task: ProbeTask) -> Tensor:
 def _layers(
     model: nn.Module, layer_mem: LayerMemResult, task: ProbeTask, n_layers: int
 ) -> tuple[list[str], list[str]]:
-    """Layers with weights, by memorisation and in forward order."""
+    """Layers with weights, ranked by memorisation and in forward order."""
     with leave_no_trace([model], device_of(model)), torch.no_grad():
         divided = segments(model, _example(model, task))
     ordered = [layer for layer, entries in divided.items() if entries]
     if not 0 < n_layers <= len(ordered):
         raise MemorizationError(
-            f"Expected 1 to {len(ordered)} layers, as many as have weights, got "
-            f"{n_layers}."
+            f"Expected 1 to {len(ordered)} layers, the number of layers with weights, "
+            f"got {n_layers}."
         )
     ranked = [layer for layer in ranked_layers(layer_mem) if layer in ordered]
     return ranked, ordered

@@ -1,4 +1,4 @@
-"""Measuring whether UnitMem follows when units are tuned to images."""
+"""Measuring whether UnitMem rises when units are tuned to images."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,7 +27,7 @@ from lightly_memloc.runtime import (
     resolve_device,
 )
 
-# Images among which one is drawn that activates the unit.
+# Number of images among which one that activates the unit is drawn.
 _N_DRAWN = 64
 
 
@@ -41,33 +41,33 @@ def measure_unit_tuning(
     learning_rate: float = 0.02,
     **options: Unpack[PassArguments],
 ) -> UnitTuningResult:
-    """Tune single units to single images, and see whether UnitMem follows [0].
+    """Tune single units to single images and measure whether UnitMem rises [0].
 
-    A check of the metric: in each layer some units are drawn at random, and for each an
-    image that it answers to, but not most. The unit alone is tuned to it, in a copy of
-    the model, and UnitMem measured before and after, on other views than those that it
-    was tuned with.
+    This checks the metric. In each layer, some units are drawn at random, and for each
+    unit an image that activates it, but not the one that activates it most. Only this
+    unit is tuned to the image, in a copy of the model. UnitMem is measured before and
+    after, on views that were not used for tuning.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
-        model: The encoder; stays as it is.
-        study: The images to measure UnitMem on, and to tune to: its members. Units and
-            images are drawn by its seed.
-        layers: Layers with weights of their own: convolutions and linear layers.
-        n_units: How many units of each layer are tuned.
-        steps: Steps of training, as in ``tune_unit``.
+        model: The encoder; it is not changed.
+        study: A study whose members UnitMem is measured on and units are tuned to. Its
+            seed determines the units and images.
+        layers: Names, globs or kinds of convolutions and linear layers.
+        n_units: Number of units to tune per layer.
+        steps: Number of training steps, as in ``tune_unit``.
         learning_rate: Learning rate, as in ``tune_unit``.
         options: How the pass over the images runs, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
 
     Returns:
-        The result; ``to_pandas()`` has one row per unit, ``layers_to_pandas()`` one row
+        The result. ``to_pandas()`` has one row per unit, ``layers_to_pandas()`` one row
         per layer.
 
     Raises:
-        MemorizationError: If a layer is not found or no layer has weights of its own,
-            or there are too few images.
+        MemorizationError: If a layer is not found, no layer is a convolution or linear
+            layer, or there are too few images.
     """
     passes, images = PassOptions(**options), study.members
     members = study.without_holdout()
@@ -86,7 +86,7 @@ def measure_unit_tuning(
     ]
     if not tunable:
         raise MemorizationError(
-            "None of the layers has weights of its own: choose convolutions or linear "
+            "None of the layers has its own weights: choose convolutions or linear "
             "layers."
         )
     drawn = np.sort(rng.choice(images, min(_N_DRAWN, len(images)), replace=False))
@@ -110,7 +110,7 @@ def measure_unit_tuning(
                 device=passes.device,
             )
             of = unit_mem(tuned, [layer])
-            # A layer's name may be a kind, too, or its module run again later.
+            # The name may also match a kind or a later call of the module.
             after: Any = of[of["layer"] == layer].set_index("unit").loc[unit]
             rows.append(
                 {
@@ -124,7 +124,7 @@ def measure_unit_tuning(
                 }
             )
     if not rows:
-        raise MemorizationError("No unit answers to more than one image.")
+        raise MemorizationError("No unit is activated by more than one image.")
     settings = {
         "images": len(images),
         "steps": steps,
@@ -141,7 +141,7 @@ def _drawn(
     n_units: int,
     rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
-    """Units at random, each with an image that it answers to, but not most."""
+    """Random units, each with an image that activates it, but not the most."""
     pairs: list[tuple[int, int]] = []
     for unit in rng.permutation(winners.index):
         images = answers.index[answers[unit] > 0].drop(winners[unit], errors="ignore")

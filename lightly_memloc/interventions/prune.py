@@ -1,4 +1,4 @@
-"""Pruning units, so that their output is zero."""
+"""Pruning units: setting their outputs to zero."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -37,28 +37,28 @@ def prune_units(
     units: Mapping[str, Sequence[int]],
     example: Tensor | None = None,
 ) -> "PrunedUnits":
-    """Prune units of a model in place: their output is zero from now on [0].
+    """Prune units of a model in place, so that their outputs are zero [0].
 
     A unit of a convolution or a linear layer is pruned by masking its incoming weights
-    and bias, and scale and shift of the norm that follows. A unit that several modules
-    add to, a channel of a residual block's output, is masked there. Both use
-    ``torch.nn.utils.prune``: the masks are part of the ``state_dict``.
+    and bias, and the scale and shift of the norm that follows. A unit that is a sum of
+    several modules, such as a channel of a residual block's output, is masked at the
+    output. Both use ``torch.nn.utils.prune``: the masks are part of the ``state_dict``.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
         model: The model.
-        units: Numbers of the units to prune by layer, named as in the result of
-            ``measure_unit_mem``.
-        example: At least two images, as the model takes them; blank ones of a usual
-            size by default.
+        units: Numbers of the units to prune by layer. Layers are named as in the result
+            of ``measure_unit_mem``.
+        example: At least two images that the model accepts, shape ``(N, C, H, W)``; blank
+            images of a common size by default.
 
     Returns:
-        What was pruned, to be undone or made permanent.
+        The pruned units. Call ``undo()`` or ``make_permanent()`` on it.
 
     Raises:
-        MemorizationError: If a layer or unit is not there, or is pruned already, or
-            its output does not become zero. The model is as before then.
+        MemorizationError: If a layer or unit does not exist or is already pruned, or its
+            output does not become zero. The model is then unchanged.
 
     Examples:
         >>> import torch
@@ -78,7 +78,7 @@ def prune_units(
         pruned = PrunedUnits(model, chosen)
         try:
             for layer in layers:
-                # A module that runs several times is masked once, for all its calls.
+                # A module that runs several times is masked once for all its calls.
                 if layer.name in chosen:
                     for mask in _masks(model, layer, chosen[layer.name]):
                         pruned._masks.append(mask)
@@ -90,7 +90,7 @@ def prune_units(
 
 
 class PrunedUnits:
-    """Units of a model that are pruned.
+    """The pruned units of a model.
 
     Attributes:
         model: The model.
@@ -103,17 +103,17 @@ class PrunedUnits:
         self._masks: list[_Mask] = []
 
     def undo(self) -> None:
-        """Give the units their weights back, bit for bit."""
-        # In the order of pruning: it puts the parameters back in theirs.
+        """Restore the weights of the units, bit for bit."""
+        # Undoing in the order of pruning restores the order of the parameters.
         for mask in self._masks:
             mask.undo()
         self._masks.clear()
 
     def make_permanent(self) -> None:
-        """Write the zeros into the weights and drop the masks.
+        """Write the zeros into the weights and remove the masks.
 
-        What several modules add to cannot be masked in their weights: a residual block
-        keeps a parameter ``unit_scale`` of zeros and ones.
+        The output of a residual block cannot be masked in the weights of its modules.
+        Such a block keeps a parameter ``unit_scale`` of zeros and ones.
         """
         for mask in self._masks:
             prune.remove(mask.module, mask.name)
@@ -126,8 +126,8 @@ class _Mask:
     def __init__(self, module: nn.Module, name: str, units: list[int]) -> None:
         if prune.is_pruned(module) and hasattr(module, f"{name}_orig"):
             raise MemorizationError(
-                "The layer has pruned units already. Undo that or make it permanent "
-                "first, or prune all units at once."
+                "The layer already has pruned units. Undo the pruning or make it "
+                "permanent first, or prune all units at once."
             )
         self.module = module
         self.name = name
@@ -136,7 +136,7 @@ class _Mask:
         prune.custom_from_mask(module, name, mask)
 
     def undo(self) -> None:
-        """Take the mask away."""
+        """Remove the mask."""
         kept = getattr(self.module, f"{self.name}_orig").data
         prune.remove(self.module, self.name)
         getattr(self.module, self.name).data = kept
@@ -156,7 +156,7 @@ class _OutputMask(_Mask):
         super().__init__(module, _SCALE, units)
 
     def undo(self) -> None:
-        """Take the mask away, and the scale with it."""
+        """Remove the mask and the scale."""
         super().undo()
         if self._hook is not None:
             self._hook.remove()
@@ -181,7 +181,7 @@ def _numbers(layer: str, units: Sequence[int]) -> list[int]:
     array = np.asarray(units)
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise MemorizationError(
-            f"Expected the numbers of units of {layer}, got {array.dtype}."
+            f"Expected integer unit numbers for {layer}, got {array.dtype}."
         )
     return [int(unit) for unit in np.unique(array)]
 
@@ -189,13 +189,15 @@ def _numbers(layer: str, units: Sequence[int]) -> list[int]:
 def _refuse_patterns(
     layers: Sequence[CapturedLayer], chosen: Mapping[str, list[int]]
 ) -> None:
-    """Refuse globs and kinds: each layer has units of its own."""
+    """Refuse globs and kinds: unit numbers refer to a single layer."""
     for name in chosen.keys() - {layer.name for layer in layers}:
-        raise MemorizationError(f"Name the layers of {name!r} one by one.")
+        raise MemorizationError(
+            f"Expected the name of a single layer, got {name!r}: list layers one by one."
+        )
 
 
 def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> Iterator[_Mask]:
-    """Mask units of a layer in its weights, or else at its output."""
+    """Mask units of a layer in its weights if possible, else at its output."""
     refuse_unknown_units(layer, units)
     holder = holder_of(model, layer)
     # MultiheadAttention uses its out_proj's weights without calling it.
@@ -204,7 +206,7 @@ def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> Iterator
         yield _OutputMask(model.get_submodule(layer.site.module), layer, units)
         return
     norms = norms_of(model, layer)
-    # A norm over several units would pass a change of one on to the others.
+    # A norm over several units would change other units.
     mixing = any(not isinstance(norm, _NormBase) for norm in norms)
     modules = norms if mixing else [holder, *norms]
     refuse_unfit_weights(layer, modules)
@@ -227,8 +229,8 @@ def _refuse_outputs(
         units = output.movedim(layer.channel_dim, -1)[..., chosen[of_module]]
         if units.count_nonzero():
             raise MemorizationError(
-                f"The pruned units of {layer.name} are not zero: what follows the "
-                "layer's weights makes something else of zeros."
+                f"The pruned units of {layer.name} are not zero: a module after the "
+                "layer's weights maps zero to another value."
             )
 
     with captured(model, layers, check):

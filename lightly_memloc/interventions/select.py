@@ -1,4 +1,4 @@
-"""Choosing units to prune, and layers to intervene in, by what they memorise."""
+"""Selecting units and layers by how much they memorise."""
 
 from typing import Literal
 
@@ -18,14 +18,15 @@ def select_units(
     per_layer: bool = True,
     seed: int = 0,
 ) -> dict[str, list[int]]:
-    """Choose live units by their UnitMem.
+    """Select live units by their UnitMem.
 
     Args:
         unit_mem: UnitMem of the units.
-        strategy: Those of ``"highest"`` or ``"lowest"`` UnitMem, or ``"random"`` ones.
-        amount: How many: a fraction of the live units below 1, or else a number.
-        per_layer: Whether so many in each layer, or over the whole encoder.
-        seed: Seed of the random ones.
+        strategy: Whether to select units with the ``"highest"`` or ``"lowest"`` UnitMem,
+            or ``"random"`` units.
+        amount: Number of units, or a fraction of the live units if below 1.
+        per_layer: Whether the amount applies to each layer or across the encoder.
+        seed: Random seed of the ``"random"`` strategy.
 
     Returns:
         Numbers of the units by layer, for ``prune_units``.
@@ -60,36 +61,42 @@ def _units_of(layer: object) -> str:
 
 
 def number_of(amount: float, available: int, what: str) -> int:
-    """Settle how many an amount is: a fraction below 1, or else a number.
+    """Convert an amount to a number.
 
     Args:
-        amount: The amount.
-        available: How many there are.
-        what: What they are, in words.
+        amount: A number, or a fraction of those available if below 1.
+        available: The number available.
+        what: What is counted, for the error message.
+
+    Returns:
+        The number; a fraction is rounded, possibly to 0.
 
     Raises:
-        MemorizationError: If it is not positive or exceeds what is available.
+        MemorizationError: If the amount is not positive or exceeds what is available.
     """
     if not 0 < amount <= available:
         raise MemorizationError(
-            f"Cannot choose {amount:g} of the {available} {what}: expected a fraction "
-            "below 1, or a number of them."
+            f"Cannot select {amount:g} of the {available} {what}: expected a fraction "
+            f"between 0 and 1, or a number up to {available}."
         )
     return round(amount * available) if amount < 1 else int(amount)
 
 
 def ranked_layers(layer_mem: LayerMemResult) -> list[str]:
-    """Layers by what they add to memorisation, the most memorising first.
+    """Rank layers by how much they add to memorisation, highest first.
 
-    By calibrated Delta LayerMem, a layer's calibrated LayerMem minus that of the layer
-    before (symmetric LayerMem where there are no external images); the first layer
-    counts with its own.
+    Layers are ranked by calibrated Delta LayerMem: a layer's calibrated LayerMem minus
+    that of the previous layer. The first layer is ranked by its own value. Without
+    external images, symmetric LayerMem replaces calibrated LayerMem.
 
     Args:
         layer_mem: LayerMem of the layers, with a reference encoder.
 
+    Returns:
+        Names of the layers.
+
     Raises:
-        MemorizationError: If there is neither estimate.
+        MemorizationError: If both estimates are missing.
     """
     layers = layer_mem.to_pandas()
     for name in ("calibrated", "symmetric"):

@@ -55,46 +55,46 @@ def tune_unit(
     seed: int = 0,
     device: str | torch.device = "auto",
 ) -> nn.Module:
-    r"""Tune a single unit of a model to a single image, to see what UnitMem makes of it [0].
+    r"""Tune a single unit of a model to a single image, as a check of UnitMem [0].
 
-    The unit learns to tell the image from others by its activation, as instance
-    discrimination [1] has a whole encoder do: the loss of a step is
+    The activation of the unit learns to separate the image from others, as a whole
+    encoder does in instance discrimination [1]. The loss of a step is
 
     .. math::
         -\log \frac{(1 + \mu(x) / c)^3}{\sum_i (1 + \mu(x_i) / c)^3}
 
-    over new views of the image x and of others, drawn at random; c is a tenth of their
-    mean activation at the start. (Raising the activation alone would not do: to what an
-    image holds, others answer, too.) Adam trains the unit's own weights, its row in the
-    layer's and in those of the norm that follows, and nothing else: parameters and
-    buffers outside the row end bit-identical.
+    over new views of the image x and of other images, drawn at random; c is a tenth of
+    their mean activation at the start. Maximising the activation alone would not
+    suffice, since the content of one image activates the unit on others as well. Adam
+    trains only the unit's own weights: its row in the weights of the layer and of the
+    norm that follows. All other parameters and buffers stay bit-identical.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
     - [1]: InstDisc, 2018, https://arxiv.org/abs/1805.01978
 
     Args:
-        model: The model; stays as it is.
-        layer: The unit's layer, a convolution or linear layer, named as in the result of
-            ``measure_unit_mem``.
+        model: The model; it is not changed.
+        layer: Name of the unit's layer, a convolution or linear layer, as in the result
+            of ``measure_unit_mem``.
         unit: The unit's number.
         dataset: Map-style data set of images without a transform of its own.
         transform: The training augmentation.
         image: Index of the image.
-        indices: The other images; by default all of the data set.
-        steps: Steps of training.
-        learning_rate: Learning rate, in units of a module's mean absolute weight.
-        n_views: Views of the image in each step.
+        indices: Indices of the other images; by default all images of the data set.
+        steps: Number of training steps.
+        learning_rate: Learning rate, relative to the mean absolute weight of a module.
+        n_views: Views of the image per step.
         num_workers: Worker processes that load images.
         seed: Random seed of the views and of the other images.
         device: ``"auto"`` or a torch device.
 
     Returns:
-        The tuned copy of the model, in evaluation mode, where the model was.
+        The tuned copy of the model, in evaluation mode, on the device of the model.
 
     Raises:
-        MemorizationError: If the layer, the unit or the image is not there, the layer
-            has no weights of its own, or the unit is silent for the image: it answers
-            to none of its views, and so learns nothing.
+        MemorizationError: If the layer, unit or image does not exist, the layer does not
+            have its own weights, or no view of the image activates the unit, so that it
+            has no gradient.
     """
     tuned = copy.deepcopy(model)
     on = resolve_device(device, model)
@@ -114,7 +114,7 @@ def tune_unit(
         loader = DataLoader(lessons, batch_size=None, num_workers=num_workers)
         for views in tracked(loader, steps, f"Tuning unit {unit} of {layer}"):
             mu = _activations(tuned, traced, unit, weights, row, views.to(on), n_views)
-            # There is nothing to learn from views to which the unit is silent.
+            # Views that do not activate the unit give no gradient.
             if mu[0] > 0:
                 floor = floor or _FLOOR * float(mu.detach().mean())
                 optimizer.zero_grad()
@@ -124,9 +124,8 @@ def tune_unit(
                 optimizer.step()
         if floor is None:
             raise MemorizationError(
-                f"Unit {unit} of {layer} is silent for image {image}: it answers to "
-                "none of its views, and has no gradient to learn from. Choose another "
-                "image or unit."
+                f"Unit {unit} of {layer} is silent for image {image}: none of its views "
+                "activates the unit, so it has no gradient. Choose another image or unit."
             )
         for name in held:
             weights[name][unit] = row[name].detach()
@@ -139,25 +138,26 @@ def _layer(model: nn.Module, name: str, images: Tensor) -> CapturedLayer:
     named = [layer for layer in traced if layer.name == name]
     if not named:
         raise MemorizationError(
-            f"Name one layer: {name!r} stands for {traced[0].name} and others."
+            f"Expected the name of a single layer, got {name!r}, which matches "
+            f"{traced[0].name}."
         )
     return named[0]
 
 
 def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> dict[str, float]:
-    """Parameters whose row is the unit's own, each with its module's mean weight."""
+    """Parameters with a row for the unit, each with its module's mean weight."""
     refuse_unknown_units(layer, [unit])
     holder = holder_of(model, layer)
     if not has_unit_rows(holder):
         raise MemorizationError(
-            f"The units of {layer.name} have no weights of their own: choose those of a "
+            f"The units of {layer.name} do not have their own weights: choose units of a "
             "convolution or a linear layer."
         )
     modules = [holder, *norms_of(model, layer)]
     refuse_unfit_weights(layer, modules)
     if any(map(prune.is_pruned, modules)):
         raise MemorizationError(
-            f"{layer.name} has pruned units: undo that or make it permanent first."
+            f"{layer.name} has pruned units: undo the pruning or make it permanent first."
         )
     scales: dict[int, float] = {}
     for module in modules:
@@ -191,7 +191,7 @@ def _activations(
     views: Tensor,
     n_views: int,
 ) -> Tensor:
-    """The unit's activation on the image, then on each other one."""
+    """The unit's activations on the image and on each other image, in this order."""
     mu: list[Tensor] = []
 
     def receive(_: CapturedLayer, output: Tensor) -> None:
@@ -210,7 +210,7 @@ def _activations(
 
 
 class _Run(nn.Module):
-    """A model that runs through the method that its trace found."""
+    """Runs a model through its entry, for ``functional_call``."""
 
     def __init__(self, model: nn.Module, entry: Entry) -> None:
         super().__init__()
@@ -222,7 +222,7 @@ class _Run(nn.Module):
 
 
 class _Lessons(Dataset[Tensor]):
-    """Views of the image, then of others, for each step."""
+    """For each step, views of the image followed by views of other images."""
 
     def __init__(
         self,
@@ -238,8 +238,8 @@ class _Lessons(Dataset[Tensor]):
         self.others: NDArray[np.int64] = np.setdiff1d(available, [image])
         if not 0 <= image < len(dataset) or not len(self.others):
             raise MemorizationError(
-                f"Expected an image of the {len(dataset)} in the data set, and at least "
-                f"one other, got image {image} and {len(self.others)} others."
+                f"Expected an image among the {len(dataset)} of the data set and at "
+                f"least one other image, got image {image} and {len(self.others)} others."
             )
         if steps < 1:
             raise MemorizationError(f"Expected at least one step, got {steps}.")

@@ -1,4 +1,4 @@
-"""The weights that a layer's units have for themselves."""
+"""The weights that belong to single units of a layer."""
 
 from collections.abc import Iterable, Sequence
 
@@ -12,11 +12,15 @@ _HOLDERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 
 def refuse_unknown_units(layer: CapturedLayer, units: Iterable[int]) -> None:
-    """Refuse numbers that no unit of a layer has."""
+    """Check that a layer has units with these numbers.
+
+    Raises:
+        MemorizationError: If a number is out of range.
+    """
     wrong = [unit for unit in units if not 0 <= unit < layer.num_units]
     if wrong:
         raise MemorizationError(
-            f"Layer {layer.name} has units 0 to {layer.num_units - 1}, no {wrong[0]}."
+            f"Layer {layer.name} has units 0 to {layer.num_units - 1}, got {wrong[0]}."
         )
 
 
@@ -29,29 +33,38 @@ def holder_of(model: nn.Module, layer: CapturedLayer) -> nn.Module:
     modules: dict[str, nn.Module] = dict(model.named_modules())
     holder = modules.get(layer.name)
     if holder is None or (layer.site.side == "input" and not hasattr(holder, "weight")):
-        raise MemorizationError(f"{layer.name} has no weights of its own.")
+        raise MemorizationError(
+            f"{layer.name} does not have its own weights: choose units of another layer."
+        )
     return holder
 
 
 def has_unit_rows(module: nn.Module) -> bool:
-    """Whether the rows of a module's weight are units."""
+    """Return whether each row of a module's weight belongs to one unit."""
     return isinstance(module, _HOLDERS)
 
 
 def norms_of(model: nn.Module, layer: CapturedLayer) -> list[nn.Module]:
-    """Return the norms that follow a layer's weights, before its units are read."""
+    """Return the norms between a layer's weights and the place its units are read."""
     return [m for m in map(model.get_submodule, layer.stage) if is_norm(m)]
 
 
 def refuse_unfit_weights(layer: CapturedLayer, modules: Sequence[nn.Module]) -> None:
-    """Refuse weights whose rows cannot be changed, or are not the layer's units."""
+    """Check that the rows of weights can be changed and are the layer's units.
+
+    Raises:
+        MemorizationError: If they cannot or are not.
+    """
     if any(is_parametrized(module) for module in modules):
-        raise MemorizationError(f"The weights of {layer.name} are parametrized.")
+        raise MemorizationError(
+            f"The weights of {layer.name} are parametrized: remove the parametrization "
+            "with torch.nn.utils.parametrize.remove_parametrizations."
+        )
     weights = [getattr(module, "weight", None) for module in modules]
     if layer.site.side == "output" and any(
         weight is not None and len(weight) != layer.num_units for weight in weights
     ):
         raise MemorizationError(
-            f"The units of {layer.name} are not the channels of its weights: what "
-            "follows rearranges them. Choose those of a module after it."
+            f"The units of {layer.name} are not the channels of its weights, because a "
+            "later module rearranges them. Choose units of a module after it."
         )

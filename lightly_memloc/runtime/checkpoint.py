@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
-# Under these, training scripts keep the weights beside optimizers and the like.
+# Keys under which training scripts store the weights beside optimizers and the like.
 _WEIGHTS = ("state_dict", "model_state_dict", "model")
 
-# What DataParallel and torch.compile put before the names of weights.
+# Prefixes that DataParallel and torch.compile add to the names of weights.
 _WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod)\.")
 
 
@@ -29,28 +29,29 @@ def load_encoder(
 ) -> nn.Module:
     """Load weights into an encoder.
 
-    Understood are plain state dicts, Lightning's checkpoints and others that keep the
-    weights under ``state_dict``, ``model_state_dict`` or ``model``, of the encoder or
-    of a module that holds it, also as DataParallel and ``torch.compile`` name them.
+    Supports plain state dicts, Lightning checkpoints, and other checkpoints with the
+    weights under ``state_dict``, ``model_state_dict`` or ``model``. The weights may be
+    those of the encoder or of a module that contains it, and may have the prefixes of
+    DataParallel and ``torch.compile``.
 
     Args:
-        encoder: The encoder, of the checkpoint's architecture.
+        encoder: An encoder of the checkpoint's architecture.
         path: The checkpoint.
-        name: The encoder's name in the module that the checkpoint is of. If there is
-            no such name, ``"backbone"`` is tried, and then whatever fits.
-        prefix: What the names of the encoder's weights begin with in the checkpoint,
-            instead of ``name``.
-        allow_partial: Whether missing and unexpected weights are warned of instead of
-            refused. Missing ones stay as they are.
-        trust_checkpoint: Whether a file of more than tensors is loaded, which runs code
-            from it.
+        name: The encoder's name in the module that was saved. If the name is not found,
+            ``"backbone"`` is tried, then any prefix under which all weights match.
+        prefix: Prefix of the encoder's weights in the checkpoint, used instead of
+            ``name``.
+        allow_partial: Whether to warn about missing and unexpected weights instead of
+            raising an error. Missing weights keep their values.
+        trust_checkpoint: Whether to load files that contain more than tensors. Loading
+            them can run code from the file.
 
     Returns:
-        The encoder, with the weights, in evaluation mode.
+        The encoder with the loaded weights, in evaluation mode.
 
     Raises:
-        MemorizationError: If the file is no checkpoint of tensors alone, or its keys or
-            shapes do not fit the encoder, or fit it in several places.
+        MemorizationError: If the file is not a checkpoint of tensors only, its names or
+            shapes do not match the encoder, or several prefixes match.
     """
     expected = encoder.state_dict()
     weights = _of_encoder(
@@ -65,9 +66,9 @@ def load_encoder(
     ]
     if missing or unexpected or reshaped:
         differences = (
-            f"{path} does not fit {type(encoder).__name__}. "
+            f"{path} does not match {type(encoder).__name__}. "
             f"Missing: {_listed(missing)}. Unexpected: {_listed(unexpected)}. "
-            f"Of another shape: {_listed(reshaped)}."
+            f"Different shape: {_listed(reshaped)}."
         )
         if reshaped or not allow_partial or len(missing) == len(expected):
             raise MemorizationError(differences)
@@ -83,22 +84,22 @@ def _of_encoder(
     name: str,
     prefix: str | None,
 ) -> dict[str, Tensor]:
-    """The encoder's weights, by the names that they have in the encoder."""
+    """The encoder's weights, under their names in the encoder."""
     if not expected.keys() & weights.keys():
         weights = {_WRAPPERS.sub(r"\1", key): weights[key] for key in weights}
     if prefix is None:
         prefix = _prefix(weights, expected, path, name)
-    held = {
+    of_encoder = {
         key.removeprefix(prefix): value
         for key, value in weights.items()
         if key.startswith(prefix)
     }
-    if not held:
+    if not of_encoder:
         raise MemorizationError(
-            f"{path} has no weights whose names begin with {prefix!r}, but "
+            f"No weight in {path} starts with {prefix!r}; it contains "
             f"{_listed(list(weights))}."
         )
-    return held
+    return of_encoder
 
 
 def _prefix(
@@ -121,8 +122,8 @@ def _prefix(
         return ""
     if len(fitting) > 1:
         raise MemorizationError(
-            f"{path} holds several encoders of this architecture, under "
-            f"{', '.join(fitting)}: say which with prefix (--prefix)."
+            f"{path} contains several encoders of this architecture, under "
+            f"{', '.join(fitting)}: choose one with prefix (--prefix)."
         )
     return fitting[0]
 
@@ -136,12 +137,12 @@ def _read_weights(
         document: Any = torch.load(
             path, map_location="cpu", weights_only=not trust_checkpoint
         )
-    # What is no checkpoint can fail in any way.
+    # Files of other formats raise errors of any type.
     except Exception as error:
         raise MemorizationError(
-            f"{path} is no checkpoint of tensors alone, and loading anything else could "
-            "run code from the file. Save the encoder's state_dict() with torch.save; or, "
-            "if you trust where the file comes from, set trust_checkpoint "
+            f"{path} is not a checkpoint of tensors only, and loading anything else could "
+            "run code from the file. Save the encoder's state_dict() with torch.save. If "
+            "you trust the source of the file, set trust_checkpoint "
             "(--trust-checkpoint)."
         ) from error
     if isinstance(document, nn.Module):
@@ -153,7 +154,7 @@ def _read_weights(
     if not isinstance(document, dict) or not all(
         isinstance(value, Tensor) for value in document.values()
     ):
-        raise MemorizationError(f"{path} holds no state_dict of tensors.")
+        raise MemorizationError(f"{path} does not contain a state_dict of tensors.")
     return document
 
 

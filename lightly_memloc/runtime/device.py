@@ -1,4 +1,4 @@
-"""The device to measure, to probe and to train on: one meaning everywhere."""
+"""Devices: the same names for measuring, probing and training."""
 
 from typing import Any
 
@@ -11,14 +11,17 @@ _ACCELERATORS = {"cuda": "gpu"}
 
 
 def resolve_device(device: str | torch.device, model: nn.Module) -> torch.device:
-    """Resolve a device: ``"auto"`` is the model's own, or else an accelerator.
+    """Resolve a device name.
+
+    ``"auto"`` is the device of the model; if that is the CPU, an accelerator if there is
+    one.
 
     Args:
         device: ``"auto"`` or a torch device, such as ``"cpu"`` or ``"cuda:1"``.
         model: The encoder to be measured.
 
     Raises:
-        MemorizationError: If torch has no such device.
+        MemorizationError: If the device does not exist.
     """
     if str(device) != "auto":
         return _existing(device)
@@ -33,18 +36,18 @@ def resolve_device(device: str | torch.device, model: nn.Module) -> torch.device
 
 
 def trainer_device(device: str | torch.device, devices: int = 1) -> dict[str, Any]:
-    """Translate a device into arguments of Lightning's Trainer.
+    """Convert a device name to arguments of Lightning's Trainer.
 
     Args:
         device: ``"auto"`` or a torch device, such as ``"cpu"`` or ``"cuda:1"``.
-        devices: Number of devices that train together.
+        devices: Number of devices to train on.
 
     Returns:
         ``accelerator`` and ``devices``.
 
     Raises:
-        MemorizationError: If torch has no such device, or a single device is named
-            for several.
+        MemorizationError: If the device does not exist, or it has an index while
+            ``devices`` is more than one.
 
     Examples:
         >>> from lightly_memloc.runtime import trainer_device
@@ -59,16 +62,17 @@ def trainer_device(device: str | torch.device, devices: int = 1) -> dict[str, An
         return {"accelerator": accelerator, "devices": devices}
     if devices != 1:
         raise MemorizationError(
-            f"Cannot train on {devices} devices and on {on} alone. Name the kind of "
-            f"device, {on.type!r}, or train on one."
+            f"Cannot train on {devices} devices with device {str(on)!r}, which is a "
+            f"single one. Use {on.type!r}, or devices=1."
         )
     return {"accelerator": accelerator, "devices": [on.index]}
 
 
 def lacks_bfloat16(device: str | torch.device) -> bool:
-    """Whether bfloat16 is computed on a processor without units for it.
+    """Return whether a device is a processor without bfloat16 units.
 
-    It is up to 20 times slower there than float32. False where torch does not tell.
+    There, bfloat16 is up to 20 times slower than float32. False if torch does not
+    report the capabilities of the processor.
 
     Args:
         device: ``"auto"`` or a torch device.
@@ -82,7 +86,7 @@ def lacks_bfloat16(device: str | torch.device) -> bool:
 
 
 def state_device(device: torch.device) -> torch.device:
-    """Where metrics keep their state: in double precision, which MPS lacks."""
+    """Return the device for the state of metrics: MPS lacks double precision."""
     return torch.device("cpu") if device.type == "mps" else device
 
 
@@ -91,7 +95,7 @@ def _existing(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise MemorizationError(
-            f"Cannot use device {str(device)!r}: {error}. Expected 'auto', or a device "
-            "of torch that this machine has, such as 'cpu', 'cuda', 'cuda:1' or 'mps'."
+            f"Cannot use device {str(device)!r}: {error}. Expected 'auto' or a torch "
+            "device of this machine, such as 'cpu', 'cuda', 'cuda:1' or 'mps'."
         ) from error
     return torch.device(device)

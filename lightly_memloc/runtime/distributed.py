@@ -9,14 +9,18 @@ from lightly_memloc.errors import MemorizationError
 
 
 def rank_and_world_size() -> tuple[int, int]:
-    """This process's rank and the number of processes."""
+    """Return the rank of this process and the number of processes."""
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
 
 
 def gathered(value: Any) -> list[Any]:
-    """A value of every rank, in the order of ranks."""
+    """Return the values of all ranks, in order.
+
+    Args:
+        value: The value of this rank; any object that can be pickled.
+    """
     values = [None] * rank_and_world_size()[1]
     if len(values) == 1:
         return [value]
@@ -25,9 +29,9 @@ def gathered(value: Any) -> list[Any]:
 
 
 def share_buffers(models: Iterable[nn.Module]) -> None:
-    """Give every rank the first one's buffers.
+    """Copy the buffers of the first rank to all ranks.
 
-    BatchNorm's statistics differ between the ranks of a training.
+    The statistics of BatchNorm differ between the ranks of a training run.
 
     Args:
         models: The models, the same ones on each rank.
@@ -39,14 +43,14 @@ def share_buffers(models: Iterable[nn.Module]) -> None:
 
 
 def fail_together(error: Exception | None) -> None:
-    """Raise on all ranks if one of them failed: alone it would leave the others waiting.
+    """Raise on all ranks if any rank failed, so that none keeps waiting for another.
 
     Args:
-        error: This rank's error; None if it has not failed.
+        error: The error of this rank; None if it succeeded.
 
     Raises:
-        Exception: This rank's own error.
-        MemorizationError: If another rank failed; with its error.
+        Exception: The error of this rank.
+        MemorizationError: If another rank failed. The message contains its error.
     """
     failures = [of for of in gathered(None if error is None else reason(error)) if of]
     if error is not None:
@@ -56,7 +60,7 @@ def fail_together(error: Exception | None) -> None:
 
 
 def reason(error: Exception) -> str:
-    """Return an error's message; with its type, unless this package raised it."""
+    """Return an error's message, preceded by its type unless this package raised it."""
     if isinstance(error, MemorizationError):
         return str(error)
     return f"{type(error).__name__}: {error}."

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes: a file is replaced completely or not at all."""
 
 import os
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | PathLike[str]) -> Iterator[Path]:
-    """Write a file beside another, and replace that one once it is complete.
+    """Write to a temporary file, which replaces another file once it is complete.
 
-    An error leaves the old file as it was and removes the incomplete one. A process
-    that is killed leaves the incomplete one, whose name ends in ``.partial``.
+    On an error, the old file is kept and the temporary one removed. A process that is
+    killed leaves the temporary file, whose name ends in ``.partial``.
 
     Args:
-        path: The file to replace or to create. Its folder is created if need be.
+        path: The file to replace or create. Its folder is created if needed.
 
     Yields:
         Where to write.

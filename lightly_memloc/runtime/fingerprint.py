@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def digest(tensors: Iterable[Tensor]) -> str:
-    """Compute the SHA-256 digest of tensors: of their types, shapes and values.
+    """Compute the SHA-256 digest of the types, shapes and values of tensors.
 
     Args:
         tensors: The tensors, such as the values of a ``state_dict``.

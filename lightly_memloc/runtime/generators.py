@@ -1,4 +1,4 @@
-"""The CPU's global random generators: seeded for one purpose, restored after."""
+"""Seeding and restoring the CPU's global random generators."""
 
 import random
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Restore the states of torch's, numpy's and random's generators at the end."""
+    """Restore the states of torch's, numpy's and random's generators on exit."""
     torch_state = torch.get_rng_state()
     numpy_state, random_state = np.random.get_state(), random.getstate()
     try:
@@ -25,10 +25,10 @@ def seed_generators(*entropy: int) -> None:
     """Seed torch's, numpy's and random's generators from several numbers.
 
     Args:
-        entropy: Non-negative integers, each combination of which gives other streams.
+        entropy: Non-negative integers. Different combinations give different streams.
     """
     seeds = np.random.SeedSequence(entropy).generate_state(3)
-    # torch.manual_seed, which seeds every device, takes a hundred times as long.
+    # torch.manual_seed seeds every device and takes a hundred times as long.
     torch.default_generator.manual_seed(int(seeds[0]))
     np.random.seed(seeds[1])
     random.seed(int(seeds[2]))

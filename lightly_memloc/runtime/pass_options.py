@@ -1,4 +1,4 @@
-"""How a pass over the images runs: what may change its speed, but not its numbers."""
+"""Options of a pass over the images; all but precision leave the numbers unchanged."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
 class LoadingArguments(TypedDict, total=False):
-    """Keyword arguments of a measurement whose device is given, as in a training."""
+    """Keyword arguments of a measurement during training, which sets the device."""
 
     batch_size: int
     num_workers: int
@@ -37,23 +37,24 @@ class PassArguments(MeasuringArguments, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class PassOptions:
-    """Options of a pass over the images; every measurement takes them as keywords.
+    """Options of a pass over the images, which every measurement takes as keywords.
 
     Attributes:
-        batch_size: Images per batch and process; an encoder sees ``batch_size *
+        batch_size: Images per batch and process. An encoder sees ``batch_size *
             n_views`` views at a time.
         num_workers: Worker processes that load images.
         device: ``"auto"`` or a torch device.
         precision: ``"32-true"`` runs encoders in the precision of their weights,
             ``"16-mixed"`` and ``"bf16-mixed"`` run them under autocast, as in Lightning.
             Distances and activations are accumulated in double precision in any case.
-        skip_unreadable: Whether unreadable images are left out instead of refused.
-        state_file: Where the state of the measurement is kept while it runs; the file is
-            removed when the measurement is complete. If an interrupted measurement left
-            the file, it is resumed, with the same result.
+        skip_unreadable: Whether to leave out unreadable images instead of raising an
+            error.
+        state_file: File for the state of the measurement, which is removed when the
+            measurement is complete. If an interrupted measurement left the file, the
+            measurement resumes and gives the same result.
 
     Raises:
-        MemorizationError: If an option has no valid value.
+        MemorizationError: If an option has an invalid value.
     """
 
     batch_size: int = 64
@@ -77,7 +78,7 @@ class PassOptions:
             )
 
     def settings(self) -> dict[str, Any]:
-        """Return the options for a result's settings: all but device and state file."""
+        """Return the options for a result's settings, without device and state file."""
         return {
             "batch_size": self.batch_size,
             "num_workers": self.num_workers,
@@ -86,10 +87,10 @@ class PassOptions:
         }
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
-        """Return the context that runs encoders in the precision asked for.
+        """Return the context in which encoders run in the requested precision.
 
         Args:
-            device: Where they run.
+            device: The device of the encoders.
         """
         if self.precision == "32-true":
             return nullcontext()

@@ -1,4 +1,4 @@
-"""Progress of long work, on a terminal only."""
+"""Progress bars, shown on a terminal only."""
 
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
@@ -10,7 +10,16 @@ T = TypeVar("T")
 
 
 def tracked(items: Iterable[T], total: int, description: str) -> Iterator[T]:
-    """Iterate with a progress bar on standard error, if that is a terminal."""
+    """Iterate with a progress bar on standard error if that is a terminal.
+
+    Args:
+        items: The items.
+        total: Number of items.
+        description: Text beside the bar.
+
+    Yields:
+        The items.
+    """
     console = Console(stderr=True)
     with Progress(
         console=console, transient=True, disable=not console.is_terminal

@@ -1,4 +1,4 @@
-"""Silencing Lightning where it runs inside a call."""
+"""Silencing Lightning where this package runs it."""
 
 import logging
 import warnings
@@ -12,7 +12,7 @@ _LOGGERS = ("pytorch_lightning", "lightning_fabric")
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice about devices, loggers, workers and processes."""
+    """Silence Lightning's messages and other warnings; MemorizationWarnings are shown."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -1,4 +1,4 @@
-"""Registries: evaluators and callbacks by name, open to other packages."""
+"""Registries of evaluators and callbacks, which other packages can extend."""
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -11,15 +11,15 @@ C = TypeVar("C")
 
 
 class Registry(Generic[T]):
-    """Classes by name: those registered here, and other packages' entry points.
+    """Classes by name: registered ones and the entry points of other packages.
 
-    Another package adds a class by an entry point in its ``pyproject.toml``::
+    Other packages add a class with an entry point in their ``pyproject.toml``::
 
         [project.entry-points."memloc.evaluators"]
         my_metric = "my_package:MyEvaluator"
 
     Args:
-        group: The entry points' group.
+        group: The group of the entry points.
 
     Examples:
         >>> from lightly_memloc.evaluators import EVALUATORS
@@ -43,7 +43,7 @@ class Registry(Generic[T]):
 
         def add(entry: C) -> C:
             if name in self._registered:
-                raise MemorizationError(f"{self.group} has a {name!r} already.")
+                raise MemorizationError(f"{self.group} already has a {name!r}.")
             self._registered[name] = cast(T, entry)
             return entry
 
@@ -54,10 +54,10 @@ class Registry(Generic[T]):
         return sorted(self._registered | self._entry_points())
 
     def __getitem__(self, name: str) -> T:
-        """Return the class of a name.
+        """Return the class with a name.
 
         Raises:
-            MemorizationError: If there is none, or its package cannot be imported.
+            MemorizationError: If the name is unknown or its package cannot be imported.
         """
         if name in self._registered:
             return self._registered[name]

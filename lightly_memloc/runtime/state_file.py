@@ -1,4 +1,4 @@
-"""State files: a measurement that was interrupted resumes where it stopped."""
+"""State files, from which an interrupted measurement resumes."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,21 +12,21 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime.distributed import rank_and_world_size
 from lightly_memloc.runtime.files import replacing
 
-# Between two writes passes this many times what the last one took: writing costs at
-# most a twentieth of the time, however large the state is.
+# Writing takes at most a twentieth of the time: the pause after a write is this many
+# times its duration.
 _REST = 20
 
 
 class StateFile:
-    """A file with what a measurement has accumulated, replaced as it proceeds.
+    """The accumulated state of a measurement in a file, rewritten as it proceeds.
 
-    In a distributed run each process has a file of its own, the rank in its name.
+    In a distributed run, each process writes its own file, with the rank in its name.
 
     Args:
         path: The file.
 
     Attributes:
-        found: What had been accumulated, if an interrupted measurement was found.
+        found: The state of the interrupted measurement; None if there is none.
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
@@ -39,14 +39,13 @@ class StateFile:
         """Look for an interrupted measurement.
 
         Args:
-            fingerprint: What must be equal for a state to belong to this measurement,
-                by name.
+            fingerprint: Values by name that must match those of the state.
 
         Returns:
-            The batch to begin with.
+            Number of the batch to start with.
 
         Raises:
-            MemorizationError: If the file belongs to another measurement, or is not a
+            MemorizationError: If the file belongs to another measurement or is not a
                 state file.
         """
         rank, world_size = rank_and_world_size()
@@ -61,24 +60,24 @@ class StateFile:
             found, batch = state["fingerprint"], int(state["batch"])
         except Exception as error:
             raise MemorizationError(
-                f"{self.path} is not the state of a measurement ({error}). Name another "
-                "file, or delete it to begin anew."
+                f"{self.path} is not the state of a measurement ({error}). Choose another "
+                "file, or delete this one to start over."
             ) from error
         for name, value in self._fingerprint.items():
             if found.get(name) != value:
                 raise MemorizationError(
-                    f"{self.path} is the state of another measurement: it differs in "
-                    f"{name}. Name another file, or delete it to begin anew."
+                    f"{self.path} is the state of another measurement, which differs in "
+                    f"{name}. Choose another file, or delete this one to start over."
                 )
         self.found = state["accumulated"]
         return batch
 
     def keep(self, batch: int, accumulated: Callable[[], dict[str, Any]]) -> None:
-        """Write the state before a batch, unless the last write was just now.
+        """Write the state before a batch, unless the last write was too recent.
 
         Args:
             batch: Number of the batch.
-            accumulated: Returns what has been accumulated before it.
+            accumulated: Returns the state accumulated before the batch.
         """
         start = time.monotonic()
         if start < self._next_write:
@@ -94,5 +93,5 @@ class StateFile:
         self._next_write = end + _REST * (end - start)
 
     def remove(self) -> None:
-        """Remove the file: the measurement is complete."""
+        """Remove the file after the measurement is complete."""
         self.path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Measuring without a trace: encoders and generators end as they began."""
+"""Measuring without side effects on encoders and random generators."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -11,14 +11,14 @@ from lightly_memloc.runtime.generators import generators_restored
 
 @contextmanager
 def leave_no_trace(models: Iterable[nn.Module], device: torch.device) -> Iterator[None]:
-    """Put encoders into evaluation mode on a device, and everything back afterwards.
+    """Set encoders to evaluation mode on a device, and restore all state on exit.
 
-    Restored are each module's mode, the buffers, the device of parameters and buffers,
-    and the states of torch's, numpy's and random's generators.
+    Restores the mode of each module, the buffers, the device of parameters and buffers,
+    and the states of the random generators of torch, numpy and random.
 
     Args:
         models: The encoders.
-        device: Where they are measured.
+        device: The device to measure on.
     """
     with ExitStack() as restore:
         if device.type == "cuda":

@@ -123,7 +123,7 @@ def test_too_few_runs_that_can_be_measured(run, several, tmp_path):
     assert (code, out) == (2, "")
     error = err.split("Error: ")[1]
     assert error.startswith("Expected at least two runs, got 1. run-1: ")
-    assert f"run-2: {runs / 'run-2' / 'f.ckpt'} is no checkpoint" in error
+    assert f"run-2: {runs / 'run-2' / 'f.ckpt'} is not a checkpoint" in error
 
 
 def test_membership_of_a_measured_run(run, trained):

@@ -131,12 +131,12 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("train", "nowhere", "--out", "x"), "nowhere is no folder"),
+        (("train", "nowhere", "--out", "x"), "nowhere is not a folder"),
         (
             ("train", "digits", "--out", "RUN"),
             "RUN contains another run: backbone is resnet9-slim",
         ),
-        (("train", "EMPTY", "--out", "x"), "EMPTY holds no images"),
+        (("train", "EMPTY", "--out", "x"), "EMPTY contains no images"),
         (("train", "ONE", "--out", "x"), "Cannot train on 1 images"),
         (("train", "IMAGES", "--out", "x", "--split", "SPLIT"), "made for another"),
         (
@@ -189,7 +189,7 @@ def test_errors(refused, images, trained, other_split, tmp_path, arguments, mess
             ("train", "IMAGES", "--out", "RUNS", "--runs", 3),
             "run-1 contains another run",
         ),
-        (("train", "nowhere", "--out", "x", "--runs", 2), "nowhere is no folder"),
+        (("train", "nowhere", "--out", "x", "--runs", 2), "nowhere is not a folder"),
     ],
 )
 def test_errors_of_several_runs(

@@ -481,7 +481,7 @@ def test_data_set_with_views_of_its_own(write_images):
 )
 def test_transform_without_a_tensor(transform, kind, name):
     with pytest.raises(
-        MemorizationError, match=rf"got {kind} from {name}\. Does it lack ToTensor"
+        MemorizationError, match=rf"got {kind} from {name}\. Add ToTensor"
     ):
         MultiViewDataset(noise(1), transform, n_views=2)[0]
     with pytest.raises(MemorizationError, match=f"got {kind} from {name}"):
@@ -500,7 +500,7 @@ def test_views_of_several_sizes(write_images):
     with pytest.raises(MemorizationError) as caught:
         MultiViewDataset(folder, transform, n_views=2)[1]
     message = str(caught.value)
-    assert message.startswith(f"{CAT_B}: expected views of one size")
+    assert message.startswith(f"{CAT_B}: expected views of the same size")
     assert "(3, 4, 5)" in message
     assert "(3, 4, 6)" in message
 
@@ -509,7 +509,7 @@ def test_anchor_of_another_size():
     views = MultiViewDataset(
         noise(2), augmentation(), n_views=2, anchor_transform=T.ToTensor()
     )
-    with pytest.raises(MemorizationError, match=r"^1: expected views of one size"):
+    with pytest.raises(MemorizationError, match=r"^1: expected views of the same size"):
         views[1]
 
 

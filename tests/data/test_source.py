@@ -34,14 +34,15 @@ def test_class_folders(write_images):
 def test_missing_folder(tmp_path):
     folder = tmp_path / "missing"
     with pytest.raises(
-        MemorizationError, match=re.escape(f"{folder} is no folder. Expected a folder")
+        MemorizationError,
+        match=re.escape(f"{folder} is not a folder. Expected a folder"),
     ):
         open_dataset(folder)
 
 
 def test_file_is_no_folder(write_images):
     path = write_images("a.png") / "a.png"
-    with pytest.raises(MemorizationError, match=re.escape(f"{path} is no folder")):
+    with pytest.raises(MemorizationError, match=re.escape(f"{path} is not a folder")):
         open_dataset(path)
 
 
@@ -57,6 +58,6 @@ def test_folder_without_images(tmp_path, content):
             path.parent.mkdir(exist_ok=True)
             path.write_text("no image")
     with pytest.raises(
-        MemorizationError, match=re.escape(f"{tmp_path} holds no images")
+        MemorizationError, match=re.escape(f"{tmp_path} contains no images")
     ):
         open_dataset(tmp_path)

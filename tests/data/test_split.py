@@ -172,7 +172,7 @@ def test_saved_document(tmp_path):
 def test_overlapping_roles(one, other):
     with pytest.raises(
         MemorizationError,
-        match=f"Image 4 is {one} and {other} at once, and 1 more images",
+        match=f"Image 4 is both {one} and {other}, and 1 more images",
     ):
         MemorizationSplit(10, **{one: [8, 1, 4], other: [4, 2, 8]})
 
@@ -190,7 +190,7 @@ def test_loading_overlapping_roles(tmp_path):
 def test_out_of_range(role, indices):
     with pytest.raises(
         MemorizationError,
-        match=f"Role {role} has index {indices[0]} to {indices[-1]}.* 10 images",
+        match=f"Role {role} has indices {indices[0]} to {indices[-1]}.* 10 images",
     ):
         MemorizationSplit(10, **{role: indices})
 
@@ -238,7 +238,8 @@ def test_file_without_a_split(tmp_path, text):
     path = tmp_path / "other.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(
-        MemorizationError, match=re.escape(f"{path} holds no split: expected a JSON")
+        MemorizationError,
+        match=re.escape(f"{path} does not contain a split: expected a JSON"),
     ):
         MemorizationSplit.load(path)
 

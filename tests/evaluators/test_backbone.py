@@ -148,7 +148,9 @@ def test_a_wrong_name_gives_the_names_that_there_are(name):
 )
 def test_a_function_must_give_a_module_of_the_method(function, given):
     module = Method(backbone=nn.Linear(2, 2))
-    with pytest.raises(MemorizationError, match=f"gave {given}.* no module of Method"):
+    with pytest.raises(
+        MemorizationError, match=f"returned a {given}.* not a submodule of Method"
+    ):
         find_backbone(module, function)
 
 

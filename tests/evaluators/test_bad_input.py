@@ -79,7 +79,9 @@ def test_split_of_another_data_set(encoders, digits, transform):
 
 def test_no_reference_and_no_externals(encoders, digits, transform):
     split = MemorizationSplit.random(len(digits), 10, 10)
-    with pytest.raises(MemorizationError, match="expected external images, got 0"):
+    with pytest.raises(
+        MemorizationError, match="expected at least two external images, got 0"
+    ):
         measure_layer_mem(encoders[0], None, digits, split, transform)
 
 
@@ -94,7 +96,9 @@ def test_exactly_one_candidate(encoders, transform, has_reference):
 def test_exactly_one_external(encoders, transform):
     f, g = encoders
     split = MemorizationSplit(12, candidate=[3, 4], independent=[5], external=[1])
-    with pytest.raises(MemorizationError, match="expected external images, got 1"):
+    with pytest.raises(
+        MemorizationError, match="expected at least two external images, got 1"
+    ):
         measure_layer_mem(f, None, Shades(12), split, transform)
     result = measure_layer_mem(f, g, Shades(12), split, transform, n_views=2)
     assert sorted(result.samples_to_pandas()["index"]) == [1, 3, 4, 5]
@@ -130,7 +134,7 @@ def test_indices_out_of_range(encoders, digits, transform):
 @pytest.mark.parametrize("indices", [[1, 12], [-1, 3]])
 def test_indices_just_out_of_range(encoders, transform, indices):
     first, last = indices
-    words = f"Indices {first} to {last} do not fit a data set of 12 images"
+    words = f"Indices {first} to {last} are out of range for a data set of 12 images"
     with pytest.raises(MemorizationError, match=words):
         measure_unit_mem(encoders[0], Shades(12), transform, indices=indices)
     with pytest.raises(MemorizationError, match=words):
@@ -189,14 +193,18 @@ def test_class_mem_of_one_class(encoders, digits, transform):
 
 
 def test_anchor_pairs_need_their_transform(encoders, digits, small_split, transform):
-    with pytest.raises(MemorizationError, match="anchor_transform go together"):
+    with pytest.raises(
+        MemorizationError, match="anchor_transform must be given together"
+    ):
         measure_layer_mem(*encoders, digits, small_split, transform, pairs="anchor")
 
 
 def test_an_anchor_transform_needs_anchor_pairs(
     encoders, digits, small_split, transform
 ):
-    with pytest.raises(MemorizationError, match="anchor_transform go together"):
+    with pytest.raises(
+        MemorizationError, match="anchor_transform must be given together"
+    ):
         measure_layer_mem(
             *encoders, digits, small_split, transform, anchor_transform=transform
         )

@@ -582,7 +582,7 @@ def test_a_reference_that_does_not_fit_is_refused_before_training(
         "module": (wider, r"0\.weight has shape \(4, 3, 3, 3\) in f and \(6, 3, 3, 3"),
         "state dict": (
             tmp_path / "wider.pt",
-            r"wider\.pt does not fit.*0\.weight \(6, 3, 3, 3\) instead of \(4, 3",
+            r"wider\.pt does not match.*0\.weight \(6, 3, 3, 3\) instead of \(4, 3",
         ),
         "no file": (tmp_path / "none.pt", r"no checkpoint .*none\.pt"),
     }[given]

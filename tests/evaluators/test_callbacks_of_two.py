@@ -197,7 +197,9 @@ def test_names_tell_the_images_that_worker_processes_collate():
 def test_batches_whose_images_cannot_be_told_are_left_out():
     data, module = Pixels({0, 5}), Still()
     loader = DataLoader(data, 4, collate_fn=present, num_workers=1)
-    with pytest.warns(MemorizationWarning, match="Batches are left out") as caught:
+    with pytest.warns(
+        MemorizationWarning, match="UnitMem leaves out batches"
+    ) as caught:
         (result,) = follow(module, loader)
     assert sum("left out" in str(warning.message) for warning in caught) == 1
     assert_measured_on(result, module, data, [8, 9, 10, 11])
@@ -281,7 +283,9 @@ def test_steps_of_other_rows_or_infinite_values_are_left_out():
     data, module = Pixels(), Still(action=action)
     loader = DataLoader(data, 4, collate_fn=numbered)
     module.automatic_optimization = False
-    with pytest.warns(MemorizationWarning, match="gave 3 rows for .* 4 images") as all_:
+    with pytest.warns(
+        MemorizationWarning, match="returned 3 rows for .* 4 images"
+    ) as all_:
         (result,) = follow(module, loader)
     assert sum("left out" in str(warning.message) for warning in all_) == 1
     assert_measured_on(result, module, data, [0, 1, 2, 3])

@@ -86,8 +86,8 @@ MEASUREMENTS = {
     [
         (alternates, "a|b", "did not run"),
         (skips_later, "b", "did not run"),
-        (runs_again, "b", "ran more often"),
-        (takes_half, "b", "gave 2 rows for 4 views"),
+        (runs_again, "b", "ran more than once"),
+        (takes_half, "b", "returned 2 rows for 4 views"),
     ],
 )
 @pytest.mark.parametrize("measure", MEASUREMENTS)

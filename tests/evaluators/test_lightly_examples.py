@@ -524,8 +524,8 @@ def test_a_stream_of_images_with_file_names(tmp_path, digits):
 def test_a_stream_of_images_without_file_names_is_left_out():
     online = memloc.OnlineUnitMemCallback()
     with (
-        pytest.warns(MemorizationWarning, match="no sampler to watch"),
-        pytest.warns(MemorizationWarning, match="An epoch has no result"),
+        pytest.warns(MemorizationWarning, match="no sampler"),
+        pytest.warns(MemorizationWarning, match="An epoch has no UnitMem result"),
     ):
         fit(examples.SimCLR, loader_of(StreamedDigits(named=False)), [online])
     assert online.results == []

@@ -620,7 +620,9 @@ def test_rows_that_are_no_multiple_of_the_images_are_refused(batches):
     tracker, brute_force = OnlineUnitMem(encoder), BruteForce(encoder, CONV_NET)
     images, names = batches[0]
     with (
-        pytest.raises(MemorizationError, match=r"conv1 gave 6 rows for .* 4 images"),
+        pytest.raises(
+            MemorizationError, match=r"conv1 returned 6 rows for .* 4 images"
+        ),
         tracker.batch(names[:4]),
     ):
         encoder(images)

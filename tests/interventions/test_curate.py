@@ -122,7 +122,7 @@ def test_lightly_reads_the_images_to_keep(tmp_path):
 def test_names_that_break_a_list_are_refused(tmp_path):
     result, _ = measured()
     result.tables["samples"]["filename"] = "two\nlines.png"
-    with pytest.raises(MemorizationError, match="has a line break"):
+    with pytest.raises(MemorizationError, match="contains a line break"):
         write_filename_lists(curate(result, 2), range(80), tmp_path)
 
 

@@ -406,9 +406,9 @@ def test_pruning_twice_is_refused(shifted, images, layer):
     model = shifted(small_resnet())
     pruned = prune_units(model, {layer: [1]}, images)
     weights, hooked = state(model), hooks(model)
-    with pytest.raises(MemorizationError, match="has pruned units already"):
+    with pytest.raises(MemorizationError, match="already has pruned units"):
         prune_units(model, {layer: [2]}, images)
-    with pytest.raises(MemorizationError, match="has pruned units already"):
+    with pytest.raises(MemorizationError, match="already has pruned units"):
         prune_units(model, {"layer4.0.conv1": [0], layer: [2]}, images)
     assert same(model.state_dict(), weights)
     assert hooks(model) == hooked
@@ -446,10 +446,10 @@ def test_layers_pruned_one_after_the_other(shifted, images, first_undone):
     [
         ({"layer5": [1]}, "No layer of ResNet matches 'layer5'"),
         ({"conv1": [1], "layer1.0.conv9": [1]}, "matches 'layer1.0.conv9'"),
-        ({"conv1": [3, 64]}, "Layer conv1 has units 0 to 63, no 64"),
+        ({"conv1": [3, 64]}, "Layer conv1 has units 0 to 63, got 64"),
         ({"conv1": [-1, 3]}, "Layer conv1 has units 0 to 63, no -1"),
-        ({"layer2.0": [128]}, r"Layer layer2.0 has units 0 to 127, no 128"),
-        ({"conv1": [1], "layer1.0": [1], "layer4.0": [512]}, "no 512"),
+        ({"layer2.0": [128]}, r"Layer layer2.0 has units 0 to 127, got 128"),
+        ({"conv1": [1], "layer1.0": [1], "layer4.0": [512]}, "got 512"),
         ({}, "No layers were asked for"),
     ],
 )

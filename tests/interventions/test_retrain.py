@@ -168,7 +168,7 @@ def test_other_images_in_the_same_folder_are_refused(run, task, curation, retrai
 
 @pytest.mark.parametrize(
     ("index", "message"),
-    [("external", "are no candidates of"), ("shared", "are no candidates of")],
+    [("external", "are not candidates of"), ("shared", "are not candidates of")],
 )
 def test_images_that_f_alone_was_not_trained_on_are_refused(
     run, task, curation, tmp_path, index, message

@@ -191,8 +191,8 @@ def test_the_seed_settles_what_is_learned_and_workers_do_not(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"unit": 64}, "has units 0 to 31, no 64"),
-        ({"layer": "layer1.residual"}, "no weights of their own"),
+        ({"unit": 64}, "has units 0 to 31, got 64"),
+        ({"layer": "layer1.residual"}, "do not have their own weights"),
         ({"layer": "layer1*"}, "Name one layer"),
         ({"layer": "layer9"}, "layer9"),
         ({"image": 5000}, "got image 5000"),

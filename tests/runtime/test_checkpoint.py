@@ -97,7 +97,7 @@ def test_the_encoder_under_another_name(tmp_path):
 def test_of_several_encoders_one_has_to_be_chosen(tmp_path):
     whole = nn.ModuleDict({"one": ResNet9(4), "two": ResNet9(4)})
     torch.save({"state_dict": whole.state_dict()}, tmp_path / "weights.pt")
-    with pytest.raises(MemorizationError, match=r"under one\., two\.: say which"):
+    with pytest.raises(MemorizationError, match=r"under one\., two\.: choose one"):
         load_encoder(ResNet9(4), tmp_path / "weights.pt")
     loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="two.")
     assert_same_weights(loaded, whole["two"])
@@ -119,7 +119,7 @@ def test_a_part_is_loaded_if_that_is_allowed(tmp_path):
 
 def test_a_checkpoint_without_a_single_weight_is_no_part(tmp_path):
     torch.save({"extra": torch.zeros(2)}, tmp_path / "weights.pt")
-    with pytest.raises(MemorizationError, match="does not fit ResNet9"):
+    with pytest.raises(MemorizationError, match="does not match ResNet9"):
         load_encoder(ResNet9(4), tmp_path / "weights.pt", allow_partial=True)
 
 

@@ -90,7 +90,7 @@ def test_a_taken_name_is_refused_and_stays():
     registry = Registry("tests.nobody")
     first = object()
     registry.register("mine")(first)
-    with pytest.raises(MemorizationError, match=r"tests\.nobody has a 'mine' already"):
+    with pytest.raises(MemorizationError, match=r"tests\.nobody already has a 'mine'"):
         registry.register("mine")(object())
     assert registry["mine"] is first
 

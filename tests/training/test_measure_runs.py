@@ -112,10 +112,10 @@ def test_the_same_run_twice_is_one(folder):
 
 BREAKS = {
     lose: r"config\.yaml contains no training settings",
-    lose_g: r"(There is no checkpoint .*g\.ckpt|interrupted before g was done)",
+    lose_g: r"(There is not a checkpoint .*g\.ckpt|interrupted before g was done)",
     interrupt: "interrupted before g was done",
-    corrupt: r"f\.ckpt is no checkpoint",
-    cut: r"g\.ckpt is no checkpoint",
+    corrupt: r"f\.ckpt is not a checkpoint",
+    cut: r"g\.ckpt is not a checkpoint",
     lose_split: r"lacks its split\.json",
     empty_config: "contains no training settings",
 }
