@@ -211,7 +211,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def identity(self) -> dict[str, Any]:
         """Return the options that must match to resume an interrupted measurement.
 
-        The encoders, images, views and batch size are compared as well.
+        The encoders, images, views, precision and batch size are compared as well.
         """
         return {"evaluator": type(self).__name__, "layers": self.patterns}
 
@@ -277,7 +277,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.log_dict(self.result.scalars(), sync_dist=True)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Return what two measurements with the same result have in common, by name."""
+        """Return what must match for two measurements to have the same result."""
         try:
             first_views = [self.views[int(self.indices[0])][0]]
         except UnreadableImageError:

@@ -139,7 +139,9 @@ class Trace:
         images: The images.
 
     Raises:
-        MemorizationError: If the model runs through neither.
+        MemorizationError: If neither runs because ``forward`` raises a TypeError, as it
+            does if it needs more arguments.
+        Exception: Any other error of ``forward``, if neither runs.
 
     Attributes:
         entry: The method that the model runs through.
@@ -187,6 +189,8 @@ class Trace:
                 return self._run(model, images)
             except Exception as error:
                 failure += f" forward_features raised {reason(error)}"
+        if not isinstance(of_forward, TypeError):
+            raise of_forward
         raise MemorizationError(
             f"{type(model).__name__} does not run on images of shape "
             f"{tuple(images.shape)}: {failure} The encoder must take a batch of images "

@@ -433,7 +433,7 @@ def test_other_errors_of_a_data_set_pass():
 def test_item_without_an_image(item, kind):
     with pytest.raises(
         MemorizationError,
-        match=f"gave a {kind} for image 0; .* pass the data set without it",
+        match=f"returned a {kind} for image 0; .* remove it there",
     ):
         MultiViewDataset([item], T.ToTensor(), n_views=2)[0]
 
@@ -446,7 +446,7 @@ def test_several_images_in_an_item(kind):
     views = MultiViewDataset([tuple(images)], lambda image: image, n_views=2)
     with pytest.raises(
         MemorizationError,
-        match=r"gave several images for image 0; .* pass the data set without it",
+        match=r"returned several images for image 0; .* remove it there",
     ):
         views[0]
 
@@ -464,7 +464,7 @@ def test_data_set_with_views_of_its_own(write_images):
     )
     with pytest.raises(
         MemorizationError,
-        match=r"gave a list for image 0; .* pass the data set without it",
+        match=r"returned a list for image 0; .* remove it there",
     ):
         MultiViewDataset(dataset, T.ToTensor(), n_views=2)[0]
 
@@ -541,7 +541,7 @@ def test_negative_seed_is_refused():
 def test_index_out_of_range(index):
     # A tensor would give its last image for -1.
     views = MultiViewDataset(torch.zeros(3, 3, 4, 4), lambda image: image, n_views=2)
-    with pytest.raises(IndexError, match=rf"Image {index} of a data set of 3"):
+    with pytest.raises(IndexError, match=rf"no image {index} in a data set of 3"):
         views[index]
 
 

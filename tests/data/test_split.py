@@ -181,7 +181,9 @@ def test_loading_overlapping_roles(tmp_path):
     path = tmp_path / "split.json"
     roles = {"shared": [0, 1], "candidate": [2], "independent": [2], "external": []}
     path.write_text(json.dumps({"n": 5, **roles}))
-    with pytest.raises(MemorizationError, match="Image 2 is candidate and independent"):
+    with pytest.raises(
+        MemorizationError, match="Image 2 is both candidate and independent"
+    ):
         MemorizationSplit.load(path)
 
 
@@ -200,7 +202,7 @@ def test_first_and_last_image_are_in_range():
 
 
 def test_twice_in_one_role():
-    with pytest.raises(MemorizationError, match="twice within one role"):
+    with pytest.raises(MemorizationError, match="more than once in a role"):
         MemorizationSplit(10, candidate=[3, 1, 3])
 
 

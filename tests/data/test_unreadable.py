@@ -28,5 +28,5 @@ def test_readable_images():
 
 
 def test_items_that_are_no_images_are_refused():
-    with pytest.raises(MemorizationError, match="gave a str for image 0"):
+    with pytest.raises(MemorizationError, match="returned a str for image 0"):
         unreadable_images(["a.png"])

@@ -122,7 +122,9 @@ def test_exactly_one_image(encoders, transform):
 
 
 def test_image_in_indices_and_holdout(encoders, digits, transform):
-    with pytest.raises(MemorizationError, match="Image 3 and 1 more are in indices"):
+    with pytest.raises(
+        MemorizationError, match="Image 3 and 1 more are both in indices"
+    ):
         measure_unit_mem(encoders[0], digits, transform, range(5), range(3, 9))
 
 

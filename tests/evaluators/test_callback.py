@@ -608,7 +608,7 @@ def test_layer_mem_without_roles_is_refused_before_training(
 ):
     callback = make(evaluators=["layer_mem"], holdout=None)
     trainer = quiet_trainer(tmp_path, callback, max_epochs=1)
-    with pytest.raises(MemorizationError, match="Give a split, or a holdout"):
+    with pytest.raises(MemorizationError, match="Pass a split or a holdout"):
         trainer.fit(SimCLR(), train_loader)
     assert trainer.global_step == 0
 

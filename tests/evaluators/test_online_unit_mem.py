@@ -638,7 +638,7 @@ def test_a_step_without_the_encoder_is_not_counted(batches):
     with tracker.batch(names):
         other(images)
     assert hooks_of(encoder) == 0
-    with pytest.raises(MemorizationError, match=r"0 passed .* encoder the one that"):
+    with pytest.raises(MemorizationError, match=r"had 0.* encoder is the one being"):
         tracker.compute()
     train(encoder, encoder, batches[1:2], tracker, brute_force)
     with tracker.batch(names):
@@ -688,7 +688,7 @@ def test_the_one_layer_asked_for_that_never_runs_gives_no_result(batches, layers
     with tracker.batch(names):
         encoder.encode(images)
     assert hooks_of(encoder) == 0
-    with pytest.raises(MemorizationError, match="at least two images; 0 passed"):
+    with pytest.raises(MemorizationError, match=r"at least two images; .* had 0"):
         tracker.compute()
 
 
@@ -725,11 +725,11 @@ def test_activations_that_are_not_finite_name_their_layer(batches, value, first)
 def test_without_a_batch_there_is_nothing_to_compute(batches):
     encoder = ConvNet()
     tracker, brute_force = OnlineUnitMem(encoder), BruteForce(encoder, CONV_NET)
-    with pytest.raises(MemorizationError, match="at least two images; 0 passed"):
+    with pytest.raises(MemorizationError, match=r"at least two images; .* had 0"):
         tracker.compute()
     train(encoder, encoder, batches, tracker, brute_force)
     tracker.reset()
-    with pytest.raises(MemorizationError, match="at least two images; 0 passed"):
+    with pytest.raises(MemorizationError, match=r"at least two images; .* had 0"):
         tracker.compute()
 
 

@@ -447,7 +447,7 @@ def test_layers_pruned_one_after_the_other(shifted, images, first_undone):
         ({"layer5": [1]}, "No layer of ResNet matches 'layer5'"),
         ({"conv1": [1], "layer1.0.conv9": [1]}, "matches 'layer1.0.conv9'"),
         ({"conv1": [3, 64]}, "Layer conv1 has units 0 to 63, got 64"),
-        ({"conv1": [-1, 3]}, "Layer conv1 has units 0 to 63, no -1"),
+        ({"conv1": [-1, 3]}, "Layer conv1 has units 0 to 63, got -1"),
         ({"layer2.0": [128]}, r"Layer layer2.0 has units 0 to 127, got 128"),
         ({"conv1": [1], "layer1.0": [1], "layer4.0": [512]}, "got 512"),
         ({}, "No layers were asked for"),

@@ -193,7 +193,7 @@ def test_the_seed_settles_what_is_learned_and_workers_do_not(
     [
         ({"unit": 64}, "has units 0 to 31, got 64"),
         ({"layer": "layer1.residual"}, "do not have their own weights"),
-        ({"layer": "layer1*"}, "Name one layer"),
+        ({"layer": "layer1*"}, "name of a single layer"),
         ({"layer": "layer9"}, "layer9"),
         ({"image": 5000}, "got image 5000"),
         ({"image": -1}, "got image -1"),
@@ -375,7 +375,9 @@ def test_layers_are_summarised_over_their_units():
 
 
 def test_layers_without_weights_are_refused(encoder, digits, transform):
-    with pytest.raises(MemorizationError, match="None of the layers has weights"):
+    with pytest.raises(
+        MemorizationError, match="None of the layers has its own weights"
+    ):
         measure_unit_tuning(
             encoder, study(digits, transform, IMAGES), layers=["layer1.residual"]
         )

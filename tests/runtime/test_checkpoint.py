@@ -101,7 +101,9 @@ def test_of_several_encoders_one_has_to_be_chosen(tmp_path):
         load_encoder(ResNet9(4), tmp_path / "weights.pt")
     loaded = load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="two.")
     assert_same_weights(loaded, whole["two"])
-    with pytest.raises(MemorizationError, match=r"begin with 'three\.', but one\.prep"):
+    with pytest.raises(
+        MemorizationError, match=r"starts with 'three\.'; it contains one\.prep"
+    ):
         load_encoder(ResNet9(4), tmp_path / "weights.pt", prefix="three.")
 
 
@@ -147,7 +149,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(MemorizationError, match="no checkpoint"):
         load_encoder(ResNet9(width=4), tmp_path / "none.ckpt")
     torch.save(torch.zeros(3), tmp_path / "tensor.pt")
-    with pytest.raises(MemorizationError, match="no state_dict"):
+    with pytest.raises(MemorizationError, match="does not contain a state_dict"):
         load_encoder(ResNet9(width=4), tmp_path / "tensor.pt")
     (tmp_path / "text.ckpt").write_text("weights")
     with pytest.raises(MemorizationError):

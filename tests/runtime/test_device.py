@@ -35,7 +35,7 @@ def test_a_torch_device_is_the_device_of_a_trainer(
 
 def test_several_devices_of_a_kind(two_gpus):
     assert trainer_device("cuda", 2) == {"accelerator": "gpu", "devices": 2}
-    with pytest.raises(MemorizationError, match="on 2 devices and on cuda:1 alone"):
+    with pytest.raises(MemorizationError, match="on 2 devices with device 'cuda:1'"):
         trainer_device("cuda:1", 2)
 
 

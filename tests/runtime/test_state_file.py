@@ -123,10 +123,10 @@ def test_another_measurement_is_refused(interrupted, encoders, split, transform)
         ("views", ("unit_mem", (f, g), split, transform, Digits(), 3)),
     ):
         name, pair, roles, view, dataset, *n_views = arguments
-        with pytest.raises(MemorizationError, match=f"it differs in {differs}"):
+        with pytest.raises(MemorizationError, match=f"which differs in {differs}"):
             measure(name, pair, roles, view, dataset, interrupted, *n_views)
     other = replace(split, candidate=split.candidate[1:])
-    with pytest.raises(MemorizationError, match=r"it differs in (settings|images)"):
+    with pytest.raises(MemorizationError, match=r"which differs in (settings|images)"):
         measure("unit_mem", (f, g), other, transform, Digits(), interrupted)
     assert interrupted.read_bytes() == kept
 
