@@ -44,7 +44,7 @@ test-lowest:
 	$(LOWEST)/bin/pip install --quiet --editable ".[timm]" pytest tensorboard \
 		--constraint $(LOWEST)/lowest.txt
 	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= $(CORE) \
-		--ignore tests/evaluators/test_lightly_examples.py
+		--ignore tests/evaluators/test_callback_lightly_examples.py
 	$(LOWEST)/bin/lightly-memloc train --help
 
 # Builds wheel and sdist, installs each into an empty environment, runs the demo there.

@@ -24,6 +24,7 @@ from lightly_memloc.errors import (
     NonFiniteError,
 )
 from lightly_memloc.results import UnitMemResult
+from tests.benchmarks.online_agreement import agreement
 
 
 class ConvNet(nn.Module):
@@ -890,3 +891,10 @@ def test_nothing_of_the_graph_is_kept(batches):
     assert not any(tensor.requires_grad for tensor in tensors)
     units, images = 15, 16
     assert all(tensor.numel() <= units * images for tensor in tensors)
+
+
+def test_units_rank_as_they_do_when_measured_at_the_epochs_end():
+    layers = agreement(n_images=200, epochs=15, batch_size=50)
+    assert len(layers) == 8
+    assert (layers["correlation"] > 0.5).all()
+    assert layers["correlation"].median() > 0.75

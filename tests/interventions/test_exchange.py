@@ -3,14 +3,16 @@ import copy
 import pytest
 import torch
 from lightly.models.modules import MaskedVisionTransformerTIMM
+from timm.models.eva import EvaBlock
 from timm.models.vision_transformer import VisionTransformer as TimmViT
 from torch import nn
 from torchvision.models import resnet18, resnet34
 from torchvision.models.resnet import BasicBlock, ResNet
 
-from lightly_memloc import exchange_layers, find_layers
+from lightly_memloc import exchange_layers, find_layers, prune_units
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import ResNet9
+from tests.interventions.odd_models import Twice, shifted, small_resnet
 
 MODELS = {
     "resnet18": resnet18,
@@ -180,3 +182,30 @@ def test_model_that_takes_no_usual_images(pair):
         exchange_layers(model, donor, "1")
     mixed = exchange_layers(model, donor, "1", torch.zeros(2, 3, 20, 20))
     assert same(mixed, donor.state_dict())
+
+
+@pytest.mark.parametrize("layers", ["names", "linear"])
+def test_all_names_exchange_all_of_a_module_that_runs_twice(images, layers):
+    model, donor = shifted(Twice()), shifted(Twice())
+    if layers == "names":
+        layers = [layer.name for layer in find_layers(model)]
+    mixed = exchange_layers(model, donor, layers)
+    assert torch.equal(mixed(images), donor(images))
+
+
+def test_hidden_units_of_a_gated_mlp_are_not_left_out_in_silence():
+    block = EvaBlock(16, 2, qkv_fused=False, swiglu_mlp=True, scale_mlp=True)
+    model, donor = (shifted(nn.Sequential(copy.deepcopy(block))) for _ in range(2))
+    with pytest.raises(MemorizationError, match="'hidden' has no weights"):
+        exchange_layers(model, donor, "hidden", torch.zeros(2, 5, 16))
+
+
+def test_exchange_of_models_that_were_pruned_and_trained(images):
+    pair = [shifted(small_resnet()) for _ in range(2)]
+    for model in pair:
+        prune_units(model, {"conv1": [1]}, images)
+        model.train()(images).sum().backward()
+    mixed = exchange_layers(*pair, "auto")
+    pair[1].eval()
+    with torch.no_grad():
+        assert torch.equal(mixed(images), pair[1](images))

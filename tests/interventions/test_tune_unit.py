@@ -1,17 +1,14 @@
 import copy
 
 import numpy as np
-import pandas as pd
 import pytest
 import timm
 import torch
-from scipy import stats
 from torch import nn
 
-from lightly_memloc import MultiViewDataset, load_result, measure_unit_mem, prune_units
+from lightly_memloc import MultiViewDataset, measure_unit_mem, prune_units
 from lightly_memloc.data import Study
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.estimation import summarize_tuning
 from lightly_memloc.interventions import measure_unit_tuning, tune_unit
 from lightly_memloc.training import ResNet9
 
@@ -300,99 +297,3 @@ def test_pruned_units_are_refused(encoder, digits, transform):
     prune_units(encoder, {"layer2.conv": [3]}, torch.rand(2, 3, 16, 16))
     with pytest.raises(MemorizationError, match="pruned"):
         tune_unit(encoder, "layer2.conv", 4, digits, transform, 101, IMAGES, steps=2)
-
-
-def test_measured_rises_are_those_of_the_tuned_models(
-    encoder, digits, transform, tmp_path
-):
-    layers = ["layer1.residual", "layer2.conv", "layer3.head.conv"]
-    result = measure_unit_tuning(
-        encoder,
-        study(digits, transform, IMAGES, n_views=4, seed=5),
-        layers=layers,
-        n_units=3,
-        steps=3,
-        learning_rate=0.1,
-    )
-    units = result.to_pandas()
-    # The residual block has no weights of its own.
-    assert units["layer"].tolist() == ["layer2.conv"] * 3 + ["layer3.head.conv"] * 3
-    before = measure_unit_mem(
-        encoder, digits, transform, IMAGES, layers=layers, n_views=4, seed=5
-    ).to_pandas()
-    for _, row in units.iterrows():
-        assert row["index"] in IMAGES
-        assert row["filename"] == MultiViewDataset(digits, transform)[row["index"]][2]
-        tuned = tune_unit(
-            encoder,
-            row["layer"],
-            row["unit"],
-            digits,
-            transform,
-            row["index"],
-            IMAGES,
-            steps=3,
-            learning_rate=0.1,
-            seed=5,
-        )
-        after = measure_unit_mem(
-            tuned, digits, transform, IMAGES, layers=row["layer"], n_views=4, seed=5
-        ).to_pandas()
-        one = (before["layer"] == row["layer"]) & (before["unit"] == row["unit"])
-        assert before[one]["unit_mem"].item() == row["before"]
-        assert before[one]["index"].item() != row["index"]
-        assert after["unit_mem"][row["unit"]] == row["after"]
-        assert (after["index"][row["unit"]] == row["index"]) == row["wins"]
-    result.save(tmp_path)
-    loaded = load_result(tmp_path)
-    pd.testing.assert_frame_equal(loaded.to_pandas(), units)
-
-
-def test_layers_are_summarised_over_their_units():
-    units = pd.DataFrame(
-        {
-            "layer": ["a", "a", "a", "a", "b", "b"],
-            "unit": [0, 1, 2, 3, 0, 1],
-            "index": range(6),
-            "filename": list("uvwxyz"),
-            "before": [0.1, 0.2, 0.3, 0.5, 0.4, 0.4],
-            "after": [0.4, 0.9, 0.5, 0.4, 0.5, 0.9],
-            "wins": [True, True, False, False, True, False],
-        }
-    )
-    layers = summarize_tuning(units, {}).layers_to_pandas()
-    test = stats.ttest_rel(units["after"][:4], units["before"][:4])
-    low, high = test.confidence_interval()
-    a, b = (layers.iloc[number] for number in (0, 1))
-    assert (a["layer"], a["units"], a["wins"], b["wins"]) == ("a", 4, 2, 1)
-    assert a[["before", "after", "rise"]].tolist() == pytest.approx(
-        [0.275, 0.55, 0.275]
-    )
-    assert a[["rise_low", "rise_high", "rise_p"]].tolist() == pytest.approx(
-        [low, high, test.pvalue]
-    )
-    assert b[["rise_low", "rise_high", "rise_p"]].isna().all()
-
-
-def test_layers_without_weights_are_refused(encoder, digits, transform):
-    with pytest.raises(
-        MemorizationError, match="None of the layers has its own weights"
-    ):
-        measure_unit_tuning(
-            encoder, study(digits, transform, IMAGES), layers=["layer1.residual"]
-        )
-
-
-def test_units_are_not_tuned_to_the_image_that_activates_them_most(
-    encoder, digits, transform
-):
-    images, layers = [100, 101, 102], "layer2.conv"
-    tuned = measure_unit_tuning(
-        encoder, study(digits, transform, images), layers=layers, n_units=8, steps=1
-    ).to_pandas()
-    before = measure_unit_mem(
-        encoder, digits, transform, images, layers=layers, n_views=2
-    ).to_pandas()
-    most = before.set_index("unit")["index"][tuned["unit"]].to_numpy()
-    assert len(tuned) == 8
-    assert (tuned["index"].to_numpy() != most).all()

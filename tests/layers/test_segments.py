@@ -6,7 +6,7 @@ import torch
 from lightly.models.modules import MaskedVisionTransformerTIMM
 from torch import nn
 from torchvision.models import VisionTransformer, resnet18
-from torchvision.models.resnet import Bottleneck, ResNet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.layers import (
@@ -519,3 +519,39 @@ def test_weights_of_two_names_belong_to_one_layer():
         assert segments(model, images) == expected
         chosen = weights_of(model, "second", images)
         assert set(chosen) == {*expected["second"], *expected["second#2"]}
+
+
+def test_module_under_two_names(images):
+    norm = nn.LayerNorm(4)
+    model = nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(3072, 4),
+        nn.Linear(4, 4),
+        norm,
+        nn.Linear(4, 4),
+        norm,
+        nn.Linear(4, 2),
+    ).eval()
+    divided = segments(model, images)
+    assert "5.weight" not in divided["1"]
+    assert {"3.weight", "5.weight"} <= set(divided["2"])
+
+
+def test_example_of_a_double_model():
+    assert (
+        example_images(ResNet(BasicBlock, [1, 1, 1, 1]).double().eval()).dtype
+        == torch.float64
+    )
+
+
+def test_example_of_a_model_with_a_position_of_four_dimensions():
+    class Positional(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.position = nn.Parameter(torch.zeros(1, 4, 4, 8))
+            self.embed = nn.Conv2d(3, 8, 8, 8)
+
+        def forward(self, x):
+            return self.embed(x).permute(0, 2, 3, 1) + self.position
+
+    assert example_images(Positional().eval()).shape == (2, 3, 32, 32)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 from lightly.transforms import SimCLRTransform
-from torch.utils.data import Subset
+from torch.utils.data import ConcatDataset, Subset
 
 from lightly_memloc import MemorizationSplit
 from lightly_memloc.data import Digits, Study
@@ -128,3 +128,19 @@ def test_a_task_of_a_data_set_has_its_loading_options(digits):
     loaders = [task.loader(task.test), task.train_loader(seed=0)]
     assert [loader.batch_size for loader in loaders] == [17, 17]
     assert [loader.num_workers for loader in loaders] == [1, 1]
+
+
+def test_a_fifth_of_each_class_of_nested_data_sets_tests(digits, transform):
+    by_class = [
+        np.flatnonzero(np.asarray(digits.targets) == digit)[:20] for digit in (2, 5, 7)
+    ]
+    dataset = ConcatDataset([Subset(digits, images.tolist()) for images in by_class])
+    tasks = [ProbeTask.of_dataset(dataset, transform, seed) for seed in (0, 0, 1)]
+    for task in tasks:
+        assert sorted([*task.train, *task.test]) == list(range(60))
+        assert np.bincount(task.test_targets).tolist() == [0, 0, 4, 0, 0, 4, 0, 4]
+        assert [t for _, of in task.loader(task.test) for t in of.tolist()] == (
+            task.test_targets.tolist()
+        )
+    assert np.array_equal(tasks[0].test, tasks[1].test)
+    assert not np.array_equal(tasks[0].test, tasks[2].test)

@@ -1,32 +1,16 @@
 import copy
-import shutil
-from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from torch import nn
-from torch.utils.data import ConcatDataset, Subset
 from torchvision import transforms
 
-from lightly_memloc import MemorizationSplit, measure_layer_mem
-from lightly_memloc.data import Study, filename_of
-from lightly_memloc.evaluators import LayerMemEvaluator
 from lightly_memloc.interventions import (
-    curate,
-    measure_unit_tuning,
-    retrain_without,
     tune_unit,
-    write_filename_lists,
 )
-from lightly_memloc.probes import ProbeTask
 from lightly_memloc.training import (
-    Run,
     TrainingConfig,
-    make_plain_transform,
-    run,
-    train_pair,
 )
 
 pytestmark = pytest.mark.slow
@@ -35,7 +19,6 @@ IMAGES = [3, 8, 11, 19, 40]
 CONFIG = TrainingConfig.for_data(
     "digits", backbone="resnet9-slim", epochs=2, batch_size=16
 )
-SPLIT = MemorizationSplit.random(1797, 16, 6, 8, seed=4, exclude=range(40, 1797))
 
 
 class Recurrent(nn.Module):
@@ -226,153 +209,3 @@ def test_a_group_norm_passes_the_change_on_within_the_group_alone(
         )
     ]
     assert same == [other // 2 != unit // 2 for other in range(6)]
-
-
-def test_measuring_leaves_the_model_and_the_generators_as_they_were(
-    encoders, digits, transform, generator_states
-):
-    encoder = encoders[0].train()
-    encoder.layer2.requires_grad_(False)
-    before, states = copy.deepcopy(encoder.state_dict()), generator_states()
-    images = Subset(digits, range(50, 62))
-    result = measure_unit_tuning(
-        encoder, Study(images, transform, n_views=2), layers="layer2.conv", steps=1
-    )
-    assert generator_states() == states
-    assert all(module.training for module in encoder.modules())
-    assert [p.requires_grad for p in encoder.layer2.parameters()] == [False] * 3
-    for name, value in encoder.state_dict().items():
-        assert torch.equal(value, before[name])
-    table = result.to_pandas()
-    assert table["unit"].is_unique
-    assert table["filename"].tolist() == [
-        digits.filenames[50 + index] for index in table["index"]
-    ]
-
-
-def test_a_fifth_of_each_class_of_nested_data_sets_tests(digits, transform):
-    by_class = [
-        np.flatnonzero(np.asarray(digits.targets) == digit)[:20] for digit in (2, 5, 7)
-    ]
-    dataset = ConcatDataset([Subset(digits, images.tolist()) for images in by_class])
-    tasks = [ProbeTask.of_dataset(dataset, transform, seed) for seed in (0, 0, 1)]
-    for task in tasks:
-        assert sorted([*task.train, *task.test]) == list(range(60))
-        assert np.bincount(task.test_targets).tolist() == [0, 0, 4, 0, 0, 4, 0, 4]
-        assert [t for _, of in task.loader(task.test) for t in of.tolist()] == (
-            task.test_targets.tolist()
-        )
-    assert np.array_equal(tasks[0].test, tasks[1].test)
-    assert not np.array_equal(tasks[0].test, tasks[2].test)
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return Run.train(tmp_path_factory.mktemp("run"), "digits", SPLIT, CONFIG)
-
-
-def task_of(trained):
-    return ProbeTask(
-        trained.dataset(),
-        np.union1d(trained.split.trained_f, trained.split.trained_g),
-        trained.split.external,
-        make_plain_transform(CONFIG),
-    )
-
-
-def curation_of(trained, amount=3):
-    measured = measure_layer_mem(
-        trained.encoder("f"),
-        trained.encoder("g"),
-        trained.dataset(),
-        trained.split,
-        trained.transform(),
-        n_views=2,
-    )
-    return curate(measured, amount)
-
-
-def test_the_lists_name_each_image_of_a_data_set_once(trained, tmp_path):
-    curation = curation_of(trained)
-    dataset = Subset(trained.dataset(), range(40))
-    write_filename_lists(curation, dataset, tmp_path)
-    left_out, kept = (
-        (tmp_path / f"{name}.txt").read_text().splitlines()
-        for name in ("memorized", "kept")
-    )
-    removed = curation.to_pandas()["index"].tolist()
-    assert left_out == [filename_of(dataset, index) for index in removed]
-    assert kept == [
-        filename_of(dataset, index) for index in range(40) if index not in removed
-    ]
-
-
-class Killed(BaseException):
-    pass
-
-
-def dies_while_copying(source, target):
-    with open(source, "rb") as whole, open(target, "wb") as part:
-        part.write(whole.read(1000))
-    raise Killed
-
-
-def dies(*args, **options):
-    raise Killed
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "death"),
-    [
-        (shutil, "copyfile", dies_while_copying),
-        (run, "_describe", dies),
-        (run, "_write_losses", dies),
-        (LayerMemEvaluator, "run", dies),
-    ],
-)
-def test_an_interrupted_retraining_ends_as_an_uninterrupted_one(
-    trained, tmp_path, monkeypatch, module, name, death
-):
-    curation, task = curation_of(trained), task_of(trained)
-
-    def retrained(folder):
-        return retrain_without(trained, curation, task, folder, probe="knn", n_views=2)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, name, death)
-        with pytest.raises(Killed):
-            retrained(tmp_path / "interrupted")
-    gone_on = retrained(tmp_path / "interrupted")
-    whole = retrained(tmp_path / "whole")
-    for table, of in whole.tables.items():
-        pd.testing.assert_frame_equal(gone_on.tables[table], of)
-    assert not list(tmp_path.rglob("*.partial"))
-
-
-def test_retraining_follows_a_run_with_shared_seeds_and_no_independent_images(
-    tmp_path, digits
-):
-    config = replace(CONFIG, share_seeds=True)
-    split = MemorizationSplit.random(1797, 16, 0, 8, seed=4, exclude=range(40, 1797))
-    original = Run.train(tmp_path / "run", "digits", split, config)
-    curation = curation_of(original)
-    retrain_without(
-        original,
-        curation,
-        task_of(original),
-        tmp_path / "again",
-        probe="knn",
-        n_views=2,
-    )
-    for name, images in (
-        ("memorized", curation.to_pandas()["index"]),
-        ("random", np.random.default_rng(0).choice(split.candidate, 3, False)),
-    ):
-        left = [i for i in split.candidate.tolist() if i not in set(images)]
-        new = Run(tmp_path / "again" / f"without-{name}")
-        assert new.split.candidate.tolist() == left
-        f, g = train_pair(digits, replace(split, candidate=left), config)
-        for encoder, expected in (("f", f), ("g", g)):
-            weights = new.encoder(encoder).state_dict()
-            for entry, value in expected.backbone.state_dict().items():
-                assert torch.equal(weights[entry], value)

@@ -5,16 +5,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import Subset
 
 from lightly_memloc import MemorizationSplit, load_result, measure_layer_mem
+from lightly_memloc.data import filename_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.interventions import curate, retrain_without
+from lightly_memloc.evaluators import LayerMemEvaluator
+from lightly_memloc.interventions import (
+    curate,
+    retrain_without,
+    write_filename_lists,
+)
 from lightly_memloc.probes import ProbeTask, knn_probe
 from lightly_memloc.training import (
     Run,
     TrainingConfig,
     make_plain_transform,
     train_pair,
+)
+from lightly_memloc.training import (
+    run as run_module,
 )
 
 pytestmark = pytest.mark.slow
@@ -211,3 +221,118 @@ def test_an_unknown_probe_is_refused_before_training(run, task, curation, tmp_pa
     with pytest.raises(MemorizationError, match="Unknown probe 'best'"):
         retrain_without(run, curation, task, tmp_path / "new", probe="best")
     assert not (tmp_path / "new").exists()
+
+
+SPLIT = MemorizationSplit.random(1797, 16, 6, 8, seed=4, exclude=range(40, 1797))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return Run.train(tmp_path_factory.mktemp("run"), "digits", SPLIT, CONFIG)
+
+
+def task_of(trained):
+    return ProbeTask(
+        trained.dataset(),
+        np.union1d(trained.split.trained_f, trained.split.trained_g),
+        trained.split.external,
+        make_plain_transform(CONFIG),
+    )
+
+
+def curation_of(trained, amount=3):
+    measured = measure_layer_mem(
+        trained.encoder("f"),
+        trained.encoder("g"),
+        trained.dataset(),
+        trained.split,
+        trained.transform(),
+        n_views=2,
+    )
+    return curate(measured, amount)
+
+
+def test_the_lists_name_each_image_of_a_data_set_once(trained, tmp_path):
+    curation = curation_of(trained)
+    dataset = Subset(trained.dataset(), range(40))
+    write_filename_lists(curation, dataset, tmp_path)
+    left_out, kept = (
+        (tmp_path / f"{name}.txt").read_text().splitlines()
+        for name in ("memorized", "kept")
+    )
+    removed = curation.to_pandas()["index"].tolist()
+    assert left_out == [filename_of(dataset, index) for index in removed]
+    assert kept == [
+        filename_of(dataset, index) for index in range(40) if index not in removed
+    ]
+
+
+class Killed(BaseException):
+    pass
+
+
+def dies_while_copying(source, target):
+    with open(source, "rb") as whole, open(target, "wb") as part:
+        part.write(whole.read(1000))
+    raise Killed
+
+
+def dies(*args, **options):
+    raise Killed
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "death"),
+    [
+        (shutil, "copyfile", dies_while_copying),
+        (run_module, "_describe", dies),
+        (run_module, "_write_losses", dies),
+        (LayerMemEvaluator, "run", dies),
+    ],
+)
+def test_an_interrupted_retraining_ends_as_an_uninterrupted_one(
+    trained, tmp_path, monkeypatch, module, name, death
+):
+    curation, task = curation_of(trained), task_of(trained)
+
+    def retrained(folder):
+        return retrain_without(trained, curation, task, folder, probe="knn", n_views=2)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, death)
+        with pytest.raises(Killed):
+            retrained(tmp_path / "interrupted")
+    gone_on = retrained(tmp_path / "interrupted")
+    whole = retrained(tmp_path / "whole")
+    for table, of in whole.tables.items():
+        pd.testing.assert_frame_equal(gone_on.tables[table], of)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_retraining_follows_a_run_with_shared_seeds_and_no_independent_images(
+    tmp_path, digits
+):
+    config = replace(CONFIG, share_seeds=True)
+    split = MemorizationSplit.random(1797, 16, 0, 8, seed=4, exclude=range(40, 1797))
+    original = Run.train(tmp_path / "run", "digits", split, config)
+    curation = curation_of(original)
+    retrain_without(
+        original,
+        curation,
+        task_of(original),
+        tmp_path / "again",
+        probe="knn",
+        n_views=2,
+    )
+    for name, images in (
+        ("memorized", curation.to_pandas()["index"]),
+        ("random", np.random.default_rng(0).choice(split.candidate, 3, False)),
+    ):
+        left = [i for i in split.candidate.tolist() if i not in set(images)]
+        new = Run(tmp_path / "again" / f"without-{name}")
+        assert new.split.candidate.tolist() == left
+        f, g = train_pair(digits, replace(split, candidate=left), config)
+        for encoder, expected in (("f", f), ("g", g)):
+            weights = new.encoder(encoder).state_dict()
+            for entry, value in expected.backbone.state_dict().items():
+                assert torch.equal(weights[entry], value)

@@ -1,55 +1,18 @@
 """Interventions in models that are put together in unusual ways."""
 
-import copy
-
 import pytest
 import torch
 from timm.models.eva import EvaBlock
 from torch import nn
 from torch.nn.utils import prune
 from torchvision.models import VisionTransformer
-from torchvision.models.resnet import BasicBlock, ResNet
 
-from lightly_memloc import exchange_layers, find_layers, prune_units
+from lightly_memloc import prune_units
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.layers import example_images, segments, trace_layers
+from lightly_memloc.layers import trace_layers
+from tests.interventions.odd_models import Twice, shifted, small_resnet
 
 OUT = "encoder.layers.encoder_layer_0.self_attention.out_proj"
-
-
-def small_resnet():
-    return ResNet(BasicBlock, [1, 1, 1, 1])
-
-
-def shifted(model):
-    for entry, value in model.state_dict().items():
-        if value.is_floating_point() and (value.dim() < 2 or not value.any()):
-            noise = torch.randn_like(value).mul_(0.3)
-            value.add_(noise.abs() if entry.endswith("running_var") else noise)
-    return model.eval()
-
-
-@pytest.fixture(autouse=True)
-def _seeded():
-    torch.manual_seed(0)
-
-
-@pytest.fixture
-def images():
-    return torch.randn(4, 3, 32, 32)
-
-
-class Twice(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.first = nn.Linear(3, 4)
-        self.step = nn.Linear(4, 4)
-        self.norm = nn.LayerNorm(4)
-        self.last = nn.Linear(4, 2)
-
-    def forward(self, x):
-        x = self.step(self.first(x.mean((2, 3))))
-        return self.last(torch.relu(self.step(self.norm(torch.relu(x)))))
 
 
 def test_mha_state_loads(images):
@@ -125,15 +88,6 @@ def test_names_of_unit_mem_are_understood_or_refused_clearly(
         prune_units(model, {"step#2": [1]}, images)
 
 
-@pytest.mark.parametrize("layers", ["names", "linear"])
-def test_all_names_exchange_all_of_a_module_that_runs_twice(images, layers):
-    model, donor = shifted(Twice()), shifted(Twice())
-    if layers == "names":
-        layers = [layer.name for layer in find_layers(model)]
-    mixed = exchange_layers(model, donor, layers)
-    assert torch.equal(mixed(images), donor(images))
-
-
 @pytest.mark.parametrize("name", ["auto", "layer4.*", "block"])
 def test_glob_is_refused_clearly(images, name):
     with pytest.raises(MemorizationError):
@@ -198,57 +152,6 @@ def test_hidden_units_of_a_gated_mlp():
     block.mlp.fc2.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
     model(tokens)
     assert not seen[0][..., 1].any()
-
-
-def test_hidden_units_of_a_gated_mlp_are_not_left_out_in_silence():
-    block = EvaBlock(16, 2, qkv_fused=False, swiglu_mlp=True, scale_mlp=True)
-    model, donor = (shifted(nn.Sequential(copy.deepcopy(block))) for _ in range(2))
-    with pytest.raises(MemorizationError, match="'hidden' has no weights"):
-        exchange_layers(model, donor, "hidden", torch.zeros(2, 5, 16))
-
-
-def test_module_under_two_names(images):
-    norm = nn.LayerNorm(4)
-    model = nn.Sequential(
-        nn.Flatten(),
-        nn.Linear(3072, 4),
-        nn.Linear(4, 4),
-        norm,
-        nn.Linear(4, 4),
-        norm,
-        nn.Linear(4, 2),
-    ).eval()
-    divided = segments(model, images)
-    assert "5.weight" not in divided["1"]
-    assert {"3.weight", "5.weight"} <= set(divided["2"])
-
-
-def test_exchange_of_models_that_were_pruned_and_trained(images):
-    pair = [shifted(small_resnet()) for _ in range(2)]
-    for model in pair:
-        prune_units(model, {"conv1": [1]}, images)
-        model.train()(images).sum().backward()
-    mixed = exchange_layers(*pair, "auto")
-    pair[1].eval()
-    with torch.no_grad():
-        assert torch.equal(mixed(images), pair[1](images))
-
-
-def test_example_of_a_double_model():
-    assert example_images(small_resnet().double().eval()).dtype == torch.float64
-
-
-def test_example_of_a_model_with_a_position_of_four_dimensions():
-    class Positional(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.position = nn.Parameter(torch.zeros(1, 4, 4, 8))
-            self.embed = nn.Conv2d(3, 8, 8, 8)
-
-        def forward(self, x):
-            return self.embed(x).permute(0, 2, 3, 1) + self.position
-
-    assert example_images(Positional().eval()).shape == (2, 3, 32, 32)
 
 
 @pytest.mark.parametrize("units", [[1.7], [True, False], "12"])

@@ -1,5 +1,4 @@
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -168,30 +167,6 @@ def test_an_unknown_rectification(encoders, digits, transform):
     for measure in (measure_unit_mem, measure_class_mem):
         with pytest.raises(MemorizationError, match=r"Expected rectify .*'square'"):
             measure(encoders[0], digits, transform, rectify="square")
-
-
-def test_class_mem_without_known_classes(encoders, transform):
-    dataset = Unlabelled(6)
-    with pytest.raises(MemorizationError, match="pass num_classes"):
-        measure_class_mem(encoders[0], dataset, transform)
-    result = measure_class_mem(
-        encoders[0], dataset, transform, num_classes=3, n_views=2
-    )
-    labelled = measure_class_mem(encoders[0], Shades(6), transform, n_views=2)
-    pd.testing.assert_frame_equal(result.to_pandas(), labelled.to_pandas())
-
-
-def test_targets_that_are_no_classes(encoders, transform):
-    with pytest.raises(MemorizationError, match=r"integer class index .* got 0\.0"):
-        measure_class_mem(
-            encoders[0], Unlabelled(6, float), transform, num_classes=3, n_views=2
-        )
-
-
-def test_class_mem_of_one_class(encoders, digits, transform):
-    zeros = np.flatnonzero(np.array(digits.targets) == 0)
-    with pytest.raises(MemorizationError, match="at least two classes, got 1"):
-        measure_class_mem(encoders[0], digits, transform, zeros)
 
 
 def test_anchor_pairs_need_their_transform(encoders, digits, small_split, transform):
