@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 import pytorch_lightning as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
@@ -210,13 +211,19 @@ class MemorizationCallback(StudyCallback):
         """
         return pd.DataFrame(self._scalars, columns=["epoch", "step", "name", "value"])
 
-    def plot(self) -> Figure:
-        """Return a figure of the mean UnitMem of each layer over epochs.
+    def plot(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Plot the mean UnitMem of each layer over epochs.
+
+        Args:
+            ax: The matplotlib axes to draw on; by default those of a new figure.
+
+        Returns:
+            The figure and its axes.
 
         Raises:
             MemorizationError: If UnitMem has not been measured yet.
         """
-        return plot_epochs(self.history)
+        return plot_epochs(self.history, ax)
 
     @property
     def state_key(self) -> str:

@@ -25,7 +25,7 @@ from lightly_memloc.runtime import (
     Registry,
     StateFile,
     digest,
-    fail_together,
+    failing_together,
     gathered,
     leave_no_trace,
     rank_and_world_size,
@@ -123,23 +123,19 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """
         encoders = list(self.encoders.values())
         on = resolve_device(self.options.device, encoders[0])
-        failure: Exception | None = None
         with (
             leave_no_trace(encoders, on),
             torch.inference_mode(),
             self.options.autocast(on),
         ):
             share_buffers(encoders)
-            try:
+            with failing_together():
                 loader = self.val_dataloader()
                 batches: Iterable[ViewBatch] = loader
                 if progress:
                     batches = tracked(loader, len(loader), self.title)
                 for number, batch in enumerate(batches):
                     self._take(move_data_to_device(batch, on), number)
-            except Exception as error:
-                failure = error
-            fail_together(failure)
             return self._finish()
 
     @abstractmethod

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pytorch_lightning.utilities import CombinedLoader
 from torch.utils.data import DataLoader
@@ -81,13 +82,19 @@ class OnlineUnitMemCallback(StudyCallback):
         """Create the callback for a training run."""
         return cls(folder=folder)
 
-    def plot(self) -> Figure:
-        """Return a figure of the mean UnitMem of each layer over epochs.
+    def plot(self, ax: Axes | None = None) -> tuple[Figure, Axes]:
+        """Plot the mean UnitMem of each layer over epochs.
+
+        Args:
+            ax: The matplotlib axes to draw on; by default those of a new figure.
+
+        Returns:
+            The figure and its axes.
 
         Raises:
             MemorizationError: If no epoch has been completed yet.
         """
-        return plot_epochs(self.results)
+        return plot_epochs(self.results, ax)
 
     def setup(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str

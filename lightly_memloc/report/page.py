@@ -140,7 +140,7 @@ def _followed(callback: str, results: Iterable[Result]) -> list[Chart]:
     unit_mem = [result for result in results if isinstance(result, UnitMemResult)]
     if not unit_mem:
         return []
-    return [Chart.of(plot_epochs(unit_mem), f"training/{callback}")]
+    return [Chart.of(plot_epochs(unit_mem)[0], f"training/{callback}")]
 
 
 def _environment() -> Environment:

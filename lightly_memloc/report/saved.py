@@ -42,7 +42,7 @@ def save_epochs(run: Path) -> None:
     for folder in sorted(run.glob("training/*/*")):
         results = load_epochs(folder)
         if any(isinstance(result, UnitMemResult) for result in results):
-            _save_figure(plot_epochs(results), folder / "unit_mem")
+            _save_figure(plot_epochs(results)[0], folder / "unit_mem")
 
 
 @dataclass(frozen=True)

@@ -192,11 +192,17 @@ class UnitMemReport(Report[UnitMemResult]):
         legend(axes)
 
 
-def plot_epochs(results: Sequence[Result]) -> Figure:
+def plot_epochs(
+    results: Sequence[Result], ax: Axes | None = None
+) -> tuple[Figure, Axes]:
     """Plot the mean UnitMem of each layer over the epochs of a training.
 
     Args:
         results: What a callback measured; results other than UnitMem are ignored.
+        ax: The axes to draw on; by default those of a new figure.
+
+    Returns:
+        The figure and its axes.
 
     Raises:
         MemorizationError: If UnitMem was not measured.
@@ -210,7 +216,8 @@ def plot_epochs(results: Sequence[Result]) -> Figure:
         raise MemorizationError(
             "UnitMem was not measured in training: there is nothing to plot over epochs."
         )
-    axes, units = new_axes(), pd.concat(tables, ignore_index=True)
+    axes = new_axes() if ax is None else ax
+    units = pd.concat(tables, ignore_index=True)
     set_labels(axes, "UnitMem in training, mean of each layer", "UnitMem", "epoch")
     layers = units["layer"].unique().tolist()
     colors = colormaps[SEQUENTIAL](np.linspace(0, _DARK_ENOUGH, len(layers)))
@@ -233,5 +240,8 @@ def plot_epochs(results: Sequence[Result]) -> Figure:
     axes.set_ylim(0, 1.02)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure = axes.figure.figure
-    figure.legend(loc="outside right upper", frameon=False, fontsize=9)
-    return figure
+    if ax is None:
+        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    else:
+        axes.legend(frameon=False, fontsize=9)
+    return figure, axes

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING
 from lightly_memloc.results.result import Result, load_result
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def plot_epochs(results: Sequence[Result]) -> "Figure":
+def plot_epochs(
+    results: Sequence[Result], ax: "Axes | None" = None
+) -> "tuple[Figure, Axes]":
     """Plot the mean UnitMem of each layer over epochs.
 
     Args:
         results: What a callback measured; results other than UnitMem are ignored.
+        ax: The matplotlib axes to draw on; by default those of a new figure.
+
+    Returns:
+        The figure and its axes.
 
     Raises:
         MemorizationError: If UnitMem was not measured.
     """
     # By name: results are measured and read without what draws them.
     drawn_by = import_module("lightly_memloc.report.unit_mem")
-    figure: Figure = drawn_by.plot_epochs(results)
-    return figure
+    drawn: tuple[Figure, Axes] = drawn_by.plot_epochs(results, ax)
+    return drawn
 
 
 def load_epochs(folder: str | PathLike[str]) -> list[Result]:

@@ -1,7 +1,7 @@
 from .checkpoint import load_encoder
 from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
 from .distributed import (
-    fail_together,
+    failing_together,
     gathered,
     rank_and_world_size,
     reason,
@@ -30,7 +30,7 @@ __all__ = [
     "Registry",
     "StateFile",
     "digest",
-    "fail_together",
+    "failing_together",
     "gathered",
     "generators_restored",
     "lacks_bfloat16",

@@ -1,6 +1,7 @@
 """The processes of a distributed run."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import distributed, nn
@@ -42,19 +43,19 @@ def share_buffers(models: Iterable[nn.Module]) -> None:
                 distributed.broadcast(buffer, src=0)
 
 
-def fail_together(error: Exception | None) -> None:
-    """Raise on all ranks if any rank failed, so that none keeps waiting for another.
-
-    Args:
-        error: The error of this rank; None if it succeeded.
+@contextmanager
+def failing_together() -> Iterator[None]:
+    """Fail on all ranks if any rank fails, so that none keeps waiting for another.
 
     Raises:
-        Exception: The error of this rank.
         MemorizationError: If another rank failed. The message contains its error.
     """
-    failures = [of for of in gathered(None if error is None else reason(error)) if of]
-    if error is not None:
-        raise error
+    try:
+        yield
+    except Exception as error:
+        gathered(reason(error))
+        raise
+    failures = [failure for failure in gathered(None) if failure is not None]
     if failures:
         raise MemorizationError(f"Another process failed: {failures[0]}")
 

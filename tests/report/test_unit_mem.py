@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.report import report_of
@@ -70,13 +71,24 @@ def test_unit_mem_over_epochs(unit_results, results, tmp_path):
         result.save(tmp_path / f"epoch={result.settings['epoch']}" / "unit_mem")
     loaded = load_epochs(tmp_path)
     assert [result.settings["epoch"] for result in loaded] == [2, 10]
-    figure = plot_epochs([results["vit"], *loaded])
+    figure, axes = plot_epochs([results["vit"], *loaded])
+    assert figure.axes == [axes]
     means = unit_results["unit-mem"].layers_to_pandas()["mean"]
     assert [of.get_xdata().tolist() for of in figure.axes[0].lines] == (
         [[2, 10]] * len(means)
     )
     for of, mean in zip(figure.axes[0].lines, means, strict=True):
         np.testing.assert_allclose(of.get_ydata(), [mean, mean])
+
+
+def test_epochs_are_drawn_on_axes_that_are_given(unit_results):
+    left, right = Figure().subplots(1, 2)
+    history = epochs(unit_results["unit-mem"], 2, 10)
+    figure, axes = plot_epochs(history, ax=right)
+    assert (figure, axes) == (right.figure, right)
+    assert not left.lines
+    names = [text.get_text() for text in right.get_legend().get_texts()]
+    assert len(names) == len(right.lines)
 
 
 def test_nothing_over_epochs(results, tmp_path):

@@ -4,7 +4,7 @@ from torch import distributed, multiprocessing, nn
 
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.runtime import (
-    fail_together,
+    failing_together,
     gathered,
     rank_and_world_size,
     reason,
@@ -30,9 +30,10 @@ def _call_as_rank(rank, function, folder):
 def test_one_process_alone():
     assert rank_and_world_size() == (0, 1)
     assert gathered({"a": 1}) == [{"a": 1}]
-    assert fail_together(None) is None
-    with pytest.raises(KeyError, match="own"):
-        fail_together(KeyError("own"))
+    with failing_together():
+        pass
+    with pytest.raises(KeyError, match="own"), failing_together():
+        raise KeyError("own")
 
 
 def test_values_are_gathered_in_the_order_of_ranks(tmp_path):
@@ -60,7 +61,9 @@ def test_buffers_are_those_of_the_first_rank(tmp_path):
 def test_all_ranks_fail_if_one_does(tmp_path, failing):
     def fail(rank):
         try:
-            fail_together(OSError("disk full") if rank == failing else None)
+            with failing_together():
+                if rank == failing:
+                    raise OSError("disk full")
         except Exception as error:
             return type(error).__name__, str(error)
 
@@ -71,7 +74,11 @@ def test_all_ranks_fail_if_one_does(tmp_path, failing):
 
 
 def test_no_rank_fails_if_none_does(tmp_path):
-    assert in_two_processes(lambda _: fail_together(None), tmp_path) == [None, None]
+    def succeed(rank):
+        with failing_together():
+            return rank
+
+    assert in_two_processes(succeed, tmp_path) == [0, 1]
 
 
 @pytest.mark.parametrize(

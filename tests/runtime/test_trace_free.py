@@ -1,10 +1,17 @@
+import gc
+import multiprocessing
 import random
 
 import numpy as np
 import pytest
 import torch
 
-from lightly_memloc import measure_class_mem, measure_layer_mem, measure_unit_mem
+from lightly_memloc import (
+    MemorizationError,
+    measure_class_mem,
+    measure_layer_mem,
+    measure_unit_mem,
+)
 
 
 class Counting(torch.nn.Module):
@@ -92,3 +99,16 @@ def test_a_failed_measurement_leaves_no_trace(model, measurement, monkeypatch):
     with pytest.raises(RuntimeError, match="no forward"):
         measurement()
     assert_unchanged(before, snapshot(model))
+
+
+def test_a_failed_measurement_leaves_no_process(
+    encoders, digits, transform, monkeypatch
+):
+    monkeypatch.setattr(type(encoders[0]), "forward", None)
+    gc.disable()
+    try:
+        with pytest.raises(MemorizationError):
+            measure_unit_mem(encoders[0], digits, transform, range(9), num_workers=1)
+        assert multiprocessing.active_children() == []
+    finally:
+        gc.enable()
