@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from lightly.models.modules import MaskedCausalVisionTransformer
 from timm.models.eva import EvaBlock
 from torch import nn
 from torch.nn.utils import prune
@@ -177,3 +178,20 @@ def test_parametrized_weights_are_refused_clearly(images):
     )
     with pytest.raises(MemorizationError):
         prune_units(model, {"0": [1]}, images)
+
+
+def test_a_model_that_runs_through_forward_features(images):
+    model = shifted(
+        MaskedCausalVisionTransformer(
+            img_size=32, patch_size=8, embed_dim=16, depth=1, num_heads=2
+        )
+    )
+    pruned = prune_units(model, {"blocks.0.mlp.fc1": [3, 7]})
+    hidden = []
+    model.blocks[0].mlp.fc2.register_forward_pre_hook(
+        lambda _, args: hidden.append(args[0])
+    )
+    model.forward_features(images)
+    assert not hidden[0][..., [3, 7]].any()
+    assert hidden[0].any(dim=(0, 1)).sum() == 62
+    pruned.undo()

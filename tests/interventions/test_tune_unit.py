@@ -119,6 +119,28 @@ def test_a_hidden_unit_of_a_transformer_is_tuned(vit, digits, transform):
     assert changed == {"blocks.1.mlp.fc1.weight": [7], "blocks.1.mlp.fc1.bias": [7]}
 
 
+class WithMask(nn.Module):
+    """An encoder that needs a mask, unless it is run through ``forward_features``."""
+
+    def __init__(self, encoder):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, images, mask):
+        return self.encoder(images * mask)
+
+    def forward_features(self, images):
+        return self.encoder(images)
+
+
+def test_an_encoder_that_runs_through_forward_features(encoder, digits, transform):
+    arguments = 5, digits, transform, 103, IMAGES
+    plain = tune_unit(encoder, "layer2.conv", *arguments, steps=2)
+    masked = tune_unit(WithMask(encoder), "encoder.layer2.conv", *arguments, steps=2)
+    assert rows_changed(encoder, plain)
+    assert rows_changed(plain, masked.encoder) == {}
+
+
 def rows_changed(before, after):
     """Entries of the state that differ to the bit, with the rows that do."""
     changed = {}
