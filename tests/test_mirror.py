@@ -8,12 +8,12 @@ import lightly_memloc
 
 PACKAGE = Path(lightly_memloc.__file__).parent
 TESTS = Path(__file__).parent
-MIRRORED = ["data", "evaluators", "interventions", "runtime"]
+PACKAGES = [path.parent.name for path in sorted(PACKAGE.glob("*/__init__.py"))]
 
 
-@pytest.mark.parametrize("name", MIRRORED)
+@pytest.mark.parametrize("name", PACKAGES)
 def test_a_test_file_begins_with_the_name_of_a_module(name):
-    modules = {path.stem for path in (PACKAGE / name).glob("[!_]*.py")}
+    modules = {path.stem for path in (PACKAGE / name).glob("[!_]*")}
     tests = {path.stem.removeprefix("test_") for path in (TESTS / name).glob("test_*")}
     assert tests
     strangers = {

@@ -3,19 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from lightly.transforms.multi_view_transform import MultiViewTransform
 from lightly.transforms.multi_view_transform_v2 import MultiViewTransformV2
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from lightly_memloc.data.filenames import filename_of
-from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.data.dataset import read_image
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime import generators_restored, seed_generators
-
-_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
@@ -108,44 +104,6 @@ def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
         first: Callable[[Any], Any] = transform.transforms[0]
         return first
     return transform
-
-
-def read_image(dataset: Any, index: int) -> tuple[Any, Any, str]:
-    """Read an image with its target (-1 if unknown) and its file name.
-
-    Args:
-        dataset: A map-style data set of images.
-        index: Index of the image.
-
-    Raises:
-        UnreadableImageError: If the image cannot be read. The message names the file.
-        MemorizationError: If the item of the data set is not an image.
-    """
-    try:
-        item = dataset[index]
-        image, *rest = item if isinstance(item, tuple | list) and item else (item,)
-        if isinstance(image, Image.Image):
-            image.load()
-    except _UNREADABLE as error:
-        filename = filename_of(dataset, index)
-        reason = str(error) or type(error).__name__
-        raise UnreadableImageError(
-            f"{filename}: cannot be read as an image ({reason}). Repair or remove the "
-            "file, or skip unreadable images with skip_unreadable (--skip-unreadable)."
-        ) from error
-    gives_views = bool(rest) and isinstance(rest[0], Image.Image | Tensor)
-    if not isinstance(image, Image.Image | Tensor | np.ndarray) or (
-        gives_views and np.ndim(rest[0]) > 1
-    ):
-        what = "several images" if gives_views else f"a {type(image).__name__}"
-        raise MemorizationError(
-            f"The data set returned {what} for image {index}; expected a PIL image or a "
-            "tensor. If the data set applies a transform, remove it there and pass it as "
-            "transform=... instead."
-        )
-    target = rest[0] if rest else -1
-    filename = str(rest[1]) if len(rest) > 1 else filename_of(dataset, index)
-    return image, target, filename
 
 
 def _one_view(view: Any, transform: Callable[[Any], Any]) -> Tensor:

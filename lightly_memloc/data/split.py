@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightly_memloc.data.fingerprint import fingerprint
-from lightly_memloc.data.targets import targets_of
+from lightly_memloc.data.dataset import fingerprint, targets_of
 from lightly_memloc.errors import MemorizationError
 
 Indices = NDArray[np.int64]

@@ -8,7 +8,6 @@ from .distributed import (
     share_buffers,
 )
 from .files import replacing
-from .fingerprint import digest
 from .generators import generators_restored, seed_generators
 from .pass_options import (
     LoadingArguments,
@@ -19,7 +18,7 @@ from .pass_options import (
 from .progress import tracked
 from .quiet import quiet_lightning
 from .registry import Registry
-from .state_file import StateFile
+from .state_file import StateFile, digest
 from .trace_free import leave_no_trace
 
 __all__ = [

@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from lightly_memloc.data import Digits, open_dataset
-from lightly_memloc.data.targets import targets_of
+from lightly_memloc.data import Digits, open_dataset, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.training import (
     Run,
