@@ -1,4 +1,4 @@
-"""Map-style data sets: opening them, reading their images, and what they tell unread."""
+"""Map-style data sets: opening, reading, file names, targets and fingerprints."""
 
 import hashlib
 import os
@@ -160,8 +160,9 @@ def fingerprint(dataset: Any) -> str:
     """Compute the fingerprint of a data set; equal images in equal order share one.
 
     It covers the number of images, up to 10,000 file names and the pixels of up to 64
-    images, evenly spread. Different fingerprints prove that data sets differ; equal ones
-    do not prove that they are equal. Moving a folder does not change the fingerprint.
+    images, evenly spread. Different fingerprints prove that data sets differ; equal
+    ones do not prove that they are equal. Moving a folder does not change the
+    fingerprint.
 
     Args:
         dataset: Map-style data set of images without a transform of its own.

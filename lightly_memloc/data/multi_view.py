@@ -31,12 +31,12 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             ``MultiViewTransform``, the transform of the first view is used.
         n_views: Number of views V.
         seed: Random seed of the views.
-        anchor_transform: A transform without augmentation. If given, its output precedes
-            the V views, as ``pairs="anchor"`` needs it.
+        anchor_transform: A transform without augmentation. If given, its output
+            precedes the V views, as ``pairs="anchor"`` needs it.
 
     Raises:
-        MemorizationError: If ``n_views`` is too small or ``seed`` is negative. On access,
-            if the transform does not return a tensor or views differ in size.
+        MemorizationError: If ``n_views`` is too small or ``seed`` is negative. On
+            access, if the transform does not return a tensor or views differ in size.
         UnreadableImageError: On access, if an image cannot be read. The message names
             the file.
 

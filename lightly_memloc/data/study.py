@@ -24,8 +24,8 @@ class Study:
         split: The roles of the images, if known.
         indices: Indices of images that the encoder was trained on. By default, the
             split's candidates, or all images except the holdout.
-        holdout: Indices of images from the same distribution that the encoder never saw.
-            By default, the split's external images.
+        holdout: Indices of images from the same distribution that the encoder never
+            saw. By default, the split's external images.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
         plain_transform: A transform without augmentation, for anchored views and for

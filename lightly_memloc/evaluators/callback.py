@@ -64,9 +64,9 @@ class MemorizationCallback(StudyCallback):
 
     The callback logs scalars for each layer (``unit_mem/<layer>``,
     ``member_share/<layer>``, ``layer_mem/<layer>``, ``symmetric/<layer>``, ...) through
-    the module, so that loggers and other callbacks see them. If training ends before its
-    last epoch, it logs them to the loggers directly. Loggers that accept figures get
-    figures. Results are saved to ``<folder>/epoch=<epoch>/<evaluator>``, such as
+    the module, so that loggers and other callbacks see them. If training ends before
+    its last epoch, it logs them to the loggers directly. Loggers that accept figures
+    get figures. Results are saved to ``<folder>/epoch=<epoch>/<evaluator>``, such as
     ``epoch=9/unit-mem``; read them with ``load_result``.
 
     When training starts, each evaluator measures two images of each role to detect
@@ -75,8 +75,8 @@ class MemorizationCallback(StudyCallback):
 
     If a trainer has several of these callbacks, the first uses the names above. The
     names of the others start with the name of the encoder, as in
-    ``student_backbone/unit_mem/<layer>``. A callback that would share its folder with an
-    earlier one writes to a subfolder of that name.
+    ``student_backbone/unit_mem/<layer>``. A callback that would share its folder with
+    an earlier one writes to a subfolder of that name.
 
     Args:
         dataset: The training images, without a transform.
@@ -109,8 +109,8 @@ class MemorizationCallback(StudyCallback):
 
     Raises:
         MemorizationError: If an evaluator is unknown, or there is a reference encoder
-            without a split. At the start of training: if the encoder is not found, or an
-            evaluator cannot measure two images of each role.
+            without a split. At the start of training: if the encoder is not found, or
+            an evaluator cannot measure two images of each role.
 
     Attributes:
         history: The results in the order of measurement, with ``epoch`` and ``step`` in

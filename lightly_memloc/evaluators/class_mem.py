@@ -133,9 +133,9 @@ def measure_class_mem(
         the class that activates the unit most.
 
     Raises:
-        MemorizationError: If the targets are not class indices, there are fewer than two
-            classes, a layer is not found or does not run, activations are not finite, or
-            the state file belongs to another measurement.
+        MemorizationError: If the targets are not class indices, there are fewer than
+            two classes, a layer is not found or does not run, activations are not
+            finite, or the state file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     study = Study(dataset, transform, indices=indices, n_views=n_views, seed=seed)

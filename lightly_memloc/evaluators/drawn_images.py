@@ -133,7 +133,7 @@ class Order(Sampler[int]):
 
 
 def first_view(images: Any) -> Tensor | None:
-    """Return the first view of an image or of a batch ``(views, ...)``; None if none."""
+    """Return the first view of an image or a batch ``(views, ...)``; None if none."""
     while isinstance(images, list | tuple) and len(images):
         images = images[0]
     return images if isinstance(images, Tensor) else None

@@ -42,10 +42,10 @@ class Evaluator(pl.LightningModule, Generic[R]):
     """A measurement over the augmented views of images.
 
     :meth:`run` measures in one call. ``Trainer.validate(evaluator)`` does the same with
-    Lightning's devices, precision and processes; the evaluator provides the data loader.
-    Either way, each process measures its share of the images, and every process ends
-    with the whole result in :attr:`result`. Encoders and random generators are restored
-    to their original state.
+    Lightning's devices, precision and processes; the evaluator provides the data
+    loader. Either way, each process measures its share of the images, and every process
+    ends with the whole result in :attr:`result`. Encoders and random generators are
+    restored to their original state.
 
     A subclass takes the arguments ``(model, study, reference=None, *, layers="auto",
     ...)``, its own options and those of :class:`PassOptions`. Callbacks and commands
@@ -148,7 +148,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
         Args:
             batch: The batch of B images with V views each.
-            images: The views, shape ``(B * V, C, H, W)``; those of an image are adjacent.
+            images: The views, shape ``(B * V, C, H, W)``; those of an image are
+                adjacent.
         """
 
     @abstractmethod
@@ -169,7 +170,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         Args:
             name: The encoder's name.
             batch: The batch of B images with V views each.
-            images: The views, shape ``(B * V, C, H, W)``; those of an image are adjacent.
+            images: The views, shape ``(B * V, C, H, W)``; those of an image are
+                adjacent.
             receive: Called with each layer and its output of shape ``(B, V, ...)`` as
                 soon as the output exists.
 
@@ -338,7 +340,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             self.restore(self._state_file.found)
 
     def _keep(self, batch: int) -> None:
-        """Save the state before a batch, so that a resumed run starts with a readable one."""
+        """Save the state before a batch: a resumed run starts with a readable one."""
         if self._state_file is not None:
             self._state_file.keep(batch, self.accumulated)
 
@@ -353,7 +355,7 @@ def computed(metric: Metric) -> dict[str, NDArray[Any]]:
 
 
 class _TraceFree(Callback):
-    """Restore encoders and generators after a Trainer's measurement, even a failed one."""
+    """Restore encoders and generators after a Trainer's measurement or its failure."""
 
     def __init__(self) -> None:
         self._restore = ExitStack()

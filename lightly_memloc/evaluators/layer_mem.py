@@ -156,9 +156,9 @@ def measure_layer_mem(
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
 
     All candidate, independent and external images pass once through f and g, which see
-    the same views. Each layer's output is reduced as soon as it exists. The encoders and
-    all random generators are restored to their original state. In a distributed run,
-    each rank measures its share of the images and returns the whole result.
+    the same views. Each layer's output is reduced as soon as it exists. The encoders
+    and all random generators are restored to their original state. In a distributed
+    run, each rank measures its share of the images and returns the whole result.
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
     - [1]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
@@ -179,8 +179,8 @@ def measure_layer_mem(
             with the unaugmented image, as the official scripts do.
         anchor_transform: The transform without augmentation, for ``pairs="anchor"``.
         normalize: Whether to divide representations by their L2 norm.
-        normalization: Normalization of SSLMem: ``"relative"``, ``"raw"`` or ``"range"``,
-            as in :func:`lightly_memloc.functional.ssl_mem`.
+        normalization: Normalization of SSLMem: ``"relative"``, ``"raw"`` or
+            ``"range"``, as in :func:`lightly_memloc.functional.ssl_mem`.
         top_k: Number of most and of least memorised candidates to average over, at most
             half of the candidates.
         n_resamples: Number of bootstrap resamples and of permutations.
@@ -195,8 +195,8 @@ def measure_layer_mem(
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
             match the data set, a layer is not found, does not run or is called
-            ``index``, ``filename`` or ``role``, activations are not finite, or the state
-            file belongs to another measurement.
+            ``index``, ``filename`` or ``role``, activations are not finite, or the
+            state file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
     if (pairs == "anchor") != (anchor_transform is not None):

@@ -34,7 +34,7 @@ def memorization_eval(
     seed: int = 0,
     evaluators: Sequence[str] = ("unit_mem", "layer_mem"),
 ) -> dict[str, float]:
-    """Measure memorisation of a model; called like ``knn_eval`` in lightly's benchmarks.
+    """Measure memorisation of a model, with the arguments of lightly's ``knn_eval``.
 
     Training images are members, validation images are the holdout. By default, this
     measures UnitMem of each layer with its member share and gap, and the alignment gap,

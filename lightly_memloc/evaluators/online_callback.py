@@ -99,7 +99,7 @@ class OnlineUnitMemCallback(StudyCallback):
     def setup(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str
     ) -> None:
-        """Record the order of the images once Lightning has prepared the data loader."""
+        """Record the order of the images once Lightning has prepared the loader."""
         if stage != "fit":
             return
         process = trainer.strategy.process_dataloader

@@ -44,9 +44,9 @@ class OnlineUnitMem:
     - The encoder is in training mode: BatchNorm uses the statistics of the batch, and
       dropout is active.
 
-    Once BatchNorm's running statistics have converged, the ranking of units is similar to
-    that of a measurement. Values are higher, and the image that activates a unit most is
-    often a different one.
+    Once BatchNorm's running statistics have converged, the ranking of units is similar
+    to that of a measurement. Values are higher, and the image that activates a unit
+    most is often a different one.
 
     The rows of a forward pass must contain all images of the batch once or several
     times, one view of all images after another (``torch.cat(views)``). Views may also

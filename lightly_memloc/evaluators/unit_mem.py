@@ -171,7 +171,8 @@ def measure_unit_mem(
 
     UnitMem measures selectivity, and units are selective for images that the encoder
     never saw as well. With a holdout, the result also shows whether units prefer
-    members: the member share and the gap, over equal numbers of members and non-members.
+    members: the member share and the gap, over equal numbers of members and
+    non-members.
 
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
@@ -182,12 +183,13 @@ def measure_unit_mem(
             ``MultiViewTransform``, whose first view counts.
         indices: Indices of training images to measure; by default all images except the
             holdout.
-        holdout: Indices of images from the same distribution that the encoder never saw.
+        holdout: Indices of images from the same distribution that the encoder never
+            saw.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
-        rest: How to average over the other images: ``"mean"``, or ``"median"`` as in the
-            official script. The median stores one number per image and unit. The gap
+        rest: How to average over the other images: ``"mean"``, or ``"median"`` as in
+            the official script. The median stores one number per image and unit. The gap
             uses the mean in either case.
         rectify: ``"auto"`` and ``"relu"`` set negative outputs to 0, ``"abs"`` takes
             absolute values. ``"none"`` keeps negative outputs, so that UnitMem is not

@@ -44,15 +44,15 @@ def curate(
     Args:
         measured: LayerMem of a pair, which scores its candidates; or SSLMem over
             several runs, which scores images that had either role in enough runs.
-        amount: Number of images, or a fraction of the scored images if below 1. At least
-            one image is listed.
+        amount: Number of images, or a fraction of the scored images if below 1. At
+            least one image is listed.
 
     Returns:
         The curation. ``to_pandas()`` has one row per listed image.
 
     Raises:
-        MemorizationError: If there are no scores because there was no reference encoder,
-            or the amount is not positive or exceeds the scored images.
+        MemorizationError: If there are no scores because there was no reference
+            encoder, or the amount is not positive or exceeds the scored images.
     """
     ranked = measured.top_samples(len(measured.samples_to_pandas()))
     if isinstance(measured, SSLMemRunsResult):
@@ -128,11 +128,11 @@ def retrain_without(
     """Train a run's encoder f again without its most memorised images [0].
 
     As a control, another encoder is trained without the same number of random
-    candidates. The reference encoder g is reused, as it was trained on none of them. The
-    comparison covers the accuracy of a probe and calibrated LayerMem over the candidates
-    that both encoders were trained on. Compare the two retrained encoders with each
-    other: LayerMem of the original encoder over these candidates is low by selection,
-    because the candidates with the highest scores are excluded.
+    candidates. The reference encoder g is reused, as it was trained on none of them.
+    The comparison covers the accuracy of a probe and calibrated LayerMem over the
+    candidates that both encoders were trained on. Compare the two retrained encoders
+    with each other: LayerMem of the original encoder over these candidates is low by
+    selection, because the candidates with the highest scores are excluded.
 
     - [0]: The Privacy Onion Effect, 2022, https://arxiv.org/abs/2206.10469
 
@@ -204,7 +204,7 @@ def retrain_without(
 
 
 def _external_p(measured: LayerMemResult, scores: Any) -> Any:
-    """Share of external images that score at least as high, counting the image itself."""
+    """Share of external images that score as high, counting the image itself."""
     samples = measured.samples_to_pandas()
     last = measured.to_pandas()["layer"].iloc[-1]
     external = np.sort(samples[samples["role"] == "external"][last].to_numpy())

@@ -31,8 +31,8 @@ def exchange_layers(
             convolution with its norm, or the second half of a residual block with its
             shortcut. Names or globs of other modules (``"layer4"``) select all weights
             in them, ``"auto"`` selects the whole model.
-        example: At least two images that the model accepts, shape ``(N, C, H, W)``; blank
-            images of a common size by default.
+        example: At least two images that the model accepts, shape ``(N, C, H, W)``;
+            blank images of a common size by default.
 
     Returns:
         The new model, in evaluation mode.
@@ -64,7 +64,7 @@ def exchange_layers(
 
 
 def _refresh_masked(model: nn.Module) -> None:
-    """Recompute pruned weights: they cannot be copied after a backward pass used them."""
+    """Recompute pruned weights, which cannot be copied after a backward pass."""
     with torch.no_grad():
         for module in model.modules():
             for hook in module._forward_pre_hooks.values():

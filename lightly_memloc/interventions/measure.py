@@ -50,8 +50,8 @@ def measure_pruning(
 
     Args:
         model: The encoder.
-        study: A study whose members UnitMem is measured on. Its seed is replaced by that
-            of each trial.
+        study: A study whose members UnitMem is measured on. Its seed is replaced by
+            that of each trial.
         task: The labelled images of the probe.
         layers: Names, globs or kinds of the layers whose units are pruned.
         amount: Number of units, or a fraction of the live units if below 1.
@@ -68,8 +68,8 @@ def measure_pruning(
         row per trial and pruned unit.
 
     Raises:
-        MemorizationError: If a layer, strategy or probe is unknown, or the amount is not
-            positive or exceeds the live units.
+        MemorizationError: If a layer, strategy or probe is unknown, or the amount is
+            not positive or exceeds the live units.
     """
     test, example = probe_named(probe), _example(model, task)
     device = str(PassOptions(**options).device)
@@ -113,8 +113,8 @@ def measure_fine_tuning(
     """Measure accuracy after fine-tuning selected layers of an encoder [0].
 
     The strategies are ``"most"`` (the layers that memorise most, by calibrated Delta
-    LayerMem), ``"last"`` (the last layers), ``"random"``, ``"all"``, and ``"head"`` (the
-    classifier only), which is the baseline of each trial.
+    LayerMem), ``"last"`` (the last layers), ``"random"``, ``"all"``, and ``"head"``
+    (the classifier only), which is the baseline of each trial.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -125,8 +125,8 @@ def measure_fine_tuning(
         n_layers: Number of layers to tune.
         epochs: Number of training epochs.
         learning_rate: Learning rate for a batch of 256.
-        seeds: Random seeds of the classifier, the order of images and the random layers,
-            one per trial.
+        seeds: Random seeds of the classifier, the order of images and the random
+            layers, one per trial.
         device: ``"auto"`` or a torch device.
 
     Returns:
@@ -198,9 +198,9 @@ def measure_exchange(
         The result. ``to_pandas()`` has one row per strategy.
 
     Raises:
-        MemorizationError: If the encoders differ in architecture, there are fewer layers
-            with weights than ``n_layers``, the probe is unknown, or ``layer_mem`` lacks
-            the estimates that layers are ranked by.
+        MemorizationError: If the encoders differ in architecture, there are fewer
+            layers with weights than ``n_layers``, the probe is unknown, or
+            ``layer_mem`` lacks the estimates that layers are ranked by.
     """
     test, example = probe_named(probe), _example(model, task)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)

@@ -50,15 +50,15 @@ def prune_units(
         model: The model.
         units: Numbers of the units to prune by layer. Layers are named as in the result
             of ``measure_unit_mem``.
-        example: At least two images that the model accepts, shape ``(N, C, H, W)``; blank
-            images of a common size by default.
+        example: At least two images that the model accepts, shape ``(N, C, H, W)``;
+            blank images of a common size by default.
 
     Returns:
         The pruned units. Call ``undo()`` or ``make_permanent()`` on it.
 
     Raises:
-        MemorizationError: If a layer or unit does not exist or is already pruned, or its
-            output does not become zero. The model is then unchanged.
+        MemorizationError: If a layer or unit does not exist or is already pruned, or
+            its output does not become zero. The model is then unchanged.
 
     Examples:
         >>> import torch

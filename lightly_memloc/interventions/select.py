@@ -22,8 +22,8 @@ def select_units(
 
     Args:
         unit_mem: UnitMem of the units.
-        strategy: Whether to select units with the ``"highest"`` or ``"lowest"`` UnitMem,
-            or ``"random"`` units.
+        strategy: Whether to select units with the ``"highest"`` or ``"lowest"``
+            UnitMem, or ``"random"`` units.
         amount: Number of units, or a fraction of the live units if below 1.
         per_layer: Whether the amount applies to each layer or across the encoder.
         seed: Random seed of the ``"random"`` strategy.

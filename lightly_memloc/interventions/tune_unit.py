@@ -92,9 +92,9 @@ def tune_unit(
         The tuned copy of the model, in evaluation mode, on the device of the model.
 
     Raises:
-        MemorizationError: If the layer, unit or image does not exist, the layer does not
-            have its own weights, or no view of the image activates the unit, so that it
-            has no gradient.
+        MemorizationError: If the layer, unit or image does not exist, the layer does
+            not have its own weights, or no view of the image activates the unit, so
+            that it has no gradient.
     """
     tuned = copy.deepcopy(model)
     on = resolve_device(device, model)

@@ -13,8 +13,8 @@ _ACCELERATORS = {"cuda": "gpu"}
 def resolve_device(device: str | torch.device, model: nn.Module) -> torch.device:
     """Resolve a device name.
 
-    ``"auto"`` is the device of the model; if that is the CPU, an accelerator if there is
-    one.
+    ``"auto"`` is the device of the model. If that is the CPU, it is an accelerator if
+    there is one.
 
     Args:
         device: ``"auto"`` or a torch device, such as ``"cpu"`` or ``"cuda:1"``.

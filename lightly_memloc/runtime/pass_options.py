@@ -45,8 +45,8 @@ class PassOptions:
         num_workers: Worker processes that load images.
         device: ``"auto"`` or a torch device.
         precision: ``"32-true"`` runs encoders in the precision of their weights,
-            ``"16-mixed"`` and ``"bf16-mixed"`` run them under autocast, as in Lightning.
-            Distances and activations are accumulated in double precision in any case.
+            ``"16-mixed"`` and ``"bf16-mixed"`` run them under autocast, as in
+            Lightning. Distances and activations are accumulated in double precision in any case.
         skip_unreadable: Whether to leave out unreadable images instead of raising an
             error.
         state_file: File for the state of the measurement, which is removed when the

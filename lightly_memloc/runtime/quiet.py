@@ -12,7 +12,7 @@ _LOGGERS = ("pytorch_lightning", "lightning_fabric")
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's messages and other warnings; MemorizationWarnings are shown."""
+    """Silence Lightning's messages and all warnings but MemorizationWarnings."""
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
