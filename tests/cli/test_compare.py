@@ -96,12 +96,13 @@ def test_an_interrupted_ssl_mem_is_resumed(run, several, tmp_path, monkeypatch):
     images.clear()
     code, out, _ = run(*arguments, "--out", tmp_path / "cut", "--resume")
     assert (code, out) == (0, expected)
-    # The first run is not read again. The first image of a run also identifies it.
-    assert 24 < len(images) <= 2 * (24 + 1)
+    # The first run is not read again. The first image of a run also identifies it: its
+    # result, and its state if it is measured.
+    assert 24 < len(images) <= 1 + 2 * (24 + 2)
     images.clear()
     code, out, _ = run(*arguments, "--out", tmp_path / "cut")
     assert (code, out) == (0, expected)
-    assert len(images) == 3 * (24 + 1)
+    assert len(images) == 3 * (24 + 2)
 
 
 @pytest.mark.parametrize("other", [("--views", 3), ("--seed", 1)])
