@@ -24,11 +24,11 @@ from lightly_memloc.interventions.unit_weights import (
 )
 from lightly_memloc.layers import (
     CapturedLayer,
-    Entry,
     captured,
     run_encoder,
     trace_layers,
 )
+from lightly_memloc.layers.trace import Entry
 from lightly_memloc.runtime import leave_no_trace, resolve_device, tracked
 
 _POWER = 3

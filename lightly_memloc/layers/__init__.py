@@ -9,11 +9,10 @@ from lightly_memloc.layers.segments import (
     segments,
     weights_of,
 )
-from lightly_memloc.layers.trace import Entry, first_tensor, run_encoder
+from lightly_memloc.layers.trace import first_tensor, run_encoder
 
 __all__ = [
     "CapturedLayer",
-    "Entry",
     "Layer",
     "Site",
     "captured",

@@ -1,5 +1,6 @@
 import re
 import shutil
+from dataclasses import replace
 from html import unescape
 
 import pandas as pd
@@ -323,7 +324,8 @@ def test_a_button_says_how_many_units_hold_its_image(run, opened):
 
 def test_hostile_settings_are_text(tmp_path):
     measured = unit_mem(6, 12, n_layers=2)
-    measured.settings["source"] = {"data": "</td><script>alert(1)</script>"}
+    source = {"data": "</td><script>alert(1)</script>"}
+    measured = replace(measured, settings={**measured.settings, "source": source})
     measured.save(tmp_path / "<i>unit mem%")
     text = write_report(tmp_path).read_text(encoding="utf-8")
     assert "<script>alert" not in text

@@ -72,13 +72,10 @@ def assert_same(first, second):
 @pytest.fixture
 def narrow_heads(monkeypatch):
     """Heads of 64 features where the methods have 2048."""
-    methods = "lightly_memloc.training.methods"
-    for name, head in (
-        ("vicreg.VICRegProjectionHead", VICRegProjectionHead),
-        ("barlow_twins.BarlowTwinsProjectionHead", BarlowTwinsProjectionHead),
-    ):
+    module = "lightly_memloc.training.methods.joint_embedding"
+    for head in (VICRegProjectionHead, BarlowTwinsProjectionHead):
         narrow = partial(_narrow, head)
-        monkeypatch.setattr(f"{methods}.{name}", narrow)
+        monkeypatch.setattr(f"{module}.{head.__name__}", narrow)
 
 
 def _narrow(head, num_features, *_, **others):
