@@ -51,8 +51,8 @@ def kendall_tau(
 ) -> Estimate:
     """Compute Kendall's rank correlation of two scores of the same images.
 
-    Tau-b, with scipy's p-value; the interval is that of Fieller, Hartley and Pearson
-    [0], by Fisher's transform, which holds for few ties.
+    Tau-b, with scipy's p-value. The interval is that of Fieller, Hartley and Pearson
+    [0], which uses Fisher's transform and is valid if there are few ties.
 
     - [0]: Tests for rank correlation coefficients, 1957,
       https://doi.org/10.1093/biomet/44.3-4.470

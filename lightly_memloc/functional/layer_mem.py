@@ -16,7 +16,7 @@ from lightly_memloc.functional.resampling import Array
 def layer_mem(candidate: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> Estimate:
     """Compute LayerMem as published: the mean SSLMem over the candidates [0].
 
-    Its p-value (t-test against 0) holds the encoders' offset against zero, too: two
+    Its p-value (t-test against 0) also tests the encoders' offset against zero: two
     encoders without any memorisation are usually 'significant'.
 
     - [0]: LayerMem, 2024, https://arxiv.org/abs/2409.19069

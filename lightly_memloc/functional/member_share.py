@@ -21,10 +21,11 @@ def member_share(
 ) -> Estimate:
     """Compute the share of units whose most activating image is a member.
 
-    UnitMem measures selectivity, which units have for images that the encoder never
-    saw, too; which image wins tells memorisation from selectivity. Units are not
-    independent, since many share a winner. Hence the p-value permutes membership over
-    images, and the interval resamples images, each with all the units that it wins.
+    UnitMem measures selectivity, and units are selective for unseen images, too. Which
+    image activates a unit most separates memorisation from selectivity. Units are not
+    independent, because many share this image. Therefore, the p-value permutes
+    membership over images, and the interval resamples images, each with all the units
+    that it activates most.
 
     Args:
         wins: Number of live units that each image of a mix wins, being their most

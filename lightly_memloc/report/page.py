@@ -86,7 +86,7 @@ class Chart:
 
         Args:
             figure: The figure.
-            salt: What tells its ids from those of the page's other charts.
+            salt: Makes its ids differ from those of the other charts on the page.
         """
         axes = figure.axes[0]
         title = axes.get_title()

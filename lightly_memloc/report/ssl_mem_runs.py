@@ -26,7 +26,7 @@ class SSLMemRunsReport(Report[SSLMemRunsResult]):
     """Shows SSLMem over several runs."""
 
     rank = 20
-    made_by = (Step("What holds over several trainings?", "ssl-mem", "runs"),)
+    made_by = (Step("What is the same in several trainings?", "ssl-mem", "runs"),)
 
     @property
     def title(self) -> str:

@@ -102,7 +102,7 @@ def to_svg(figure: Figure, salt: str = "lightly-memloc") -> str:
 
     Args:
         figure: The figure.
-        salt: What the drawing's ids are made from, to tell them from other drawings'.
+        salt: Makes the ids of the drawing differ from those of other drawings.
     """
     file = io.StringIO()
     with rc_context(_STYLE | {"svg.hashsalt": salt}):

@@ -16,8 +16,8 @@ class AnalysisResult(Result):
         ``consistency``: one row per pair of layers: how many of the top-k candidates they
         share (``overlap``, by ``chance``, ``overlap_p``; NaN where a layer's SSLMem is
         the same for all), Kendall's ``tau`` of SSLMem over the candidates, and over the
-        external images (``external_tau``), which nobody was trained on: as far as that
-        goes, the images' own nature makes layers agree.
+        external images (``external_tau``), which neither encoder was trained on: layers
+        agree this far because some images are harder to align than others.
 
         ``atypical``: one row per layer: mean SSLMem of the ``most`` and the ``least``
         memorised candidates, their ``difference`` with its interval, Welch's ``t`` and

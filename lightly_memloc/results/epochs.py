@@ -38,10 +38,10 @@ def load_epochs(folder: str | PathLike[str]) -> list[Result]:
     """Read what a callback wrote to its folder, epoch by epoch.
 
     Args:
-        folder: The folder, which holds a folder ``epoch=<epoch>`` for each epoch.
+        folder: The folder, with one folder ``epoch=<epoch>`` per epoch.
 
     Returns:
-        The results in the order of epochs; none if it holds no such folder.
+        The results in the order of epochs; empty if there is no such folder.
     """
     saved = [path.parent for path in Path(folder).glob("epoch=*/**/result.json")]
     return sorted(map(load_result, sorted(saved)), key=lambda of: of.settings["epoch"])

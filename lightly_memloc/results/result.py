@@ -219,7 +219,7 @@ def load_result(folder: str | PathLike[str]) -> Result:
             )
         if document["result"] not in Result.kinds:
             raise MemorizationError(
-                f"{folder} holds no saved result of a known kind: expected one of "
+                f"{folder} contains no saved result of a known kind: expected one of "
                 f"{sorted(Result.kinds)}, got {document['result']!r}. If another package "
                 "defines it, import that package first."
             )
@@ -235,7 +235,7 @@ def load_result(folder: str | PathLike[str]) -> Result:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise MemorizationError(
-            f"{folder} holds no saved result: expected a file {_FILE} as the results' "
+            f"{folder} contains no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
 

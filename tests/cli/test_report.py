@@ -42,7 +42,7 @@ def test_demo_smoke_tells_the_whole_story(run, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("report", "nowhere"), "no folder nowhere"),
-        (("report", "EMPTY"), "holds no saved result"),
+        (("report", "EMPTY"), "contains no saved result"),
     ],
 )
 def test_errors(refused, tmp_path, arguments, message):

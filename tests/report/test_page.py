@@ -341,6 +341,6 @@ def test_the_page_is_a_file(run, tmp_path):
 def test_no_results(tmp_path):
     with pytest.raises(MemorizationError, match="There is no folder"):
         write_report(tmp_path / "nowhere")
-    with pytest.raises(MemorizationError, match="holds no saved result"):
+    with pytest.raises(MemorizationError, match="contains no saved result"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -78,7 +78,7 @@ def test_result_file_is_strict_json(tmp_path, layer_mem):
 def test_a_folder_without_result_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "result.json").write_text(content)
-    with pytest.raises(MemorizationError, match="holds no saved result"):
+    with pytest.raises(MemorizationError, match="contains no saved result"):
         load_result(tmp_path)
 
 
@@ -101,7 +101,7 @@ def test_a_result_is_found_by_its_class(tmp_path, layer_mem):
     pd.testing.assert_frame_equal(found.to_pandas(), layer_mem.to_pandas())
     assert find_result(tmp_path, UnitMemResult) is None
     (tmp_path / "result.json").write_text("{")
-    with pytest.raises(MemorizationError, match="holds no saved result"):
+    with pytest.raises(MemorizationError, match="contains no saved result"):
         find_result(tmp_path, LayerMemResult)
 
 
