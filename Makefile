@@ -33,9 +33,9 @@ test-fast: lint
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow"
 
 # Runs the core tests with the declared minimum of every dependency. Set PYTHON to test
-# with another interpreter. lightly's newest examples need more than lightly's minimum.
+# with another interpreter.
 LOWEST := .venv-lowest
-CORE := $(addprefix tests/,functional metrics layers data runtime evaluators results probes) \
+CORE := $(addprefix tests/,functional metrics layers data runtime evaluators estimation results probes) \
 	$(patsubst %,tests/training/test_%.py,backbones config methods pair run training_data)
 
 test-lowest:
@@ -43,8 +43,7 @@ test-lowest:
 	sed -n '/^dependencies/,$$s/^.*"\([a-z][a-z0-9-]*\)>=\([0-9.]*\)".*$$/\1==\2/p' pyproject.toml > $(LOWEST)/lowest.txt
 	$(LOWEST)/bin/pip install --quiet --editable ".[timm]" pytest tensorboard \
 		--constraint $(LOWEST)/lowest.txt
-	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= $(CORE) \
-		--ignore tests/evaluators/test_callback_lightly_examples.py
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -o addopts= $(CORE)
 	$(LOWEST)/bin/lightly-memloc train --help
 
 # Builds wheel and sdist, installs each into an empty environment, runs the demo there.
