@@ -24,9 +24,8 @@ def _call_as_rank(rank, function, folder):
     store = f"file://{folder / 'store'}"
     distributed.init_process_group("gloo", store, rank=rank, world_size=2)
     torch.save(function(rank), folder / f"{rank}.pt")
-    # Older versions of gloo wait for ever for a rank that has left.
+    # The ranks leave together. With torch 2.6, destroying the group sometimes hangs.
     distributed.barrier()
-    distributed.destroy_process_group()
 
 
 def test_one_process_alone():
