@@ -12,6 +12,7 @@ from tests.benchmarks.calibration import (
     all_cases,
     shifted,
     simulate,
+    stratified,
 )
 
 N = 5
@@ -72,7 +73,7 @@ def test_intervals_that_are_not_provided_are_counted():
     assert np.isnan(row["coverage"])
 
 
-@pytest.mark.parametrize("distribution", SHAPES)
+@pytest.mark.parametrize("distribution", [*SHAPES, stratified])
 def test_distributions_are_standardised(distribution):
     x = distribution(np.random.default_rng(0), (POPULATION,))
     assert x.mean() == pytest.approx(0, abs=0.01)

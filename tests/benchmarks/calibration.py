@@ -1,6 +1,6 @@
 """How often intervals cover the truth, and how often tests find what is not there.
 
-    python tests/benchmarks/calibration.py [--repetitions 1000] [--workers 2]
+    python tests/benchmarks/calibration.py [--repetitions 4000] [--workers 2]
         [--only PATTERN] [--resamples 499]
 
 Each case draws data sets whose truth is known by construction, once without an effect
@@ -136,6 +136,14 @@ def duplicates(rng: Generator, shape: tuple[int, ...]) -> Array:
     return x
 
 
+def stratified(rng: Generator, shape: tuple[int, ...]) -> Array:
+    """Ten classes of as many images in every set explain 80% of the variance."""
+    of_class = np.arange(10) - 4.5
+    between = (of_class / of_class.std())[np.arange(shape[0]) % 10]
+    within = np.moveaxis(rng.standard_normal(shape), 0, -1)
+    return np.moveaxis(np.sqrt(0.8) * between + np.sqrt(0.2) * within, -1, 0)
+
+
 Distribution = Callable[[Generator, tuple[int, ...]], Array]
 SHAPES: tuple[Distribution, ...] = (normal, lognormal, t3, ties, outliers)
 DEPENDENT: tuple[Distribution, ...] = (clusters, duplicates)
@@ -261,6 +269,7 @@ CONTRASTS = [
         for n, m in ((10, 50), (50, 10), (50, 5000))
     ),
     *((of.__name__, of, n, n, 1.0) for of in DEPENDENT for n in (20, 48)),
+    *((stratified.__name__, stratified, n, n, 1.0) for n in (20, 50)),
 ]
 
 
@@ -715,7 +724,7 @@ def show(rows: pd.DataFrame) -> None:
 def main() -> None:
     """Simulate all cases, write the CSV file and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=1000)
+    parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--only", default="", help="part of a case's name")
     parser.add_argument("--resamples", type=int, default=499)
