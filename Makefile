@@ -66,13 +66,14 @@ docs: $(INSTALLED)
 docs-serve: $(INSTALLED)
 	$(BIN)/mkdocs serve
 
-# What measuring costs, how well it can be followed, how fast the report opens; takes
-# about 15 minutes.
+# What measuring costs, how well it can be followed, how fast the report opens, how often
+# intervals cover the truth; takes about 20 minutes.
 benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/overhead.py | tee docs/results/overhead.txt
 	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
 	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
 	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
+	$(BIN)/python tests/benchmarks/calibration.py
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

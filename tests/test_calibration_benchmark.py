@@ -1,0 +1,95 @@
+"""The calibration benchmark recognises what is known of textbook intervals."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from lightly_memloc.functional import mean_estimate, student_mean
+from tests.benchmarks.calibration import (
+    POPULATION,
+    SHAPES,
+    Case,
+    all_cases,
+    shifted,
+    simulate,
+    stratified,
+)
+
+N = 5
+
+
+def _draw(rng, count, effect):
+    return (rng.standard_normal((N, count)) + effect,)
+
+
+def _case(estimate, truth=lambda effect: effect):
+    return Case("mean", "normal", (N,), _draw, estimate, truth, effect=1.5)
+
+
+def _student(x, n_resamples, seed):
+    return student_mean(x)
+
+
+def test_students_interval_of_normal_data_is_exact():
+    row = simulate(_case(_student), repetitions=10_000)
+    # Four Monte Carlo standard errors of 10,000 repetitions: 0.9%.
+    assert row["coverage"] == pytest.approx(0.95, abs=0.009)
+    assert row["coverage_null"] == pytest.approx(0.95, abs=0.009)
+    assert row["type_1"] == pytest.approx(0.05, abs=0.009)
+    assert row["coverage_error"] == pytest.approx(0.0022, abs=2e-4)
+    # Power of the t-test, from the noncentral t distribution.
+    critical, shift = stats.t.ppf(0.975, N - 1), 1.5 * np.sqrt(N)
+    power = stats.nct.sf(critical, N - 1, shift) + stats.nct.cdf(
+        -critical, N - 1, shift
+    )
+    assert row["power"] == pytest.approx(power, abs=0.018)
+
+
+def test_the_percentile_bootstrap_of_five_images_undercovers():
+    def bootstrap(x, n_resamples, seed):
+        return mean_estimate(x, n_resamples, seed=seed)
+
+    row = simulate(_case(bootstrap), repetitions=2000)
+    # The bootstrap's standard error is too small by sqrt((N - 1) / N), and its normal
+    # quantile takes the place of Student's.
+    half = stats.norm.ppf(0.975) * np.sqrt((N - 1) / N)
+    expected = 1 - 2 * stats.t.sf(half, N - 1)
+    assert expected == pytest.approx(0.846, abs=1e-3)
+    assert row["coverage"] == pytest.approx(expected, abs=0.03)
+
+
+def test_a_wrong_truth_is_covered_as_seldom_as_power_says():
+    row = simulate(_case(_student, truth=lambda effect: 0.0), repetitions=2000)
+    assert row["coverage"] == pytest.approx(1 - row["power"])
+
+
+def test_the_same_seed_gives_the_same_row():
+    assert simulate(_case(_student), 60) == simulate(_case(_student), 60)
+
+
+def test_intervals_that_are_not_provided_are_counted():
+    row = simulate(_case(lambda x, **_: student_mean(x[:2])), 100)
+    assert row["no_interval"] == 1
+    assert np.isnan(row["coverage"])
+
+
+@pytest.mark.parametrize("distribution", [*SHAPES, stratified])
+def test_distributions_are_standardised(distribution):
+    x = distribution(np.random.default_rng(0), (POPULATION,))
+    assert x.mean() == pytest.approx(0, abs=0.01)
+    assert x.std() == pytest.approx(1, abs=0.05)
+
+
+def test_ties_move_by_whole_steps():
+    by_name = {of.__name__: of for of in SHAPES}
+    x = shifted(by_name["ties"], np.random.default_rng(0), (POPULATION,), 0.3)
+    assert set(x) <= set(range(-2, 4))
+    assert x.mean() == pytest.approx(0.3, abs=0.01)
+
+
+def test_every_case_has_its_own_name_and_gives_a_row():
+    cases = all_cases()
+    assert len({case.name for case in cases}) == len(cases)
+    first = {case.statistic: case for case in reversed(cases)}
+    rows = [simulate(case, 2, n_resamples=19) for case in first.values()]
+    assert [row["statistic"] for row in rows] == list(first)
