@@ -3,8 +3,10 @@
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import membership
+from lightly_memloc.functional import membership, non_members_needed
 from lightly_memloc.results import LayerMemResult, MembershipResult
+
+_FALSE_POSITIVES = 0.01
 
 
 def infer_membership(result: LayerMemResult) -> MembershipResult:
@@ -14,8 +16,11 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
     other encoder, and SSLMem, which needs a reference encoder that was not trained
     on the candidates.
 
+    The true positive rate at 1% false positives needs at least 99 external images. With
+    fewer, it is NaN, a note says how many are needed, and the AUC is computed alone.
+
     Args:
-        result: The measurement, with external images.
+        result: The measurement, with at least two external images.
 
     Raises:
         MemorizationError: If it lacks external images.
@@ -29,6 +34,8 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
             "Membership is inferred against external images, which no encoder was "
             f"trained on: the measurement has {is_external.sum()}."
         )
+    needed, found = non_members_needed(_FALSE_POSITIVES), int(is_external.sum())
+    resolved = found >= needed
     names = layers["layer"].tolist()
     scores = {"alignment": -distances[[f"f:{name}" for name in names]].to_numpy()}
     if result.settings["reference"]:
@@ -36,12 +43,23 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
     tables = []
     for score, values in scores.items():
         separated = membership(
-            values[is_member], values[is_external], seed=int(result.settings["seed"])
+            values[is_member],
+            values[is_external],
+            false_positives=_FALSE_POSITIVES if resolved else None,
         )
         columns = separated.auc.columns("auc") | separated.tpr.columns("tpr")
         tables.append(layers.assign(score=score, **columns))
-    images = {"candidate": int(is_member.sum()), "external": int(is_external.sum())}
+    images = {"candidate": int(is_member.sum()), "external": found}
+    note = (
+        f"The true positive rate at {_FALSE_POSITIVES:.0%} false positives needs at "
+        f"least {needed} external images, but there are {found}. Only the AUC is given."
+    )
     return MembershipResult(
-        {"images": images, "false_positives": 0.01, "skipped": []},
+        {
+            "images": images,
+            "false_positives": _FALSE_POSITIVES,
+            "notes": [] if resolved else [note],
+            "skipped": [],
+        },
         {"layers": pd.concat(tables, ignore_index=True)},
     )

@@ -11,7 +11,7 @@ from .layer_mem import (
 )
 from .means import contrast_estimate, mean_estimate, student_mean, welch_t_test
 from .member_share import member_share
-from .membership import Membership, membership
+from .membership import Membership, membership, non_members_needed
 from .ssl_mem import ssl_mem
 from .ssl_mem_runs import RunScores, run_scores
 from .unit_activation import unit_activation
@@ -35,6 +35,7 @@ __all__ = [
     "mean_estimate",
     "member_share",
     "membership",
+    "non_members_needed",
     "run_scores",
     "selectivity",
     "ssl_mem",

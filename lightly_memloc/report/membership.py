@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import pandas as pd
 from matplotlib.axes import Axes
 
 from lightly_memloc.report.charts import line_with_band
@@ -23,6 +24,7 @@ from lightly_memloc.report.tables import (
     make_table,
     number,
     p_of,
+    p_value,
     tenths_of_percent,
     text,
 )
@@ -56,10 +58,13 @@ class MembershipReport(Report[MembershipResult]):
             number("tpr", tenths_of_percent, "TPR at 1% FPR"),
             interval("tpr", tenths_of_percent),
         ]
+        if "tpr_p" in layers:  # Results of version 0.1.0 have none.
+            fields.append(p_of("tpr"))
         images = counts(self.result.settings["images"])
         return [
             make_table(
-                f"Membership by {_SCORES[str(score)]} ({images})",
+                f"Membership by {_SCORES[str(score)]} ({images}; "
+                "by chance: AUC 0.50, TPR 1%)",
                 of,
                 fields,
                 bar="over_chance",
@@ -90,10 +95,17 @@ class MembershipReport(Report[MembershipResult]):
             said.append(
                 f"By {by}, {best['layer']} separates members from non-members best: AUC "
                 f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
-                f"{best['auc_high']:.2f}; 0.50 by chance). At 1% false positives it "
-                f"identifies {best['tpr']:.1%} of the members "
-                f"({best['tpr_low']:.1%} to {best['tpr_high']:.1%})."
+                f"{best['auc_high']:.2f}; 0.50 by chance)."
             )
+            if pd.notna(best["tpr"]):
+                p = ""
+                if "tpr_p" in best:
+                    p = f", p = {p_value(best['tpr_p'])}".replace("= <", "< ")
+                said.append(
+                    f"At 1% false positives it identifies {best['tpr']:.1%} of the "
+                    f"members (95% interval {best['tpr_low']:.1%} to "
+                    f"{best['tpr_high']:.1%}; 1% by chance{p})."
+                )
         return " ".join(said)
 
     def drawings(self) -> Mapping[str, Drawing]:

@@ -12,7 +12,7 @@ from tests.estimation.measured import from_distances
 ROLES = ["candidate"] * 30 + ["external"] * 40 + ["independent"] * 20
 
 
-def measured(with_reference, roles=ROLES, seed=0):
+def measured(with_reference, roles=ROLES):
     rng = np.random.default_rng(0)
     is_member = np.array(roles) == "candidate"
     f = rng.uniform(0.5, 1, (len(roles), 2)) - 0.2 * is_member[:, None] * [0, 1]
@@ -25,7 +25,7 @@ def measured(with_reference, roles=ROLES, seed=0):
         }
     )
     settings = {
-        "seed": seed,
+        "seed": 0,
         "normalization": "relative",
         "top_k": 5,
         "reference": with_reference,
@@ -56,16 +56,33 @@ def test_both_scores_of_each_layer(tmp_path):
     assert load_result(tmp_path).to_pandas().equals(table)
 
 
-@pytest.mark.parametrize("seed", [0, 5])
-def test_intervals_follow_the_seed_of_the_measurement(seed):
-    result, f, g = measured(True, seed=seed)
+def test_each_score_is_tested_against_external_images():
+    result, f, g = measured(True, [*ROLES, *["external"] * 60])
     table = infer_membership(result).to_pandas()
+    external = [*range(30, 70), *range(90, 150)]
     for first, scores in ((0, -f), (2, (g - f) / (g + f))):
-        expected = membership(scores[:30], scores[30:70], seed=seed)
+        expected = membership(scores[:30], scores[external])
         columns = expected.auc.columns("auc") | expected.tpr.columns("tpr")
-        assert len(columns) == 7
+        assert len(columns) == 8
         for name, column in columns.items():
             assert table[name][first : first + 2].tolist() == pytest.approx(column)
+
+
+@pytest.mark.parametrize("n", [98, 99])
+def test_rate_is_given_from_99_external_images_on(n, tmp_path):
+    result, *_ = measured(True, ["candidate"] * 30 + ["external"] * n)
+    found = infer_membership(result)
+    table, notes = found.to_pandas(), found.settings["notes"]
+    assert table[["auc", "auc_low", "auc_high", "auc_p"]].notna().all(axis=None)
+    for column in ("tpr", "tpr_low", "tpr_high", "tpr_p"):
+        assert table[column].notna().tolist() == [n == 99] * 4
+    if n == 98:
+        (note,) = notes
+        assert "at least 99 external images, but there are 98" in note
+    else:
+        assert notes == []
+    found.save(tmp_path)
+    assert load_result(tmp_path).to_pandas().equals(table)
 
 
 def test_one_encoder_has_its_alignment_alone():
