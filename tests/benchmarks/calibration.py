@@ -526,20 +526,22 @@ def attacks() -> Iterator[Case]:
         return float((members > threshold).mean())
 
     def auc(members: Array, others: Array, n_resamples: int, seed: int) -> Estimate:
-        # Resamples serve the true positive rate alone.
-        return membership(members, others, n_resamples=1, seed=seed).auc
+        return membership(members, others, false_positives=None).auc
 
     def tpr(members: Array, others: Array, n_resamples: int, seed: int) -> Estimate:
-        return membership(members, others, n_resamples=n_resamples, seed=seed).tpr
+        return membership(members, others).tpr
 
     for scenario, of, n, m, scale, effect in SEPARATIONS:
         data = partial(draw, of, n, m, scale)
         yield Case(
             "auc", scenario, (n, m), data, auc, partial(auc_truth, of, scale), effect
         )
-        yield Case(
-            "tpr", scenario, (n, m), data, tpr, partial(tpr_truth, of, scale), effect
-        )
+    # A false positive rate of 1% takes 99 non-members.
+    for of in SHAPES:
+        for n, m in ((50, 99), (100, 200), (50, 5000), (5000, 100)):
+            truth = partial(tpr_truth, of, 1.0)
+            data = partial(draw, of, n, m, 1.0)
+            yield Case("tpr", of.__name__, (n, m), data, tpr, truth, 1.0)
 
 
 def correlations() -> Iterator[Case]:
