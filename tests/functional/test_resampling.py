@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from lightly_memloc.functional.resampling import permuted_labels, step_down_p
 
 LABELS = np.array([True, True, True, True, False, False, False, False])
