@@ -1,6 +1,6 @@
 """LayerMem: from the readings of each image to estimates of each layer."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lightly_memloc.functional import (
     ssl_mem,
     symmetric_layer_mem,
 )
+from lightly_memloc.functional.resampling import group_numbers
 from lightly_memloc.results import LayerMemResult
 
 Array = NDArray[np.float64]
@@ -27,8 +28,12 @@ _GAP_NOTE = (
     "exchangeable, as in a random split: the images' own difficulty stays in it."
 )
 _TOP_NOTE = (
-    "Images are ranked by the last layer's SSLMem, so top_k and least_k of that layer "
-    "are selected on what they average."
+    "top_k and least_k are ranked by the last layer's SSLMem over the first half of the "
+    "views, and averaged over the second half."
+)
+_FEW_VIEWS_NOTE = (
+    "top_k and least_k need images ranked on other views than those that are averaged: "
+    "measure with at least four views."
 )
 
 
@@ -43,130 +48,189 @@ def estimate_layer_mem(
             ``seed``.
         n_resamples: Bootstrap resamples and permutations.
     """
-    f, g = readings.distances["f"], readings.distances.get("g")
-    if g is None:
-        m: NDArray[Any] = np.full_like(f, np.nan)
-    else:
-        m = ssl_mem(f, g, settings["normalization"])
-    roles = readings.roles
-    top_k = min(int(settings["top_k"]), int((roles == "candidate").sum()) // 2)
+    top_k = min(int(settings["top_k"]), int((readings.roles == "candidate").sum()) // 2)
+    estimates = _Estimates(readings, settings, n_resamples)
+    notes = [_GAP_NOTE]
+    if estimates.has_reference:
+        notes.append(_TOP_NOTE if readings.halves else _FEW_VIEWS_NOTE)
     settings = {
         **settings,
         "top_k": top_k,
         "images": readings.images["role"].value_counts().to_dict(),
-        "notes": [_GAP_NOTE] + ([_TOP_NOTE] if g is not None else []),
+        "notes": notes,
     }
     frame = pd.DataFrame(list(readings.layers), columns=["layer", "kind"])
-    resampling = {"n_resamples": n_resamples, "seed": int(settings["seed"])}
-    estimates = _Estimates(m, f, roles, resampling)
-    distances = pd.DataFrame(
-        {
-            f"{encoder}:{name}": values[:, column]
-            for encoder, values in readings.distances.items()
+    images = readings.images.reset_index(drop=True)
+    distances = {
+        f"{encoder}:{name}": values[:, column]
+        for encoder, values in readings.distances.items()
+        for column, name in enumerate(readings.names)
+    }
+    scores = pd.DataFrame(estimates.m, columns=readings.names)
+    tables = {
+        "layers": pd.concat([frame, estimates.layers(top_k)], axis=1),
+        "samples": pd.concat([images, scores], axis=1),
+        "distances": pd.concat([images, pd.DataFrame(distances)], axis=1),
+        "control": pd.concat([frame, estimates.control()], axis=1),
+    }
+    if estimates.halves is not None:
+        of_halves = {
+            f"{half}:{name}": estimates.halves[:, column, number]
+            for number, half in enumerate(("first", "second"))
             for column, name in enumerate(readings.names)
         }
-    )
-    images = readings.images.reset_index(drop=True)
-    scores = pd.DataFrame(m, columns=readings.names)
-    return LayerMemResult(
-        settings,
-        {
-            "layers": pd.concat([frame, estimates.layers(top_k)], axis=1),
-            "samples": pd.concat([images, scores], axis=1),
-            "distances": pd.concat([images, distances], axis=1),
-            "control": pd.concat([frame, estimates.control()], axis=1),
-        },
-    )
+        tables["halves"] = pd.concat([images, pd.DataFrame(of_halves)], axis=1)
+    return LayerMemResult(settings, tables)
 
 
 class _Estimates:
     """Estimates of each layer from the values of each image."""
 
     def __init__(
-        self,
-        m: Array,
-        distances_f: Array,
-        roles: NDArray[Any],
-        resampling: dict[str, int],
+        self, readings: Readings, settings: Mapping[str, Any], n_resamples: int
     ) -> None:
-        self.m = {role: m[roles == role] for role in set(roles)}
-        self.a = {role: distances_f[roles == role] for role in set(roles)}
-        self.n_layers = m.shape[1]
-        self.resampling = resampling
+        f, g = readings.distances["f"], readings.distances.get("g")
+        self.has_reference = g is not None
+        self.normalization = settings["normalization"]
+        self.m = self._scores(f, g)
+        self.halves: Array | None = None
+        if self.has_reference and readings.halves:
+            by_half = readings.halves["f"], readings.halves["g"]
+            self.halves = self._scores(*by_half)
+        self.distances, self.encoders = f, readings.distances
+        self.rows = {
+            role: np.flatnonzero(readings.roles == role)
+            for role in ("candidate", "independent", "external")
+        }
+        self.group, self.stratum = readings.column("group"), readings.column("stratum")
+        self.names = readings.names
+        self.resampling = {"n_resamples": n_resamples, "seed": int(settings["seed"])}
 
     def layers(self, top_k: int) -> pd.DataFrame:
         """One row per layer, all estimates."""
-        candidate = self.m["candidate"]
-        # A stable order, so that equal scores rank the same way everywhere.
-        ranked = candidate[np.argsort(-candidate[:, -1], kind="stable")]
         return pd.DataFrame(
             self._of(layer_mem, "candidate").columns("layer_mem")
             | self._of(delta_layer_mem, "candidate").columns("delta")
-            | {
-                "top_k": _mean(ranked[:top_k], self.n_layers),
-                "least_k": _mean(ranked[len(ranked) - top_k :], self.n_layers),
-            }
-            | self._of(calibrated_layer_mem, "candidate", "external").columns(
+            | self._extremes(top_k)
+            | self._contrast(calibrated_layer_mem, "candidate", "external").columns(
                 "calibrated"
             )
-            | self._of(symmetric_layer_mem, "candidate", "independent").columns(
+            | self._contrast(symmetric_layer_mem, "candidate", "independent").columns(
                 "symmetric"
             )
             | self._gap("candidate", "external").columns("alignment_gap")
             | {
-                role: _mean(self.m.get(role, candidate[:0]), self.n_layers)
+                role: self._mean(self.m[self.rows[role]])
                 for role in ("external", "independent")
             }
-            | self._steps(calibrated_layer_mem, "candidate", "external").columns(
-                "calibrated_delta"
-            )
-            | self._steps(symmetric_layer_mem, "candidate", "independent").columns(
-                "symmetric_delta"
-            )
+            | self._contrast(
+                calibrated_layer_mem, "candidate", "external", steps=True
+            ).columns("calibrated_delta")
+            | self._contrast(
+                symmetric_layer_mem, "candidate", "independent", steps=True
+            ).columns("symmetric_delta")
+            | {"repeats": self._repeats()}
         )
 
     def control(self) -> pd.DataFrame:
         """One row per layer, estimates on external images alone."""
-        external = self.m.get("external", np.empty((0, self.n_layers)))
-        order = np.random.default_rng(self.resampling["seed"]).permutation(
-            len(external)
-        )
-        halves = np.array_split(order, 2)
+        rng, external = np.random.default_rng(self.resampling["seed"]), "external"
+        rows = self.rows[external]
+        group, first = group_numbers(self._chosen(self.group, rows), len(rows))
+        halves = np.array_split(rng.permutation(len(first)), 2)
         for name, half in zip(("first", "second"), halves, strict=True):
-            self.m[name] = external[half]
-            self.a[name] = self.a["external"][half] if len(external) else external
+            self.rows[name] = rows[np.isin(group, half)]
         return pd.DataFrame(
-            self._of(layer_mem, "external").columns("layer_mem")
-            | self._of(symmetric_layer_mem, "first", "second").columns("symmetric")
+            self._of(layer_mem, external).columns("layer_mem")
+            | self._contrast(symmetric_layer_mem, "first", "second").columns(
+                "symmetric"
+            )
             | self._gap("first", "second").columns("alignment_gap")
         )
 
-    def _steps(self, estimator: Estimator, *roles: str) -> Estimate:
-        """The difference of each layer from the one before; NaN for the first."""
-        n_steps = self.n_layers - 1
-        sets = [
-            np.diff(self.m[role], axis=1) if role in self.m and n_steps else None
-            for role in roles
-        ]
-        steps = self._estimate(estimator, sets, n_steps)
-        return Estimate.joined([Estimate.unknown(1), steps])
+    def _scores(self, f: Array, g: Array | None) -> Array:
+        if g is None:
+            return np.full_like(f, np.nan)
+        return ssl_mem(f, g, self.normalization)
 
-    def _of(self, estimator: Estimator, *roles: str) -> Estimate:
-        sets = [self.m.get(role) for role in roles]
-        return self._estimate(estimator, sets, self.n_layers)
+    def _of(self, estimator: Estimator, role: str) -> Estimate:
+        rows = self.rows[role]
+        groups = self._chosen(self.group, rows)
+        if not self.has_reference or len(group_numbers(groups, len(rows))[1]) < 2:
+            return self._unknown()
+        return estimator(self.m[rows], groups=groups, **self.resampling)
+
+    def _contrast(
+        self, estimator: Estimator, *roles: str, steps: bool = False
+    ) -> Estimate:
+        if not self.has_reference:
+            return self._unknown()
+        options = {"normalization": self.normalization, "steps": steps}
+        return self._between(estimator, self.m, roles, **options)
 
     def _gap(self, *roles: str) -> Estimate:
-        sets = [self.a.get(role) for role in roles]
-        return self._estimate(alignment_gap, sets, self.n_layers)
+        return self._between(alignment_gap, self.distances, roles)
 
-    def _estimate(
-        self, estimator: Estimator, sets: Sequence[Array | None], size: int
+    def _between(
+        self,
+        estimator: Estimator,
+        values: Array,
+        roles: tuple[str, ...],
+        **options: Any,
     ) -> Estimate:
-        usable = [s for s in sets if s is not None and len(s) > 1]
-        if len(usable) < len(sets) or any(np.isnan(s).any() for s in usable):
-            return Estimate.unknown(size)
-        return estimator(*usable, **self.resampling)
+        sets = [self.rows[role] for role in roles]
+        groups = [self._chosen(self.group, rows) for rows in sets]
+        numbers = (
+            len(group_numbers(of, len(rows))[1])
+            for of, rows in zip(groups, sets, strict=True)
+        )
+        if min(numbers) < 2:
+            return self._unknown()
+        both = np.concatenate(sets)
+        return estimator(
+            *(values[rows] for rows in sets),
+            groups=self._chosen(self.group, both),
+            strata=self._chosen(self.stratum, both),
+            **options,
+            **self.resampling,
+        )
 
+    def _extremes(self, top_k: int) -> dict[str, Array]:
+        """Means of the candidates that other views rank highest and lowest."""
+        rows = self.rows["candidate"]
+        if self.halves is None:
+            return dict.fromkeys(("top_k", "least_k"), self._mean(self.m[:0]))
+        first, second = np.moveaxis(self.halves[rows], 2, 0)
+        # A stable order, so that equal scores rank the same way everywhere.
+        ranked = second[np.argsort(-first[:, -1], kind="stable")]
+        return {
+            "top_k": self._mean(ranked[:top_k]),
+            "least_k": self._mean(ranked[len(ranked) - top_k :]),
+        }
 
-def _mean(values: Array, n_layers: int) -> Array:
-    return values.mean(axis=0) if len(values) else np.full(n_layers, np.nan)
+    def _repeats(self) -> list[str]:
+        """For each layer, the first layer with the same distances; empty if none."""
+        repeats: list[str] = []
+        for column in range(len(self.names)):
+            equal = (
+                name
+                for before, name in enumerate(self.names[:column])
+                if all(
+                    np.allclose(of[:, before], of[:, column], rtol=1e-6, atol=0)
+                    for of in self.encoders.values()
+                )
+            )
+            repeats.append(next(equal, ""))
+        return repeats
+
+    def _unknown(self) -> Estimate:
+        return Estimate.unknown(len(self.names), "p_adjusted")
+
+    def _mean(self, values: Array) -> Array:
+        return values.mean(axis=0) if len(values) else np.full(len(self.names), np.nan)
+
+    @staticmethod
+    def _chosen(
+        of_images: NDArray[Any] | None, rows: NDArray[np.int64]
+    ) -> NDArray[Any] | None:
+        return None if of_images is None else of_images[rows]

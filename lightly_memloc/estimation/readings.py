@@ -1,7 +1,8 @@
 """What one pass over the images measured, before anything is estimated from it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,15 @@ class Readings:
     """Alignment distances of each image, layer and encoder.
 
     Attributes:
-        images: One row per image with ``index``, ``filename`` and ``role``.
+        images: One row per image with ``index``, ``filename`` and ``role``; if known,
+            also ``group`` and ``stratum``, by which roles were assigned.
         layers: Name and kind of L layers in forward order.
         distances: Alignment distances of shape ``(N, L)`` by encoder: ``"f"``, and
             ``"g"`` if there is a reference encoder. Rows are in the order of
             ``images``.
+        halves: Alignment distances over the first and over the second half of the
+            views, of shape ``(N, L, 2)`` by encoder. Empty if there are too few views
+            to divide.
 
     Raises:
         MemorizationError: If a layer lacks a value for an image, an image or a layer is
@@ -41,6 +46,7 @@ class Readings:
     images: pd.DataFrame
     layers: Sequence[tuple[str, str]]
     distances: Mapping[str, Array]
+    halves: Mapping[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         missing = [
@@ -79,24 +85,32 @@ class Readings:
             images: One row per image with ``index``, ``filename`` and ``role``.
             layers: Name and kind of each layer.
             measured: For each encoder and layer, the indices of the images that the
-                layer saw, in any order, and a value for each of them.
+                layer saw, in any order, and their distances: over all views, or of
+                shape ``(N, 3)`` with those over either half of the views.
 
         Raises:
             MemorizationError: If a layer did not see every image exactly once.
         """
         rows = pd.Index(images["index"])
-        distances = {}
+        distances, halves = {}, {}
         for encoder, by_layer in measured.items():
-            distances[encoder] = np.full((len(rows), len(layers)), np.nan)
-            for column, (index, values) in enumerate(by_layer):
+            columns = []
+            for (name, _), (index, values) in zip(layers, by_layer, strict=True):
                 place = rows.get_indexer(pd.Index(np.asarray(index)))
                 if (place < 0).any() or len(np.unique(place)) < len(place):
                     raise MemorizationError(
-                        f"Layer {layers[column][0]} of encoder {encoder} measured "
-                        "images twice, or images that were not asked for."
+                        f"Layer {name} of encoder {encoder} measured images twice, or "
+                        "images that were not asked for."
                     )
-                distances[encoder][place, column] = values
-        return cls(images, layers, distances)
+                of_views = np.asarray(values, dtype=np.float64).reshape(len(place), -1)
+                column = np.full((len(rows), of_views.shape[1]), np.nan)
+                column[place] = of_views
+                columns.append(column)
+            by_views = np.stack(columns, axis=1)
+            distances[encoder] = by_views[..., 0]
+            if by_views.shape[2] > 1:
+                halves[encoder] = by_views[..., 1:]
+        return cls(images, layers, distances, halves)
 
     @property
     def names(self) -> list[str]:
@@ -107,6 +121,10 @@ class Readings:
     def roles(self) -> NDArray[np.object_]:
         """Role of each image, shape ``(N,)``."""
         return self.images["role"].to_numpy(dtype=object)
+
+    def column(self, name: str) -> NDArray[Any] | None:
+        """Return a column of the images, shape ``(N,)``; None if it is unknown."""
+        return self.images[name].to_numpy() if name in self.images else None
 
     def _refuse_incomplete(self, encoder: str, values: Array) -> None:
         expected = (len(self.images), len(self.layers))

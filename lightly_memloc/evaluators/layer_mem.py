@@ -14,6 +14,7 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import Readings, estimate_layer_mem
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, computed
 from lightly_memloc.evaluators.view_loader import ViewBatch
+from lightly_memloc.functional.alignment_distance import divisible_views
 from lightly_memloc.layers import CapturedLayer
 from lightly_memloc.metrics import AlignmentDistance
 from lightly_memloc.results import LayerMemResult
@@ -94,9 +95,12 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
                 images, which has one column per layer.
         """
         _refuse_names_of_columns(self.layers)
+        n_views = self.study.n_views + int(self.pairs == "anchor")
+        halves = n_views >= divisible_views(self.pairs)
         return {
             name: nn.ModuleList(
-                AlignmentDistance(self.normalize, self.pairs) for _ in self.layers
+                AlignmentDistance(self.normalize, self.pairs, halves=halves)
+                for _ in self.layers
             )
             for name in self.encoders
         }
@@ -119,8 +123,13 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         """Return the result over the images of all processes."""
         measured = {
             name: [
-                (values["image"], values["distance"])
-                for values in map(computed, self.metrics[name])
+                (
+                    of["image"],
+                    np.column_stack(
+                        [of[key] for key in ("distance", "halves") if key in of]
+                    ),
+                )
+                for of in map(computed, self.metrics[name])
             ]
             for name in self.encoders
         }

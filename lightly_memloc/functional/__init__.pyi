@@ -9,7 +9,13 @@ from .layer_mem import (
     layer_mem,
     symmetric_layer_mem,
 )
-from .means import contrast_estimate, mean_estimate, student_mean, welch_t_test
+from .means import (
+    difference_of_means,
+    log_ratio_of_means,
+    mean_estimate,
+    student_mean,
+    welch_t_test,
+)
 from .member_share import member_share
 from .membership import Membership, membership, non_members_needed
 from .ssl_mem import ssl_mem
@@ -28,10 +34,11 @@ __all__ = [
     "calibrated_layer_mem",
     "class_mem",
     "class_selectivity",
-    "contrast_estimate",
     "delta_layer_mem",
+    "difference_of_means",
     "kendall_tau",
     "layer_mem",
+    "log_ratio_of_means",
     "mean_estimate",
     "member_share",
     "membership",

@@ -16,6 +16,7 @@ def alignment_distance(
     views: Tensor,
     normalize: bool = True,
     pairs: Literal["all", "anchor"] = "all",
+    halves: bool = False,
 ) -> Tensor:
     r"""Compute the alignment distance of each image over its views [0].
 
@@ -41,13 +42,18 @@ def alignment_distance(
         normalize: Whether representations are divided by their L2 norm.
         pairs: ``"all"`` pairs of views, or ``"anchor"`` pairs of the first view with
             each other view.
+        halves: Whether to compute the distance over the first and over the second half
+            of the views as well. Of an odd number, the last view is in neither; the
+            anchor is in both.
 
     Returns:
         Tensor of shape ``(B,)``; in [0, 2] if normalized, else at least 0. Double
-        precision where the device has it.
+        precision where the device has it. With ``halves``, of shape ``(B, 3)``: over
+        all views, over the first half and over the second half.
 
     Raises:
-        ValueError: If there are fewer than two views, or ``pairs`` is unknown.
+        ValueError: If there are fewer than two views (or too few to compare within
+            each half), or ``pairs`` is unknown.
 
     Examples:
         >>> import torch
@@ -63,12 +69,37 @@ def alignment_distance(
     if pairs not in ("all", "anchor"):
         raise ValueError(f"Expected pairs to be 'all' or 'anchor', got {pairs!r}.")
     n_images, n_views = views.shape[:2]
+    n_anchors = int(pairs == "anchor")
+    if halves and n_views < divisible_views(pairs):
+        raise ValueError(
+            f"Expected at least {divisible_views(pairs)} views to divide, got {n_views}."
+        )
     flat = views.reshape(n_images, n_views, math.prod(views.shape[2:]))
     squared = _squared_distances(_offsets(flat, normalize))
     first, second = torch.triu_indices(n_views, n_views, offset=1, device=views.device)
-    if pairs == "anchor":
-        first, second = first[: n_views - 1], second[: n_views - 1]
-    return squared[:, first, second].sqrt().mean(dim=1)
+    compared = first == 0 if n_anchors else torch.ones_like(first, dtype=torch.bool)
+    distances = squared[:, first, second].sqrt()
+    whole = distances[:, compared].mean(dim=1)
+    if not halves:
+        return whole
+    size = (n_views - n_anchors) // 2
+    half = (torch.arange(n_views, device=views.device) - n_anchors) // size
+    half[:n_anchors] = -1
+    within = [
+        compared & (half[second] == of) & ((half[first] == of) | (half[first] == -1))
+        for of in range(2)
+    ]
+    means = [distances[:, pair].mean(dim=1) for pair in within]
+    return torch.stack([whole, *means], dim=1)
+
+
+def divisible_views(pairs: Literal["all", "anchor"]) -> int:
+    """Return how many views are needed to compare some within either half of them.
+
+    Args:
+        pairs: As for :func:`alignment_distance`; the anchor counts as a view.
+    """
+    return 3 if pairs == "anchor" else 4
 
 
 def _offsets(views: Tensor, normalize: bool) -> Tensor:

@@ -1,7 +1,7 @@
 """One type for every number with an interval."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -51,9 +51,33 @@ class Estimate:
         return (values for values in provided if values is not None)
 
     @classmethod
-    def unknown(cls, size: int) -> "Estimate":
-        """Return an estimate of NaN with ``size`` entries, with a p-value."""
-        return cls(*(np.full(size, np.nan) for _ in range(4)))
+    def unknown(cls, size: int, *more: str) -> "Estimate":
+        """Return an estimate of NaN with ``size`` entries, with a p-value.
+
+        Args:
+            size: Number of entries.
+            more: Names of further fields, such as ``"p_adjusted"``.
+        """
+        names = ("value", "low", "high", "p", *more)
+        return cls(**{name: np.full(size, np.nan) for name in names})
+
+    def mapped(self, function: Callable[[Array], Array]) -> "Estimate":
+        """Return the estimate on another scale.
+
+        Args:
+            function: An increasing function, of the values and of the interval's ends.
+        """
+        of = {name: function(getattr(self, name)) for name in ("value", "low", "high")}
+        return replace(self, **of)
+
+    def padded(self, n: int) -> "Estimate":
+        """Return the estimate with ``n`` unknown entries before its own."""
+        padded = {
+            field.name: np.concatenate([np.full(n, np.nan), values])
+            for field in fields(self)
+            if (values := getattr(self, field.name)) is not None
+        }
+        return replace(self, **padded)
 
     @classmethod
     def joined(cls, estimates: "Sequence[Estimate]") -> "Estimate":

@@ -3,28 +3,46 @@
 Two encoders that were trained apart differ in overall alignment at every layer,
 whatever they memorised. That offset enters the published LayerMem. The calibrated and
 the symmetric estimator remove it; the alignment gap needs no second encoder at all.
+
+Relative SSLMem is bounded, so an offset compresses its differences. Twice its inverse
+hyperbolic tangent, ``log(a_g) - log(a_f)``, is not bounded, and the offset is a
+constant in it. The estimators without offset therefore compare images on this scale,
+and map the result back to that of SSLMem.
 """
+
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
+from typing_extensions import Unpack
 
 from lightly_memloc.functional.estimate import Estimate
-from lightly_memloc.functional.means import contrast_estimate, mean_estimate
-from lightly_memloc.functional.resampling import Array
+from lightly_memloc.functional.means import (
+    difference_of_means,
+    log_ratio_of_means,
+    mean_estimate,
+)
+from lightly_memloc.functional.resampling import Array, ResamplingArguments
+
+Normalization = Literal["relative", "raw", "range"]
+
+# Relative SSLMem is 1 if a distance is 0, which has no finite logarithm.
+_LARGEST = 1 - 1e-6
 
 
-def layer_mem(candidate: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> Estimate:
+def layer_mem(
+    candidate: ArrayLike, **resampling: Unpack[ResamplingArguments]
+) -> Estimate:
     """Compute LayerMem as published: the mean SSLMem over the candidates [0].
 
-    Its p-value (t-test against 0) also tests the encoders' offset against zero: two
-    encoders without any memorisation are usually 'significant'.
+    Its p-value also tests the encoders' offset against zero: two encoders without any
+    memorisation are usually 'significant'.
 
     - [0]: LayerMem, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
         candidate: SSLMem of the candidates, shape ``(N, L)`` for L layers.
-        n_resamples: Bootstrap resamples.
-        seed: Seed of the bootstrap.
+        resampling: As for :func:`mean_estimate`.
 
     Returns:
         Estimate with fields of shape ``(L,)``, in [-1, 1] for relative SSLMem.
@@ -34,11 +52,11 @@ def layer_mem(candidate: ArrayLike, n_resamples: int = 2000, seed: int = 0) -> E
         >>> layer_mem([[0.1, 0.3], [0.3, 0.3]]).value
         array([0.2, 0.3])
     """
-    return mean_estimate(candidate, n_resamples=n_resamples, seed=seed)
+    return mean_estimate(candidate, **resampling)
 
 
 def delta_layer_mem(
-    candidate: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    candidate: ArrayLike, **resampling: Unpack[ResamplingArguments]
 ) -> Estimate:
     """Compute Delta LayerMem: LayerMem of a layer minus that of the layer before [0].
 
@@ -47,8 +65,7 @@ def delta_layer_mem(
     Args:
         candidate: SSLMem of the candidates, shape ``(N, L)`` for L layers in forward
             order.
-        n_resamples: Bootstrap resamples.
-        seed: Seed of the bootstrap.
+        resampling: As for :func:`mean_estimate`.
 
     Returns:
         Estimate with fields of shape ``(L,)``; NaN for the first layer.
@@ -60,65 +77,86 @@ def delta_layer_mem(
     """
     columns = np.asarray(candidate, dtype=np.float64)
     if columns.shape[1] == 1:
-        return Estimate.unknown(1)
-    steps = mean_estimate(np.diff(columns, axis=1), n_resamples=n_resamples, seed=seed)
-    return Estimate.joined([Estimate.unknown(1), steps])
+        return Estimate.unknown(1, "p_adjusted")
+    return mean_estimate(np.diff(columns, axis=1), **resampling).padded(1)
 
 
 def calibrated_layer_mem(
-    candidate: ArrayLike, external: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    candidate: ArrayLike,
+    external: ArrayLike,
+    *,
+    normalization: Normalization = "relative",
+    steps: bool = False,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Estimate:
-    """Compute calibrated LayerMem: mean SSLMem over candidates minus over externals.
+    r"""Compute calibrated LayerMem: SSLMem of candidates compared with externals'.
 
     Neither encoder was trained on the external images: whatever SSLMem they show is
-    the encoders' offset.
+    the encoders' offset. For relative SSLMem :math:`m`, the estimate is
+    :math:`\tanh(\overline{\operatorname{artanh} m_C} - \overline{\operatorname{artanh}
+    m_E})`, which no offset changes; without offset, it is close to the difference of
+    the means. Otherwise, it is this difference.
 
     Args:
         candidate: SSLMem of the candidates, shape ``(N, L)``.
         external: SSLMem of the external images, shape ``(M, L)``.
-        n_resamples: Bootstrap resamples, and permutations of the role labels.
-        seed: Seed of both.
+        normalization: That of SSLMem.
+        steps: Whether to compute the step of each layer from the one before instead.
+        resampling: As for :func:`difference_of_means`.
 
     Returns:
-        Estimate with fields of shape ``(L,)``, in [-2, 2] for relative SSLMem.
+        Estimate with fields of shape ``(L,)``, in [-1, 1] for relative SSLMem. A step
+        is NaN for the first layer.
 
     Examples:
         >>> from lightly_memloc.functional import calibrated_layer_mem
-        >>> calibrated_layer_mem([[0.5], [0.5]], [[0.25], [0.25]]).value
-        array([0.25])
+        >>> estimate = calibrated_layer_mem([[0.3], [0.3], [0.3]], [[0.1], [0.1]])
+        >>> estimate.value.round(4)
+        array([0.2062])
     """
-    return contrast_estimate(candidate, external, np.subtract, n_resamples, seed=seed)
+    return _contrast(candidate, external, 1, normalization, steps, resampling)
 
 
 def symmetric_layer_mem(
-    candidate: ArrayLike, independent: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    candidate: ArrayLike,
+    independent: ArrayLike,
+    *,
+    normalization: Normalization = "relative",
+    steps: bool = False,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Estimate:
-    """Compute symmetric LayerMem: half of candidates' minus independents' mean SSLMem.
+    r"""Compute symmetric LayerMem: half the difference of candidates and independents.
 
     The reference encoder memorised the independent images as the encoder memorised
-    the candidates, so the offset cancels and both sets count.
+    the candidates, so the offset cancels and both sets count. For relative SSLMem
+    :math:`m`, the estimate is :math:`\tanh\big((\overline{\operatorname{artanh} m_C} -
+    \overline{\operatorname{artanh} m_I}) / 2\big)`. Otherwise, it is half the difference
+    of the means.
 
     Args:
         candidate: SSLMem of the candidates, shape ``(N, L)``.
         independent: SSLMem of the independent images, shape ``(M, L)``.
-        n_resamples: Bootstrap resamples, and permutations of the role labels.
-        seed: Seed of both.
+        normalization: That of SSLMem.
+        steps: Whether to compute the step of each layer from the one before instead.
+        resampling: As for :func:`difference_of_means`.
 
     Returns:
-        Estimate with fields of shape ``(L,)``, in [-1, 1] for relative SSLMem.
+        Estimate with fields of shape ``(L,)``, in [-1, 1] for relative SSLMem. A step
+        is NaN for the first layer.
 
     Examples:
         >>> from lightly_memloc.functional import symmetric_layer_mem
-        >>> symmetric_layer_mem([[0.5], [0.5]], [[-0.25], [-0.25]]).value
-        array([0.375])
+        >>> estimate = symmetric_layer_mem([[0.3], [0.3], [0.3]], [[-0.3], [-0.3]])
+        >>> estimate.value.round(4)
+        array([0.3])
     """
-    return contrast_estimate(
-        candidate, independent, _half_difference, n_resamples, seed=seed
-    )
+    return _contrast(candidate, independent, 0.5, normalization, steps, resampling)
 
 
 def alignment_gap(
-    candidate: ArrayLike, external: ArrayLike, n_resamples: int = 2000, seed: int = 0
+    candidate: ArrayLike,
+    external: ArrayLike,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Estimate:
     """Compute the alignment gap: memorisation without a reference encoder.
 
@@ -129,24 +167,47 @@ def alignment_gap(
     Args:
         candidate: Alignment distances of the candidates, shape ``(N, L)``.
         external: Alignment distances of the external images, shape ``(M, L)``.
-        n_resamples: Bootstrap resamples, and permutations of the role labels.
-        seed: Seed of both.
+        resampling: As for :func:`log_ratio_of_means`.
 
     Returns:
         Estimate with fields of shape ``(L,)``, in [-1, 1].
 
     Examples:
         >>> from lightly_memloc.functional import alignment_gap
-        >>> alignment_gap([[0.1], [0.1]], [[0.3], [0.3]]).value.round(6)
+        >>> alignment_gap([[0.1], [0.1], [0.1]], [[0.3], [0.3]]).value.round(6)
         array([0.5])
     """
-    return contrast_estimate(candidate, external, _relative_gap, n_resamples, seed=seed)
+    # A gap of 0.5 means three times the distance: (3 - 1) / (3 + 1).
+    return log_ratio_of_means(candidate, external, **resampling).mapped(_tanh_of_half)
 
 
-def _half_difference(first: Array, second: Array) -> Array:
-    return (first - second) / 2
+def _scale(m: ArrayLike, normalization: Normalization, steps: bool) -> Array:
+    """SSLMem on the scale on which an offset is a constant, by layer or step."""
+    columns = np.asarray(m, dtype=np.float64)
+    if columns.ndim == 1:
+        columns = columns[:, None]
+    if normalization == "relative":
+        columns = np.arctanh(np.clip(columns, -_LARGEST, _LARGEST))
+    return np.diff(columns, axis=1) if steps else columns
 
 
-def _relative_gap(first: Array, second: Array) -> Array:
-    total = first + second
-    return np.where(total > 0, (second - first) / np.where(total > 0, total, 1), 0.0)
+def _contrast(
+    first: ArrayLike,
+    second: ArrayLike,
+    part: float,
+    normalization: Normalization,
+    steps: bool,
+    resampling: ResamplingArguments,
+) -> Estimate:
+    """A part of the difference of two sets' means, on the scale of SSLMem."""
+    sets = [_scale(m, normalization, steps) for m in (first, second)]
+    if steps and not sets[0].shape[1]:
+        return Estimate.unknown(1, "p_adjusted")
+    difference = difference_of_means(*sets, **resampling)
+    of_part = difference.mapped(lambda value: part * value)
+    scaled = of_part.mapped(np.tanh) if normalization == "relative" else of_part
+    return scaled.padded(1) if steps else scaled
+
+
+def _tanh_of_half(value: Array) -> Array:
+    return np.tanh(value / 2)

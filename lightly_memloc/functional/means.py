@@ -1,41 +1,61 @@
 """Means, and contrasts of two means, with interval and p-value."""
 
+import math
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+from typing_extensions import Unpack
 
 from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.resampling import (
     Array,
+    Assignment,
+    ResamplingArguments,
     as_far,
-    bootstrap_means,
-    percentile_interval,
-    permuted_labels,
+    bootstrap_counts,
+    group_numbers,
+    step_down_p,
 )
+
+_RESAMPLES = 2000
+
+# A variance that is smaller relative to the sum of squares is due to rounding.
+_ROUNDING = 1e-12
+
+# Statistics that differ by less, relatively, are ties.
+_TIE = 2e-9
 
 
 def mean_estimate(
-    values: ArrayLike, n_resamples: int = 2000, confidence: float = 0.95, seed: int = 0
+    values: ArrayLike,
+    confidence: float = 0.95,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Estimate:
     """Estimate means over images.
 
-    The interval is the percentile bootstrap over images, the p-value Student's
-    one-sample t-test against 0.
+    Interval and p-value come from the symmetric bootstrap-t [0], which resamples the
+    studentized mean, and allow for skewness. They are at least as wide and as large as
+    those of Student's t. The interval excludes 0 exactly if p is at most
+    ``1 - confidence``.
+
+    - [0]: On symmetric bootstrap confidence intervals, Hall, 1988
 
     Args:
         values: Shape ``(N,)`` or ``(N, L)``: one value per image (and layer), N >= 2.
-        n_resamples: Bootstrap resamples.
         confidence: Coverage of the interval.
-        seed: Seed of the bootstrap.
+        resampling: ``n_resamples``, ``seed`` and ``groups``. Groups are drawn as a
+            whole, at least two.
 
     Returns:
-        Estimate with fields of shape ``(L,)``.
+        Estimate with fields of shape ``(L,)``, with ``p_adjusted`` for the number of
+        means. The interval is infinite where there are too few images for it.
 
     Raises:
-        ValueError: If there are fewer than two images.
+        ValueError: If there are fewer than two images or groups, or too few resamples.
 
     Examples:
         >>> from lightly_memloc.functional import mean_estimate
@@ -43,80 +63,95 @@ def mean_estimate(
         2.0
     """
     columns = _columns(values, "values")
-    rng = np.random.default_rng(seed)
-    low, high = percentile_interval(
-        bootstrap_means(columns, n_resamples, rng), confidence
+    n_resamples = resampling.get("n_resamples", _RESAMPLES)
+    group, first = group_numbers(resampling.get("groups"), len(columns))
+    if len(first) < 2:
+        raise ValueError("Expected images of at least two groups, got one group.")
+    # Relative to the first image, so that equal values have an error of exactly 0.
+    sums = _GroupSums(columns - columns[0], group)
+    center, error = sums.means_and_errors(sums.total)
+    rng = np.random.default_rng(resampling.get("seed", 0))
+    drawn = (
+        sums.means_and_errors(sums.drawn(times))
+        for times in bootstrap_counts(len(first), n_resamples, rng)
     )
-    value = columns.mean(axis=0)
-    error = columns.std(axis=0, ddof=1) / np.sqrt(len(columns))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(value == 0, 0.0, value / error)
-    p = 2 * stats.t.sf(np.abs(t), df=len(columns) - 1)
-    return Estimate(value, low, high, p)
+    resampled = np.concatenate([_studentized(m - center, e) for m, e in drawn])
+    freedom = len(first) - 1
+    return _inverted(columns.mean(axis=0), error, resampled, confidence, freedom)
 
 
-def contrast_estimate(
+def difference_of_means(
     first: ArrayLike,
     second: ArrayLike,
-    contrast: Callable[[Array, Array], Array],
-    n_resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Estimate:
-    """Estimate a contrast of the means of two sets of images.
+    """Estimate the mean of one set of images minus that of another.
 
-    The interval is the percentile bootstrap over the images of each set, the p-value
-    comes from permuting the images' set labels (two-sided, by the absolute contrast).
+    Interval and p-value come from permuting the images' set labels and comparing the
+    studentized difference [0] (two-sided). The test is exact if the sets are
+    exchangeable, and approximately valid if they differ in variance and size. The
+    interval excludes 0 exactly if p is at most ``1 - confidence``.
+
+    - [0]: Studentized permutation tests for non-i.i.d. hypotheses and the generalized
+      Behrens-Fisher problem, Janssen, 1997
 
     Args:
         first: Shape ``(N,)`` or ``(N, L)``: one value per image (and layer), N >= 2.
         second: Shape ``(M,)`` or ``(M, L)``, M >= 2.
-        contrast: The contrast of two arrays of means, such as their difference; 0 for
-            equal means.
-        n_resamples: Bootstrap resamples, and permutations.
         confidence: Coverage of the interval.
-        seed: Seed of the bootstrap and the permutations.
+        resampling: ``n_resamples``, ``seed``, ``groups`` and ``strata``. The last two
+            have an entry for each of the ``N + M`` images, those of ``first`` first.
 
     Returns:
-        Estimate with fields of shape ``(L,)``. The p-value is at least
-        ``1 / (n_resamples + 1)``.
+        Estimate with fields of shape ``(L,)``, with ``p_adjusted`` for the number of
+        differences. The p-value is at least ``1 / (n_resamples + 1)``. The interval is
+        infinite where there are too few images for it.
 
     Raises:
-        ValueError: If a set has fewer than two images or the shapes do not fit.
+        ValueError: If a set has fewer than two images or groups, the shapes do not
+            fit, a group has images in both sets, or there are too few resamples.
 
     Examples:
-        >>> import numpy as np
-        >>> from lightly_memloc.functional import contrast_estimate
-        >>> estimate = contrast_estimate([3.0, 3.0], [1.0, 1.0], np.subtract)
-        >>> float(estimate.value[0]), float(estimate.low[0]), float(estimate.high[0])
-        (2.0, 2.0, 2.0)
+        >>> from lightly_memloc.functional import difference_of_means
+        >>> estimate = difference_of_means([3.0, 4.0, 5.0, 4.0], [1.0, 2.0, 1.0, 2.0])
+        >>> float(estimate.value[0])
+        2.5
     """
-    first, second = _columns(first, "first"), _columns(second, "second")
-    if first.shape[1] != second.shape[1]:
-        raise ValueError(
-            "Expected as many columns in both sets, got "
-            f"{first.shape[1]} and {second.shape[1]}."
-        )
-    rng = np.random.default_rng(seed)
-    value = contrast(first.mean(axis=0), second.mean(axis=0))
-    low, high = percentile_interval(
-        contrast(
-            bootstrap_means(first, n_resamples, rng),
-            bootstrap_means(second, n_resamples, rng),
-        ),
-        confidence,
-    )
-    pooled = np.concatenate([first, second])
-    is_first = np.arange(len(pooled)) < len(first)
-    n_as_far = np.zeros(pooled.shape[1])
-    for labels in permuted_labels(is_first, n_resamples, rng):
-        total_first = labels.astype(np.float64) @ pooled
-        permuted = contrast(
-            total_first / len(first),
-            (pooled.sum(axis=0) - total_first) / len(second),
-        )
-        n_as_far += as_far(permuted, value).sum(axis=0)
-    return Estimate(value, low, high, (1 + n_as_far) / (1 + n_resamples))
+    return _contrast(first, second, _difference, confidence, resampling)
+
+
+def log_ratio_of_means(
+    first: ArrayLike,
+    second: ArrayLike,
+    confidence: float = 0.95,
+    **resampling: Unpack[ResamplingArguments],
+) -> Estimate:
+    """Estimate the logarithm of the ratio of two sets' means, for positive values.
+
+    Interval and p-value are made as for :func:`difference_of_means`, with the standard
+    error by the delta method.
+
+    Args:
+        first: Shape ``(N,)`` or ``(N, L)``: one value per image (and layer), N >= 2.
+        second: Shape ``(M,)`` or ``(M, L)``, M >= 2.
+        confidence: Coverage of the interval.
+        resampling: As for :func:`difference_of_means`.
+
+    Returns:
+        Estimate of ``log(mean(second) / mean(first))`` with fields of shape ``(L,)``,
+        with ``p_adjusted``; 0 where both means are 0.
+
+    Raises:
+        ValueError: As :func:`difference_of_means`.
+
+    Examples:
+        >>> from lightly_memloc.functional import log_ratio_of_means
+        >>> estimate = log_ratio_of_means([1.0, 0.5, 1.5], [4.0, 2.0, 3.0])
+        >>> float(estimate.value[0].round(4))
+        1.0986
+    """
+    return _contrast(first, second, _log_ratio, confidence, resampling)
 
 
 def student_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
@@ -187,6 +222,154 @@ def welch_t_test(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
         test = stats.ttest_ind(first, second, axis=0, equal_var=False)
     t, p = (np.where(varies, v, np.nan) for v in (test.statistic, test.pvalue))
     return t, p
+
+
+class _GroupSums:
+    """Sums over the images of each group, of which resampled means are made.
+
+    Args:
+        values: Shape ``(N, L)``.
+        group: Number of each image's group, shape ``(N,)``.
+        deviations: What the standard error is made of, shape ``(N, L)``; by default
+            the values.
+    """
+
+    def __init__(
+        self, values: Array, group: NDArray[np.int64], deviations: Array | None = None
+    ) -> None:
+        by_group, order = np.sort(group), np.argsort(group, kind="stable")
+        starts = np.flatnonzero(np.diff(by_group, prepend=-1))
+        sizes = np.bincount(group).astype(np.float64)[:, None]
+        sums = np.add.reduceat(values[order], starts, axis=0)
+        spread = sums
+        if deviations is not None:
+            spread = np.add.reduceat(deviations[order], starts, axis=0)
+        parts = [np.ones_like(sizes), sizes, sizes**2]
+        parts += [sums, spread, spread**2, spread * sizes]
+        self._of_groups = np.concatenate(parts, axis=1)
+        self.total = self._of_groups.sum(axis=0)
+
+    def drawn(self, times: NDArray[Any]) -> Array:
+        """The sums over groups that are drawn so often, ``times`` of shape (B, G)."""
+        return times.astype(np.float64) @ self._of_groups
+
+    @staticmethod
+    def means_and_errors(summed: Array) -> tuple[Array, Array]:
+        """Means over images, and their standard errors over groups."""
+        n_groups, n_images, squared_sizes = (summed[..., i, None] for i in range(3))
+        values, spread, squares, products = np.split(summed[..., 3:], 4, axis=-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            center = spread / n_images
+            variance = squares - 2 * center * products + center**2 * squared_sizes
+            variance = np.where(variance > _ROUNDING * squares, variance, 0)
+            variance *= n_groups / (n_groups - 1)
+            return values / n_images, np.sqrt(variance) / n_images
+
+
+Statistic = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
+
+
+def _difference(m1: Array, e1: Array, m2: Array, e2: Array) -> tuple[Array, Array]:
+    return m1 - m2, np.hypot(e1, e2)
+
+
+def _log_ratio(m1: Array, e1: Array, m2: Array, e2: Array) -> tuple[Array, Array]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.where(m1 == m2, 0.0, np.log(m2) - np.log(m1))
+        relative = (np.where(m > 0, e / m, 0) for m, e in ((m1, e1), (m2, e2)))
+        return value, np.hypot(*relative)
+
+
+def _contrast(
+    first: ArrayLike,
+    second: ArrayLike,
+    statistic: Statistic,
+    confidence: float,
+    resampling: ResamplingArguments,
+) -> Estimate:
+    first, second = _columns(first, "first"), _columns(second, "second")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(
+            "Expected as many columns in both sets, got "
+            f"{first.shape[1]} and {second.shape[1]}."
+        )
+    pooled = np.concatenate([first, second])
+    labels = np.arange(len(pooled)) < len(first)
+    assigned = Assignment.of(labels, resampling.get("groups"), resampling.get("strata"))
+    n_first = int(assigned.label.sum())
+    if min(n_first, len(assigned.label) - n_first) < 2:
+        raise ValueError(
+            "Expected images of at least two groups in both sets, got "
+            f"{n_first} and {len(assigned.label) - n_first}."
+        )
+    center = pooled[0]
+    deviations = pooled - _stratum_means(pooled, assigned.stratum[assigned.group])
+    sums = _GroupSums(pooled - center, assigned.group, deviations)
+
+    def of(labels: NDArray[np.bool_]) -> tuple[Array, Array]:
+        of_first = sums.drawn(labels)
+        (m1, e1), (m2, e2) = (
+            sums.means_and_errors(part) for part in (of_first, sums.total - of_first)
+        )
+        return statistic(m1 + center, e1, m2 + center, e2)
+
+    value, error = (field[0] for field in of(assigned.label[None]))
+    rng = np.random.default_rng(resampling.get("seed", 0))
+    n_resamples = resampling.get("n_resamples", _RESAMPLES)
+    permuted = assigned.permuted(n_resamples, rng)
+    resampled = np.concatenate([_studentized(*of(labels)) for labels in permuted])
+    return _inverted(value, error, resampled, confidence)
+
+
+def _stratum_means(values: Array, stratum: NDArray[np.int64]) -> Array:
+    sizes = np.bincount(stratum)[:, None]
+    sums = np.zeros((len(sizes), values.shape[1]))
+    np.add.at(sums, stratum, values)
+    return (sums / np.maximum(sizes, 1))[stratum]
+
+
+def _studentized(value: Array, error: Array) -> Array:
+    """The absolute value in standard errors; 0 if both are 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(value == 0, 0.0, np.abs(value) / error)
+
+
+def _inverted(
+    value: Array,
+    error: Array,
+    resampled: Array,
+    confidence: float,
+    freedom: int | None = None,
+) -> Estimate:
+    """The estimate whose interval contains what the resampled statistics allow.
+
+    Args:
+        value: Estimates of shape ``(L,)``.
+        error: Their standard errors.
+        resampled: Absolute studentized statistics under the null, shape ``(B, L)``.
+        confidence: Coverage of the interval.
+        freedom: Degrees of freedom of Student's t, if it bounds interval and p-value.
+    """
+    n_resamples = len(resampled)
+    n_beyond = math.floor((1 - confidence) * (n_resamples + 1) + 1e-9) - 1
+    if n_beyond < 0:
+        needed = math.ceil(1 / (1 - confidence) - 1e-9) - 1
+        raise ValueError(
+            f"Expected at least {needed} resamples for {confidence:.0%} intervals, got "
+            f"{n_resamples}."
+        )
+    observed = _studentized(value, error)
+    p = (1 + as_far(resampled, observed).sum(axis=0)) / (1 + n_resamples)
+    p_adjusted = step_down_p(resampled, observed)
+    quantile = np.sort(resampled, axis=0)[n_resamples - 1 - n_beyond]
+    if freedom is not None:
+        student = 2 * stats.t.sf(observed, freedom)
+        p, p_adjusted = np.maximum(p, student), np.maximum(p_adjusted, student)
+        quantile = np.maximum(quantile, stats.t.isf((1 - confidence) / 2, freedom))
+    # A statistic that ties with the quantile is not beyond it, whatever the rounding.
+    half = np.full_like(error, np.inf)
+    np.multiply(quantile * (1 + _TIE), error, out=half, where=np.isfinite(quantile))
+    return Estimate(value, value - half, value + half, p, p_adjusted)
 
 
 def _columns(values: ArrayLike, name: str) -> Array:

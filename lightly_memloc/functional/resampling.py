@@ -1,6 +1,7 @@
 """Resampling images: bootstrap draws and permutations, in bounded memory."""
 
 from collections.abc import Iterator
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,6 +10,112 @@ Array = NDArray[np.float64]
 
 # Resampled entries held at a time, whatever the number of images or resamples.
 _BLOCK = 1 << 17
+
+
+class ResamplingArguments(TypedDict, total=False):
+    """How images are resampled.
+
+    Attributes:
+        n_resamples: Number of permutations or bootstrap resamples, 2000 by default.
+        seed: Seed of these, 0 by default.
+        groups: Group of each image, such as its patient: images of a group are
+            resampled together. By default, each image is a group of its own.
+        strata: Stratum of each image, such as its class, if sets were drawn within
+            strata: they are permuted within strata, too.
+    """
+
+    n_resamples: int
+    seed: int
+    groups: ArrayLike | None
+    strata: ArrayLike | None
+
+
+class Assignment(NamedTuple):
+    """How labels were assigned: to whole groups of images, within strata.
+
+    Attributes:
+        label: Label of each of G groups, shape ``(G,)``.
+        group: Number of each image's group, shape ``(N,)``.
+        stratum: Number of each group's stratum, shape ``(G,)``.
+    """
+
+    label: NDArray[np.bool_]
+    group: NDArray[np.int64]
+    stratum: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls,
+        labels: NDArray[np.bool_],
+        groups: ArrayLike | None = None,
+        strata: ArrayLike | None = None,
+    ) -> "Assignment":
+        """Describe how labels were assigned to images.
+
+        Groups whose images are in several strata form a stratum together. It includes
+        the strata of a single label, within which there is nothing to permute.
+
+        Args:
+            labels: Shape ``(N,)``.
+            groups: Group of each image, shape ``(N,)``.
+            strata: Stratum of each image, shape ``(N,)``.
+
+        Raises:
+            ValueError: If a group has images of both labels.
+        """
+        group, first = group_numbers(groups, len(labels))
+        label = labels[first]
+        divided = np.flatnonzero(label[group] != labels)
+        if len(divided):
+            raise ValueError(
+                f"Group {np.asarray(groups)[divided[0]]} has images of both sets, but "
+                "groups are exchanged as a whole: assign each group to one set."
+            )
+        if strata is None:
+            return cls(label, group, np.zeros(len(label), dtype=np.int64))
+        of_image = np.unique(np.asarray(strata), return_inverse=True)[1] + 1
+        stratum = of_image[first]
+        stratum[group[stratum[group] != of_image]] = 0
+        size = int(stratum.max()) + 1
+        of_either = [np.bincount(stratum[label == of], minlength=size) for of in (0, 1)]
+        stratum[np.min(of_either, axis=0)[stratum] == 0] = 0
+        return cls(label, group, stratum)
+
+    def permuted(
+        self, n_resamples: int, rng: np.random.Generator
+    ) -> Iterator[NDArray[np.bool_]]:
+        """Blocks of shape (block, G) of the groups' labels, permuted within strata."""
+        strata = [
+            np.flatnonzero(self.stratum == stratum)
+            for stratum in np.unique(self.stratum)
+        ]
+        for size in block_sizes(n_resamples, len(self.label)):
+            permuted = np.empty((size, len(self.label)), dtype=bool)
+            for of_stratum in strata:
+                tiled = np.tile(self.label[of_stratum], (size, 1))
+                permuted[:, of_stratum] = rng.permuted(tiled, axis=1)
+            yield permuted
+
+
+def group_numbers(
+    groups: ArrayLike | None, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the number of each image's group, and the first image of each group.
+
+    Args:
+        groups: Group of each image, shape ``(n,)``; None if each is its own.
+        n: Number of images.
+
+    Raises:
+        ValueError: If there are not as many groups as images.
+    """
+    if groups is None:
+        return np.arange(n), np.arange(n)
+    given = np.asarray(groups)
+    if given.shape != (n,):
+        raise ValueError(f"Expected a group for each of {n} images, got {given.shape}.")
+    _, first, numbers = np.unique(given, return_index=True, return_inverse=True)
+    return numbers, first
 
 
 def block_sizes(n_resamples: int, n: int) -> Iterator[int]:
@@ -21,16 +128,10 @@ def block_sizes(n_resamples: int, n: int) -> Iterator[int]:
 def bootstrap_counts(
     n: int, n_resamples: int, rng: np.random.Generator
 ) -> Iterator[NDArray[np.int64]]:
-    """Blocks of shape (block, n): how often each image is drawn, with replacement."""
+    """Blocks of shape (block, n): how often each is drawn, with replacement."""
     for size in block_sizes(n_resamples, n):
         drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
-
-
-def bootstrap_means(values: Array, n_resamples: int, rng: np.random.Generator) -> Array:
-    """Means of shape (n_resamples, L) of images drawn with replacement from (N, L)."""
-    counts = bootstrap_counts(len(values), n_resamples, rng)
-    return np.concatenate([times @ values / len(values) for times in counts])
 
 
 def permuted_labels(
@@ -46,34 +147,27 @@ def permuted_labels(
         labels: Shape ``(N,)``.
         n_resamples: Number of permutations.
         rng: Generator of the permutations.
-        groups: Group of each image, shape ``(N,)``. Images of a group have one label
-            and keep it together.
-        strata: Stratum of each image, shape ``(N,)``: labels are exchanged within it. A
-            group whose images are in several strata belongs to the stratum of all such
-            groups.
+        groups: Group of each image, shape ``(N,)``.
+        strata: Stratum of each image, shape ``(N,)``.
 
     Raises:
         ValueError: If a group has images of both labels.
     """
-    group_of, first = _codes(groups, len(labels))
-    of_group = labels[first]
-    divided = np.flatnonzero(of_group[group_of] != labels)
-    if len(divided):
-        raise ValueError(
-            f"Group {np.asarray(groups)[divided[0]]} has images of both sets, but groups "
-            "are exchanged as a whole: assign each group to one set."
-        )
-    stratum_of_group = _stratum_of_groups(strata, group_of, first)
-    members = [
-        np.flatnonzero(stratum_of_group == stratum)
-        for stratum in np.unique(stratum_of_group)
-    ]
-    for size in block_sizes(n_resamples, len(labels)):
-        permuted = np.empty((size, len(of_group)), dtype=bool)
-        for of_stratum in members:
-            tiled = np.tile(of_group[of_stratum], (size, 1))
-            permuted[:, of_stratum] = rng.permuted(tiled, axis=1)
-        yield permuted[:, group_of]
+    assigned = Assignment.of(labels, groups, strata)
+    for block in assigned.permuted(n_resamples, rng):
+        yield block[:, assigned.group]
+
+
+def percentile_interval(resampled: Array, confidence: float) -> tuple[Array, Array]:
+    """The central interval of resampled statistics, over dimension 0."""
+    tail = (1 - confidence) / 2
+    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+    return low, high
+
+
+def as_far(resampled: Array, value: Array | float) -> NDArray[np.bool_]:
+    """Whether resampled statistics are as far from 0 as the value, ties included."""
+    return np.asarray(np.abs(resampled) >= np.abs(value) * (1 - 1e-9) - 1e-15)
 
 
 def step_down_p(resampled: Array, observed: Array) -> Array:
@@ -100,38 +194,3 @@ def step_down_p(resampled: Array, observed: Array) -> Array:
     p = (1 + n_as_far) / (1 + len(resampled))
     adjusted[ascending] = np.maximum.accumulate(p[::-1])[::-1]
     return adjusted
-
-
-def _codes(
-    groups: ArrayLike | None, n: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number of each image's group, and the first image of each group."""
-    if groups is None:
-        return np.arange(n), np.arange(n)
-    _, first, codes = np.unique(
-        np.asarray(groups), return_index=True, return_inverse=True
-    )
-    return codes, first
-
-
-def _stratum_of_groups(
-    strata: ArrayLike | None, group_of: NDArray[np.int64], first: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    if strata is None:
-        return np.zeros(len(first), dtype=np.int64)
-    codes = np.unique(np.asarray(strata), return_inverse=True)[1]
-    of_group = codes[first]
-    of_group[group_of[of_group[group_of] != codes]] = -1
-    return of_group
-
-
-def percentile_interval(resampled: Array, confidence: float) -> tuple[Array, Array]:
-    """The central interval of resampled statistics, over dimension 0."""
-    tail = (1 - confidence) / 2
-    low, high = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
-    return low, high
-
-
-def as_far(resampled: Array, value: Array | float) -> NDArray[np.bool_]:
-    """Whether resampled statistics are as far from 0 as the value, ties included."""
-    return np.asarray(np.abs(resampled) >= np.abs(value) * (1 - 1e-9) - 1e-15)

@@ -21,12 +21,14 @@ class AlignmentDistance(ImageMetric):
         a(x) = \frac{1}{|P|} \sum_{(v, w) \in P} \lVert z_v - z_w \rVert_2
 
     See :func:`lightly_memloc.functional.alignment_distance` for the definition. The
-    state consists of one number and one integer per image.
+    state consists of one number (three with ``halves``) and one integer per image.
 
     ``compute()`` returns a dictionary, or a scalar if ``average="mean"``:
 
     - ``image``: indices of the images in ascending order, shape ``(N,)``;
-    - ``distance``: their alignment distances, shape ``(N,)``; in [0, 2] if normalized.
+    - ``distance``: their alignment distances, shape ``(N,)``; in [0, 2] if normalized;
+    - ``halves``, if asked for: those over the first and over the second half of the
+      views, shape ``(N, 2)``.
 
     As in all torchmetrics, tensors of one element become scalars.
 
@@ -36,6 +38,7 @@ class AlignmentDistance(ImageMetric):
         normalize: Whether to divide representations by their L2 norm.
         pairs: ``"all"`` pairs of views, or ``"anchor"`` pairs of the first view with
             each other view.
+        halves: Whether to compute the distance over either half of the views as well.
         average: ``"mean"`` returns the mean over images, as ``self.log`` needs it;
             ``None`` returns one value per image.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
@@ -62,19 +65,21 @@ class AlignmentDistance(ImageMetric):
         normalize: bool = True,
         pairs: Literal["all", "anchor"] = "all",
         *,
+        halves: bool = False,
         average: Average = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(keep_rows=True, **kwargs)
         self.normalize = normalize
         self.pairs = pairs
+        self.halves = halves
         self.average = check_average(average)
-        self._keep_apart(normalize, pairs)
+        self._keep_apart(normalize, pairs, halves)
 
     @property
     def row_shape(self) -> tuple[int, ...]:
-        """Shape of the row of one image: a single number."""
-        return ()
+        """Shape of the row of one image: a single number, or three with halves."""
+        return (3,) if self.halves else ()
 
     def update(self, views: Tensor, index: Tensor) -> None:
         """Add a batch of images.
@@ -87,7 +92,7 @@ class AlignmentDistance(ImageMetric):
             NonFiniteError: If a representation is not finite.
             ValueError: If the shapes do not fit, or there are fewer than two views.
         """
-        distances = alignment_distance(views, self.normalize, self.pairs)
+        distances = alignment_distance(views, self.normalize, self.pairs, self.halves)
         self._add(distances, index, torch.zeros_like(index))
 
     def compute(self) -> Values | Tensor:
@@ -95,4 +100,7 @@ class AlignmentDistance(ImageMetric):
         distances, index, _ = self._unique_unfolded()
         order = torch.argsort(index)
         values = {"image": index[order], "distance": distances[order]}
+        if self.halves:
+            whole, halves = values["distance"].split([1, 2], dim=1)
+            values |= {"distance": whole[:, 0], "halves": halves}
         return self._averaged(values, self.average)
