@@ -1,5 +1,6 @@
 """Comparing what was measured of one encoder: layers, images and units."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import (
     accuracy,
-    calibrated_layer_mem,
+    difference_of_means,
     kendall_tau,
     top_overlap,
     welch_t_test,
@@ -23,11 +24,16 @@ from lightly_memloc.results import (
 
 _WHOLE = "all layers"
 _SELECTED = (
-    "Images are ranked by SSLMem of the last layer, so that layer's difference between "
-    "the most and the least memorised is selected on itself"
+    "The most and the least memorised images are ranked by SSLMem of the last layer over "
+    "the first half of the views, and compared over the second half. What they share is "
+    "this pair of encoders: the ranking may be that of the pair, not of the images"
 )
-_CONTROL = ": compare it with that of the external images."
-_NO_CONTROL = ", and there are no external images to compare it with."
+_CONTROL = ". Compare their difference with that of the external images."
+_NO_CONTROL = ", and there are no external images to compare with."
+_UNDIVIDED = (
+    "The most and the least memorised images are not compared: the measurement lacks "
+    "the two halves of the views. Measure layer-mem again, with at least four views."
+)
 _DEPENDENT = (
     "Units of a layer are not independent: intervals and p-values over units are too "
     "narrow."
@@ -63,10 +69,13 @@ def analyze(
         study = _Scores(layer_mem, top_k)
         settings |= {"top_k": study.k, "images": len(study.candidate)}
         tables["consistency"] = study.consistency()
-        tables["atypical"] = study.atypical()
-        settings["notes"].append(
-            _SELECTED + (_CONTROL if len(study.external) else _NO_CONTROL)
-        )
+        if study.halves is None:
+            settings["notes"].append(_UNDIVIDED)
+        else:
+            tables["atypical"] = study.atypical(study.halves)
+            settings["notes"].append(
+                _SELECTED + (_CONTROL if len(study.external) else _NO_CONTROL)
+            )
         if unit_mem is not None:
             tables["atypical_units"] = _atypical_units(study, unit_mem)
             tables["units_won"] = _won(study, unit_mem)
@@ -106,7 +115,20 @@ class _Scores:
             raise MemorizationError(f"Expected top_k of at least two, got {top_k}.")
         self.k = int(min(top_k, len(self.candidate) // 4))
         self.last = self.candidate[self.layers[-1]]
-        self.most, self.least = _extremes(self.candidate, self.k)
+        self.most, self.least = _extremes(self.last, self.k)
+        self.halves = self._halves(layer_mem)
+
+    def _halves(self, layer_mem: LayerMemResult) -> tuple[pd.DataFrame, ...] | None:
+        """SSLMem over either half of the views, if it was measured."""
+        if "halves" not in layer_mem.tables:
+            return None
+        halves = layer_mem.to_pandas("halves").set_index("index")
+        return tuple(
+            halves[[f"{half}:{layer}" for layer in self.layers]].set_axis(
+                self.layers, axis=1
+            )
+            for half in ("first", "second")
+        )
 
     def consistency(self) -> pd.DataFrame:
         """One row per pair of layers, in forward order."""
@@ -138,35 +160,36 @@ class _Scores:
             return dict.fromkeys(overlap, np.nan)
         return overlap
 
-    def atypical(self) -> pd.DataFrame:
+    def atypical(self, halves: tuple[pd.DataFrame, ...]) -> pd.DataFrame:
         """One row per layer: the most against the least memorised, and a control."""
         table = pd.DataFrame({"layer": self.layers})
-        table = table.assign(**_contrast("", self.candidate, self.most, self.least))
+        images = self.candidate.index
+        table = table.assign(**_contrast("", halves, images, self.k))
         k = round(self.k * len(self.external) / len(self.candidate))
         if k < 2:
             return table
-        return table.assign(
-            **_contrast("external_", self.external, *_extremes(self.external, k))
-        )
+        of_external = _contrast("external_", halves, self.external.index, k)
+        return table.assign(**of_external)
 
 
-def _extremes(m: pd.DataFrame, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Indices of the images with the highest and the lowest SSLMem in the last layer."""
-    ranked = m.iloc[:, -1].sort_values(ascending=False, kind="stable").index.to_numpy()
+def _extremes(scores: pd.Series, k: int) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Indices of the images with the highest and the lowest scores."""
+    ranked = scores.sort_values(ascending=False, kind="stable").index.to_numpy()
     return ranked[:k], ranked[-k:]
 
 
 def _contrast(
-    prefix: str, m: pd.DataFrame, most: NDArray[Any], least: NDArray[Any]
+    prefix: str, halves: tuple[pd.DataFrame, ...], images: pd.Index, k: int
 ) -> dict[str, Any]:
-    high, low = m.loc[most].to_numpy(), m.loc[least].to_numpy()
+    """The images that the first half of the views ranks, compared over the second."""
+    first, second = (half.loc[images] for half in halves)
+    most, least = _extremes(first.iloc[:, -1], k)
+    high, low = second.loc[most].to_numpy(), second.loc[least].to_numpy()
     t, p = welch_t_test(high, low)
-    difference = calibrated_layer_mem(high, low).columns("difference")
-    del difference["difference_p"]
     columns = {
         "most": high.mean(0),
         "least": low.mean(0),
-        **difference,
+        **replace(difference_of_means(high, low), p=None).columns("difference"),
         "t": t,
         "t_p": p,
     }
@@ -247,7 +270,8 @@ def _difference(first: Any, second: Any) -> dict[str, float]:
     if min(len(first), len(second)) < 2:
         names = ("difference", "difference_low", "difference_high", "difference_p")
         return dict.fromkeys(names, np.nan)
-    columns = calibrated_layer_mem(first, second).columns("difference")
+    difference = replace(difference_of_means(first, second), p_adjusted=None)
+    columns = difference.columns("difference")
     return {name: float(values[0]) for name, values in columns.items()}
 
 

@@ -14,6 +14,7 @@ from lightly_memloc.report.report import (
     Drawing,
     Report,
     Step,
+    distinct,
     found_above,
     largest,
 )
@@ -32,10 +33,10 @@ from lightly_memloc.report.tables import (
     LAYER,
     Field,
     Table,
+    adjusted_p_of,
     counts,
     make_table,
     number,
-    p_of,
     signed,
     text,
 )
@@ -82,7 +83,7 @@ class LayerMemReport(Report[LayerMemResult]):
         for name in shown:
             fields.append(number(name, signed, _HEADERS[name]))
             if name != "layer_mem":
-                fields.append(p_of(name))
+                fields.append(adjusted_p_of(name, layers))
         title = f"LayerMem ({counts(self.result.settings['images'])})"
         tables = [make_table(title, layers, fields, bar=shown[-1] if shown else None)]
         if top["ssl_mem"].notna().any():
@@ -135,8 +136,8 @@ class LayerMemReport(Report[LayerMemResult]):
 
     @property
     def tested_layers(self) -> int:
-        """How many layers are tested, each by itself."""
-        return len(self.result.to_pandas())
+        """How many layers are tested."""
+        return len(distinct(self.result.to_pandas()))
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``layer_mem``: the estimates along depth.
@@ -158,20 +159,19 @@ class LayerMemReport(Report[LayerMemResult]):
 
     def _where(self, name: str) -> str:
         layers, called = self.result.to_pandas(), _LABELS[name]
-        found = found_above(layers, name)
+        found, n_layers = found_above(layers, name), len(distinct(layers))
+        tested = f"adjusted p < {LEVEL}"
         if found.empty:
             return (
-                f"No layer shows memorisation: {called} is not above zero "
-                f"(p < {LEVEL}) in any of {len(layers)} layers."
+                f"No layer shows memorisation: {called} is not above zero ({tested}) in "
+                f"any of {n_layers} layers."
             )
-        top = largest(found, name)
-        first = found.iloc[0]["layer"]
+        first, top = found.iloc[0]["layer"], largest(found, name)
         start = f", the first of them {first}" if len(found) > 1 else ""
         return (
-            f"The encoder memorised its candidates: {called} is above zero "
-            f"(p < {LEVEL}) in {len(found)} of {len(layers)} layers{start}, and is "
-            f"largest in {top['layer']} ({top[name]:+.3f}, 95% interval "
-            f"{top[f'{name}_low']:+.3f} to {top[f'{name}_high']:+.3f})."
+            f"The encoder memorised its candidates: {called} is above zero ({tested}) in "
+            f"{len(found)} of {n_layers} layers{start}. The largest estimate is that of "
+            f"{top['layer']} ({top[name]:+.3f})."
         )
 
     def _check(self, name: str) -> str:

@@ -16,9 +16,9 @@ from lightly_memloc.runtime.registry import Registry
 
 R = TypeVar("R", bound=Result)
 
-# The level at which a layer counts as found. Stricter than 0.05, since every layer is
-# tested.
-LEVEL = 0.01
+# The level of a p-value that is adjusted for the number of layers, at which a layer
+# counts as found.
+LEVEL = 0.05
 
 # Draws a figure on axes, with its title.
 Drawing = Callable[[Axes], None]
@@ -104,7 +104,7 @@ class Report(Generic[R]):
 
     @property
     def tested_layers(self) -> int:
-        """How many layers are tested, each by itself."""
+        """How many layers are tested."""
         return 0
 
     def next_steps(self) -> list[Step]:
@@ -194,6 +194,25 @@ def report_of(result: Result) -> Report[Any]:
     return Report(result)
 
 
+def adjusted_p(layers: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """Return the p-values of an estimate, adjusted for the number of layers.
+
+    Args:
+        layers: One row per layer.
+        name: The estimate's column. Its adjusted p-value is in ``_p_adjusted``; results
+            of version 0.1.0 have only ``_p``, which is adjusted by Bonferroni.
+    """
+    if f"{name}_p_adjusted" in layers:
+        return layers[f"{name}_p_adjusted"]
+    p = layers[f"{name}_p"]
+    return (p * p.notna().sum()).clip(upper=1.0)
+
+
+def distinct(layers: pd.DataFrame) -> pd.DataFrame:
+    """Return the layers that do not repeat the values of a layer before them."""
+    return layers[layers["repeats"] == ""] if "repeats" in layers else layers
+
+
 def found_above(layers: pd.DataFrame, name: str, chance: float = 0.0) -> pd.DataFrame:
     """Return the layers in which an estimate is above chance, at the level.
 
@@ -202,7 +221,8 @@ def found_above(layers: pd.DataFrame, name: str, chance: float = 0.0) -> pd.Data
         name: The estimate's column, with its p-value in ``_p``.
         chance: The value expected by chance.
     """
-    return layers[(layers[f"{name}_p"] < LEVEL) & (layers[name] > chance)]
+    found = (adjusted_p(layers, name) < LEVEL) & (layers[name] > chance)
+    return distinct(layers[found])
 
 
 def largest(layers: pd.DataFrame, name: str) -> "pd.Series[Any]":

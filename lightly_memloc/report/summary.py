@@ -97,9 +97,10 @@ def _limits(saved: Saved) -> Iterator[str]:
     tested = next(filter(None, (report.tested_layers for report in reports)), 0)
     if tested:
         yield (
-            f"Each of {tested} layers is tested separately: at p < {LEVEL}, about "
-            f"{LEVEL * tested:.2g} false positives are expected by chance. Where nothing "
-            "is found, the interval shows how large an effect may have been missed."
+            f"p-values are adjusted for the {tested} layers tested: if the encoder "
+            "memorised nothing, the chance of finding a layer by any one estimate is "
+            f"{LEVEL:.0%}. Intervals are those of each layer by itself. Where nothing is "
+            "found, they show how large an effect may have been missed."
         )
     for report in reports:
         yield from report.limits()

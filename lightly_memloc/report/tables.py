@@ -150,6 +150,17 @@ def p_of(name: str) -> Field:
     return Field("p", (f"{name}_p",), p_value)
 
 
+def adjusted_p_of(name: str, layers: pd.DataFrame) -> Field:
+    """Return the field of an estimate's p-value, adjusted for the number of layers.
+
+    Results of version 0.1.0 have only the p-value of each layer by itself.
+    """
+    adjusted = f"{name}_p_adjusted"
+    if adjusted in layers:
+        return Field("adj. p", (adjusted,), p_value)
+    return p_of(name)
+
+
 # What several tables begin or end with.
 LAYER = (text("layer"), text("kind"))
 UNITS = (*LAYER, number("units", str), number("dead", str))

@@ -8,11 +8,16 @@ from lightly_memloc.estimation import Readings, estimate_layer_mem
 SETTINGS = {"normalization": "relative", "top_k": 50, "seed": 0, "skipped": []}
 
 
-def from_distances(layers, images, f, g, settings, n_resamples):
-    """LayerMem of distances under f and, if there is a reference encoder, under g."""
+def from_distances(layers, images, f, g, settings, n_resamples, halves=None):
+    """LayerMem of distances under f and, if there is a reference encoder, under g.
+
+    The distances over both halves of the views are the same, unless they are given.
+    """
     distances = {"f": f} if g is None else {"f": f, "g": g}
+    if halves is None:
+        halves = {name: np.stack([a, a], axis=2) for name, a in distances.items()}
     return estimate_layer_mem(
-        Readings(images, layers, distances), settings, n_resamples
+        Readings(images, layers, distances, halves), settings, n_resamples
     )
 
 

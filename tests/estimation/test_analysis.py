@@ -37,7 +37,7 @@ def layer_mem(m, roles=None, index=None, reference=True, top_k=50):
     layers = [(name, "conv") for name in "abcdefgh"[: m.shape[1]]]
     settings = SETTINGS | {"top_k": top_k}
     distances_g = 1 + m if reference else None
-    return from_distances(layers, images, 1 - m, distances_g, settings, 10)
+    return from_distances(layers, images, 1 - m, distances_g, settings, 19)
 
 
 def unit_mem(rows):
@@ -693,8 +693,49 @@ def test_measurements_on_other_numbers_of_images_are_refused():
         analyze(None, units, classes)
 
 
+def test_images_are_ranked_over_other_views_than_those_that_compare_them():
+    rng = np.random.default_rng(0)
+    roles = ["candidate"] * 16 + ["external"] * 8
+    first, second = rng.normal(0, 0.1, size=(2, 24, 2))
+    images = pd.DataFrame({"index": range(24), "filename": "x.png", "role": roles})
+    halves = {
+        "f": np.stack([1 - first, 1 - second], axis=2),
+        "g": np.stack([1 + first, 1 + second], axis=2),
+    }
+    whole = np.mean([first, second], axis=0)
+    result = from_distances(
+        [("a", "conv"), ("b", "conv")],
+        images,
+        1 - whole,
+        1 + whole,
+        SETTINGS | {"top_k": 4},
+        19,
+        halves,
+    )
+    table = analyze(result).to_pandas()["atypical"]
+    candidates = sorted(range(16), key=lambda image: -first[image, 1])
+    external = sorted(range(16, 24), key=lambda image: -first[image, 1])
+    for column, layer in enumerate(table.to_dict("records")):
+        assert layer["most"] == pytest.approx(second[candidates[:4], column].mean())
+        assert layer["least"] == pytest.approx(second[candidates[-4:], column].mean())
+        difference = layer["external_most"] - layer["external_least"]
+        expected = second[external[:2], column], second[external[-2:], column]
+        assert difference == pytest.approx(fmean(expected[0]) - fmean(expected[1]))
+    layers = result.to_pandas()
+    np.testing.assert_allclose(layers["top_k"], second[candidates[:4]].mean(axis=0))
+    np.testing.assert_allclose(layers["least_k"], second[candidates[-4:]].mean(axis=0))
+
+
+def test_without_halves_of_the_views_images_are_not_compared():
+    result = mixed()
+    tables = {name: of for name, of in result.tables.items() if name != "halves"}
+    analysis = analyze(replace(result, tables=tables))
+    assert list(analysis.tables) == ["consistency"]
+    assert "with at least four views" in analysis.settings["notes"][0]
+
+
 @pytest.mark.parametrize("n_external", [0, 8])
 def test_the_note_sends_to_external_images_where_there_are_any(n_external):
     analysis = analyze(mixed(n_external=n_external))
     (note,) = analysis.settings["notes"]
-    assert ("compare it with that" in note) == (n_external > 0)
+    assert ("Compare their difference with" in note) == (n_external > 0)

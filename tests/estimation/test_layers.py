@@ -1,4 +1,5 @@
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,11 @@ def layer_mem():
     return two_layers()
 
 
+def tanh_of(log_ratio):
+    """SSLMem of distances with a log ratio: (r - 1) / (r + 1)."""
+    return (math.exp(log_ratio) - 1) / (math.exp(log_ratio) + 1)
+
+
 def test_layer_mem_table_holds_the_worked_out_estimates(layer_mem):
     table = layer_mem.to_pandas()
     assert table.columns[:2].tolist() == ["layer", "kind"]
@@ -25,8 +31,9 @@ def test_layer_mem_table_holds_the_worked_out_estimates(layer_mem):
         "delta": 0.3,
         "top_k": 0.4,
         "least_k": 0.2,
-        "calibrated": 0.3,
-        "symmetric": 0.15,
+        # On average over candidates, log(a_g / a_f) is that of 1.2 / 0.8 and 1.4 / 0.6.
+        "calibrated": tanh_of((math.log(1.5) + math.log(7 / 3)) / 2),
+        "symmetric": tanh_of((math.log(1.5) + math.log(7 / 3)) / 4),
         # Mean distances are 1 on external images and 0.7 on candidates.
         "alignment_gap": 0.3 / 1.7,
         "external": 0.0,
@@ -47,8 +54,9 @@ def test_every_estimate_has_interval_and_p_value(layer_mem):
 
 
 def test_scalars_are_the_estimates_of_each_layer(layer_mem):
-    expected = {"layer_mem": 0.3, "calibrated": 0.3, "symmetric": 0.15}
-    expected["alignment_gap"] = 0.3 / 1.7
+    ratio = (math.log(1.5) + math.log(7 / 3)) / 2
+    expected = {"layer_mem": 0.3, "calibrated": tanh_of(ratio)}
+    expected |= {"symmetric": tanh_of(ratio / 2), "alignment_gap": 0.3 / 1.7}
     assert layer_mem.scalars() == pytest.approx(
         {f"{name}/one": 0 for name in expected}
         | {f"{name}/two": value for name, value in expected.items()}
@@ -103,28 +111,26 @@ def test_estimates_are_those_of_their_images_and_options(
         m[images[role]] for role in ("candidate", "independent", "external")
     )
     options = {"n_resamples": n_resamples, "seed": seed}
+    scaled = options | {"normalization": normalization}
     expected = {
         "layer_mem": functional.layer_mem(candidate, **options),
         "delta": functional.delta_layer_mem(candidate, **options),
-        "calibrated": functional.calibrated_layer_mem(candidate, external, **options),
-        "symmetric": functional.symmetric_layer_mem(candidate, independent, **options),
+        "calibrated": functional.calibrated_layer_mem(candidate, external, **scaled),
+        "symmetric": functional.symmetric_layer_mem(candidate, independent, **scaled),
         "alignment_gap": functional.alignment_gap(
             f[images["candidate"]], f[images["external"]], **options
         ),
         "calibrated_delta": functional.calibrated_layer_mem(
-            np.diff(candidate), np.diff(external), **options
+            candidate, external, steps=True, **scaled
         ),
         "symmetric_delta": functional.symmetric_layer_mem(
-            np.diff(candidate), np.diff(independent), **options
+            candidate, independent, steps=True, **scaled
         ),
     }
     table = result.to_pandas()
     for name, estimate in expected.items():
-        for ending, field in zip(("", "_low", "_high", "_p"), estimate, strict=True):
-            column = table[f"{name}{ending}"].to_numpy()
-            # Nothing comes before the first layer, so it has no step.
-            assert np.isnan(column[: 3 - len(field)]).all()
-            np.testing.assert_allclose(column[3 - len(field) :], field, rtol=1e-12)
+        for column, values in estimate.columns(name).items():
+            np.testing.assert_allclose(table[column], values, rtol=1e-12)
     ranked = sorted(candidate.tolist(), key=lambda row: -row[2])
     np.testing.assert_allclose(table["top_k"], np.mean(ranked[:3], axis=0))
     np.testing.assert_allclose(table["least_k"], np.mean(ranked[-3:], axis=0))
@@ -150,11 +156,10 @@ def test_the_best_estimate_at_hand():
             f,
             None if estimate == "alignment_gap" else g,
             SETTINGS,
-            10,
+            19,
         )
         assert result.estimate == estimate
-        selected = "Images are ranked by the last layer"
-        noted = any(note.startswith(selected) for note in result.settings["notes"])
+        noted = any("ranked by the last layer" in of for of in result.settings["notes"])
         assert noted == (estimate != "alignment_gap")
 
 
@@ -172,7 +177,7 @@ def test_top_samples_are_candidates_of_equal_score_by_their_index():
     )
     m = np.array([[0.9, 0.9], [0, 0.5], [0.9, 0.9], [0, 0.5], [0, 0.5], [0.9, 0.1]])
     result = from_distances(
-        [("a", "conv"), ("b", "conv")], images, 1 - m, 1 + m, SETTINGS, 10
+        [("a", "conv"), ("b", "conv")], images, 1 - m, 1 + m, SETTINGS, 19
     )
     assert result.top_samples()["index"].tolist() == [1, 3, 7, 0]
     assert result.top_samples(2)["ssl_mem"].tolist() == pytest.approx([0.5, 0.5])
@@ -182,15 +187,15 @@ def test_control_is_of_two_halves_of_the_external_images_drawn_by_the_seed():
     values = set()
     for seed in range(4):
         result, f, g, images = drawn({"seed": seed})
-        m = ((g - f) / (g + f))[images["external"]]
-        f = f[images["external"]]
+        m, ratio = ((g - f) / (g + f))[images["external"]], np.log(g / f)
+        ratio, f = ratio[images["external"]], f[images["external"]]
         halves = [np.isin(range(8), of) for of in itertools.combinations(range(8), 4)]
         table = result.control_to_pandas()
         found = table[["symmetric", "alignment_gap"]].to_numpy()
         expected = [
             np.stack(
                 [
-                    (m[half].mean(axis=0) - m[~half].mean(axis=0)) / 2,
+                    np.tanh((ratio[half].mean(0) - ratio[~half].mean(0)) / 4),
                     (f[~half].sum(axis=0) - f[half].sum(axis=0)) / f.sum(axis=0),
                 ],
                 axis=1,
@@ -275,15 +280,15 @@ def test_scores_are_normalised_as_asked_for():
 
 def test_steps_between_layers():
     result, f, g = estimated()
-    m = (g - f) / (g + f)
-    candidate, independent, external = m[:8], m[8:15], m[15:]
-    step = (candidate[:, 1] - candidate[:, 0]).mean()
-    of_external = (external[:, 1] - external[:, 0]).mean()
-    row = result.to_pandas().iloc[1]
-    assert row["delta"] == pytest.approx(step)
-    assert row["calibrated_delta"] == pytest.approx(step - of_external)
-    of_independent = (independent[:, 1] - independent[:, 0]).mean()
-    assert row["symmetric_delta"] == pytest.approx((step - of_independent) / 2)
+    m, row = ((g - f) / (g + f))[:8], result.to_pandas().iloc[1]
+    assert row["delta"] == pytest.approx((m[:, 1] - m[:, 0]).mean())
+    steps = np.log(g / f)[:, 1] - np.log(g / f)[:, 0]
+    candidate, independent, external = (
+        of.mean() for of in (steps[:8], steps[8:15], steps[15:])
+    )
+    assert row["calibrated_delta"] == pytest.approx(tanh_of(candidate - external))
+    symmetric = tanh_of((candidate - independent) / 2)
+    assert row["symmetric_delta"] == pytest.approx(symmetric)
     assert result.to_pandas()[["delta", "calibrated_delta"]].iloc[0].isna().all()
 
 
@@ -297,7 +302,7 @@ def test_images_of_equal_score_are_ranked_by_their_index(layer_mem):
 def test_ten_images_are_the_top_by_default():
     m = np.linspace(0, 0.5, 15)[:, None]
     images = pd.DataFrame({"index": range(15), "filename": "x", "role": "candidate"})
-    result = from_distances([("one", "conv")], images, 1 - m, 1 + m, SETTINGS, 9)
+    result = from_distances([("one", "conv")], images, 1 - m, 1 + m, SETTINGS, 19)
     assert result.top_samples()["index"].tolist() == list(range(14, 4, -1))
 
 
@@ -307,7 +312,7 @@ def test_the_note_on_ranked_images_needs_a_reference_encoder():
     notes = [
         " ".join(
             from_distances(
-                [("one", "conv")], images, distances, g, SETTINGS, 9
+                [("one", "conv")], images, distances, g, SETTINGS, 19
             ).settings["notes"]
         )
         for g in (distances + 0.1, None)
@@ -321,3 +326,73 @@ def test_distances_are_those_of_both_encoders():
     assert distances.columns[3:].tolist() == ["f:one", "f:two", "g:one", "g:two"]
     np.testing.assert_array_equal(distances[["f:one", "f:two"]], f)
     np.testing.assert_array_equal(distances[["g:one", "g:two"]], g)
+
+
+def in_groups(**columns):
+    """Two layers of 48 images of which four at a time belong together."""
+    rng = np.random.default_rng(3)
+    shared = rng.uniform(0.3, 0.6, (2, 12, 2)).repeat(4, axis=1)
+    f, g = shared + rng.uniform(0, 0.05, (2, 48, 2))
+    roles = np.repeat(["candidate", "independent", "external"], 16)
+    images = pd.DataFrame({"index": range(48), "filename": "x.png", "role": roles})
+    images = images.assign(**columns)
+    layers = [("one", "conv"), ("two", "block")]
+    return from_distances(layers, images, f, g, SETTINGS, 199), f, g
+
+
+@pytest.mark.parametrize("column", ["group", "stratum"])
+def test_images_are_exchanged_in_groups_and_within_strata(column):
+    codes = np.arange(48) // 4 if column == "group" else np.arange(48) % 4
+    result, f, g = in_groups(**{column: codes})
+    m, option = (g - f) / (g + f), {"group": "groups", "stratum": "strata"}[column]
+    options = {"n_resamples": 199, "seed": 0}
+    expected = functional.symmetric_layer_mem(
+        m[:16], m[16:32], **options, **{option: codes[:32]}
+    ).columns("symmetric")
+    expected |= functional.alignment_gap(
+        f[:16], f[32:], **options, **{option: codes[[*range(16), *range(32, 48)]]}
+    ).columns("alignment_gap")
+    if column == "group":
+        expected |= functional.layer_mem(m[:16], groups=codes[:16], **options).columns(
+            "layer_mem"
+        )
+    table = result.to_pandas()
+    for name, values in expected.items():
+        np.testing.assert_array_equal(table[name], values)
+    without = in_groups()[0].to_pandas()
+    assert (without["symmetric_p"] != table["symmetric_p"]).any()
+
+
+def test_halves_of_the_control_do_not_divide_a_group():
+    result, _, _ = in_groups(group=[*np.arange(32) // 4, *[8] * 4, *[9] * 12])
+    # Each half consists of a single group.
+    assert result.control_to_pandas()["alignment_gap"].isna().all()
+    result, f, _ = in_groups(group=np.arange(48) // 4)
+    found = result.control_to_pandas()["alignment_gap"][0]
+    of_group = f[32:, 0].reshape(4, 4).mean(axis=1)
+    pairs = [of_group[[0, i]].sum() / of_group.sum() for i in (1, 2, 3)]
+    expected = [2 * share - 1 for share in pairs]
+    assert any(abs(found) == pytest.approx(abs(of)) for of in expected)
+
+
+def test_a_layer_that_repeats_another_is_named():
+    f, g = np.random.default_rng(0).uniform(0.5, 1, (2, 6, 3))
+    f[:, 2], g[:, 2] = f[:, 0], g[:, 0]
+    images = pd.DataFrame({"index": range(6), "filename": "x", "role": "candidate"})
+    layers = [(name, "conv") for name in "abc"]
+    both = from_distances(layers, images, f, g, SETTINGS, 19)
+    assert both.to_pandas()["repeats"].tolist() == ["", "", "a"]
+    g[0, 2] *= 1.01
+    other = from_distances(layers, images, f, g, SETTINGS, 19)
+    assert other.to_pandas()["repeats"].tolist() == ["", "", ""]
+
+
+def test_too_few_views_to_divide_leave_the_extremes_unknown():
+    f, g = np.random.default_rng(0).uniform(0.5, 1, (2, 6, 2))
+    images = pd.DataFrame({"index": range(6), "filename": "x", "role": "candidate"})
+    result = from_distances(
+        [("a", "conv"), ("b", "conv")], images, f, g, SETTINGS, 19, halves={}
+    )
+    assert result.to_pandas()[["top_k", "least_k"]].isna().all(axis=None)
+    assert any("at least four views" in note for note in result.settings["notes"])
+    assert "halves" not in result.tables

@@ -33,7 +33,7 @@ def measured(with_reference, roles=ROLES):
     }
     layers = [("one", "conv"), ("two", "conv")]
     result = from_distances(
-        layers, images, f, g if with_reference else None, settings, n_resamples=10
+        layers, images, f, g if with_reference else None, settings, n_resamples=19
     )
     return result, f, g
 

@@ -91,7 +91,7 @@ def test_other_or_repeated_images_are_refused(index):
 def test_rows_keep_their_images_whatever_the_tables_index():
     table = images().set_index(pd.Index([5, 1, 3]))
     result = estimate_layer_mem(
-        Readings(table, LAYERS, {"f": distances()}), SETTINGS, 10
+        Readings(table, LAYERS, {"f": distances()}), SETTINGS, 19
     )
     found = result.distances_to_pandas()
     assert found["index"].tolist() == [4, 7, 9]

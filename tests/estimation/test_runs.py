@@ -29,7 +29,7 @@ def layer_mem(m, roles, index=None, layers=LAYERS, skipped=()):
     settings = {"normalization": "relative", "top_k": 3, "seed": 0}
     settings["skipped"] = list(skipped)
     m = np.asarray(m, dtype=np.float64)
-    return from_distances(layers, images, 1 - m, 1 + m, settings, 10)
+    return from_distances(layers, images, 1 - m, 1 + m, settings, 19)
 
 
 def drawn(seed, n_runs=4, n_images=30, sizes=(8, 6, 5)):

@@ -50,7 +50,7 @@ def distance(z, pairs, normalize):
 
 def estimate(name, values):
     """Columns of an estimate."""
-    fields = ("value", "low", "high", "p", "null_low", "null_high")
+    fields = ("value", "low", "high", "p", "p_adjusted", "null_low", "null_high")
     return {
         name if field == "value" else f"{name}_{field}": getattr(values, field)
         for field in fields
@@ -58,9 +58,24 @@ def estimate(name, values):
     }
 
 
-def after_first(values):
-    """An estimate of the steps between layers: NaN for the first layer."""
-    return type(values)(*(np.concatenate([[np.nan], field]) for field in values))
+def parts(n_views, pairs):
+    """Positions of all views, of the first half and of the second; an anchor in all."""
+    anchor = [0] if pairs == "anchor" else []
+    views = list(range(len(anchor), n_views + len(anchor)))
+    half = n_views // 2
+    if half + len(anchor) < 2:
+        return (anchor + views,)
+    return anchor + views, anchor + views[:half], anchor + views[half : 2 * half]
+
+
+def scores(a, normalization):
+    """SSLMem of distances under f and g."""
+    m = a["g"] - a["f"]
+    if normalization == "relative":
+        return m / (a["g"] + a["f"])
+    if normalization == "range":
+        return m / (m.max(axis=0) - m.min(axis=0))
+    return m
 
 
 def layer_mem(
@@ -95,46 +110,56 @@ def layer_mem(
     images = pd.DataFrame({"index": sorted(role_of)})
     images["filename"] = [dataset.filenames[i] for i in images["index"]]
     images["role"] = images["index"].map(role_of)
-    a = {
-        name: np.array(
-            [
-                [
-                    distance(of_image[module], pairs, normalize)
-                    for module in STATES.values()
-                ]
-                for of_image in (outputs(encoder, views[i][0]) for i in images["index"])
-            ]
-        )
+    z = {
+        name: [outputs(encoder, views[i][0]) for i in images["index"]]
         for name, encoder in (("f", f), ("g", g))
     }
-    m = a["g"] - a["f"]
-    if normalization == "relative":
-        m = m / (a["g"] + a["f"])
-    if normalization == "range":
-        m = m / (m.max(axis=0) - m.min(axis=0))
+    a, *halves = (
+        {
+            name: np.array(
+                [
+                    [
+                        distance(of_image[module][rows], pairs, normalize)
+                        for module in STATES.values()
+                    ]
+                    for of_image in of_images
+                ]
+            )
+            for name, of_images in z.items()
+        }
+        for rows in parts(n_views, pairs)
+    )
+    m, *halves = (scores(of, normalization) for of in (a, *halves))
     of = {role: m[images["role"] == role] for role in set(images["role"])}
     a_f = {role: a["f"][images["role"] == role] for role in of}
-    by_last = of["candidate"][np.argsort(-of["candidate"][:, -1], kind="stable")]
-    k = min(top_k, len(by_last) // 2)
-    steps = {role: np.diff(values, axis=1) for role, values in of.items()}
+    is_candidate = (images["role"] == "candidate").to_numpy()
+    k = min(top_k, is_candidate.sum() // 2)
+    most = least = np.nan
+    if halves:
+        first, second = (half[is_candidate] for half in halves)
+        by_first_half = second[np.argsort(-first[:, -1], kind="stable")]
+        most, least = (
+            of.mean(axis=0) for of in (by_first_half[:k], by_first_half[-k:])
+        )
     frame = pd.DataFrame({"layer": KINDS.keys(), "kind": KINDS.values()})
     draws = {"n_resamples": n_resamples, "seed": seed}
+    scaled = draws | {"normalization": normalization}
     candidate, external = of["candidate"], of["external"]
     columns = (
         estimate("layer_mem", functional.layer_mem(candidate, **draws))
         | estimate("delta", functional.delta_layer_mem(candidate, **draws))
         | {
-            "top_k": by_last[:k].mean(axis=0),
-            "least_k": by_last[-k:].mean(axis=0),
+            "top_k": most,
+            "least_k": least,
             "external": external.mean(axis=0),
             "independent": of["independent"].mean(axis=0),
         }
         | estimate(
-            "calibrated", functional.calibrated_layer_mem(candidate, external, **draws)
+            "calibrated", functional.calibrated_layer_mem(candidate, external, **scaled)
         )
         | estimate(
             "symmetric",
-            functional.symmetric_layer_mem(candidate, of["independent"], **draws),
+            functional.symmetric_layer_mem(candidate, of["independent"], **scaled),
         )
         | estimate(
             "alignment_gap",
@@ -142,37 +167,37 @@ def layer_mem(
         )
         | estimate(
             "calibrated_delta",
-            after_first(
-                functional.calibrated_layer_mem(
-                    steps["candidate"], steps["external"], **draws
-                )
-            ),
+            functional.calibrated_layer_mem(candidate, external, steps=True, **scaled),
         )
         | estimate(
             "symmetric_delta",
-            after_first(
-                functional.symmetric_layer_mem(
-                    steps["candidate"], steps["independent"], **draws
-                )
+            functional.symmetric_layer_mem(
+                candidate, of["independent"], steps=True, **scaled
             ),
         )
+        | {"repeats": ""}
     )
     order = np.random.default_rng(seed).permutation(len(external))
-    first, second = np.array_split(order, 2)
+    one, other = map(np.sort, np.array_split(order, 2))
     control = (
         estimate("layer_mem", functional.layer_mem(external, **draws))
         | estimate(
             "symmetric",
-            functional.symmetric_layer_mem(external[first], external[second], **draws),
+            functional.symmetric_layer_mem(external[one], external[other], **scaled),
         )
         | estimate(
             "alignment_gap",
             functional.alignment_gap(
-                a_f["external"][first], a_f["external"][second], **draws
+                a_f["external"][one], a_f["external"][other], **draws
             ),
         )
     )
-    return {
+    of_halves = {
+        f"{name}:{layer}": column
+        for name, half in zip(("first", "second"), halves, strict=False)
+        for layer, column in zip(STATES, half.T, strict=True)
+    }
+    return ({"halves": images.assign(**of_halves)} if halves else {}) | {
         "layers": frame.assign(**columns),
         "control": frame.assign(**control),
         "samples": images.assign(**dict(zip(STATES, m.T, strict=True))),

@@ -130,7 +130,7 @@ ASKED = {
     "skip_unreadable": True,
 }
 OWN = {
-    "layer_mem": {"normalize": False, "normalization": "raw", "n_resamples": 9},
+    "layer_mem": {"normalize": False, "normalization": "raw", "n_resamples": 19},
     "unit_mem": {"rest": "median", "rectify": "abs"},
     "class_mem": {"rectify": "abs"},
 }

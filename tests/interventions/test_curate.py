@@ -33,7 +33,7 @@ def measured(reference=True, roles=ROLES, seed=0):
     }
     layers = [("one", "conv"), ("two", "conv")]
     result = from_distances(
-        layers, images, f, g if reference else None, settings, n_resamples=10
+        layers, images, f, g if reference else None, settings, n_resamples=19
     )
     return result, ((g - f) / (g + f))[:, 1]
 
@@ -159,7 +159,7 @@ def of_scores(scores, roles):
     )
     settings = {"seed": 0, "normalization": "relative", "top_k": 5, "skipped": []}
     return from_distances(
-        [("one", "conv")], images, 1 - m, 1 + m, settings, n_resamples=10
+        [("one", "conv")], images, 1 - m, 1 + m, settings, n_resamples=19
     )
 
 

@@ -36,11 +36,12 @@ def test_without_a_reference_encoder_the_gap_alone_is_shown(results):
 def test_attention_against_mlp_shows_the_steps_of_the_symmetric_estimate(results):
     samples = results["vit"].samples_to_pandas()
     m = samples[[name for name, _ in VIT]].to_numpy()
+    log_ratio = np.log((1 + m) / (1 - m))
     candidate, independent = (
-        m[(samples["role"] == role).to_numpy()].mean(axis=0)
+        log_ratio[(samples["role"] == role).to_numpy()].mean(axis=0)
         for role in ("candidate", "independent")
     )
-    steps = np.diff((candidate - independent) / 2, prepend=np.nan)
+    steps = np.tanh(np.diff((candidate - independent) / 2, prepend=np.nan) / 2)
     figure = results["vit"].figures()["sublayers"]
     np.testing.assert_allclose(line(figure, "attention"), steps[0::2], rtol=1e-9)
     np.testing.assert_allclose(line(figure, "MLP"), steps[1::2], rtol=1e-9)
@@ -61,6 +62,7 @@ LAYERS = ["conv1", "layer1.0", "layer2.0", "fc"]
 
 def with_symmetric(symmetric, p, control_p=0.5):
     columns = estimate("symmetric", symmetric, p)
+    columns["symmetric_p_adjusted"] = columns["symmetric_p"]
     layers = pd.DataFrame(
         {"layer": LAYERS, "layer_mem": 0.25, "external": -0.125, **columns}
     )
@@ -70,12 +72,12 @@ def with_symmetric(symmetric, p, control_p=0.5):
 
 def test_layer_mem_names_the_first_and_the_largest_layer():
     text = report_of(
-        with_symmetric([0.5, 0.2, 0.3, -0.4], [0.02, 0.001, 0.001, 0.001])
+        with_symmetric([0.5, 0.2, 0.3, -0.4], [0.06, 0.001, 0.001, 0.001])
     ).words()
     assert text.startswith(
         "The encoder memorised its candidates: symmetric LayerMem is above zero "
-        "(p < 0.01) in 2 of 4 layers, the first of them layer1.0, and is largest in "
-        "layer2.0 (+0.300, 95% interval +0.200 to +0.400). "
+        "(adjusted p < 0.05) in 2 of 4 layers, the first of them layer1.0. The largest "
+        "estimate is that of layer2.0 (+0.300). "
         "The published LayerMem of the last layer, +0.250, contains an offset of -0.125"
     )
     assert text.endswith("shows no difference (p = 0.50).")
@@ -83,14 +85,14 @@ def test_layer_mem_names_the_first_and_the_largest_layer():
 
 def test_a_p_value_at_the_level_is_not_found():
     assert (
-        report_of(with_symmetric([0.5] * 4, [0.01] * 4))
+        report_of(with_symmetric([0.5] * 4, [0.05] * 4))
         .words()
         .startswith("No layer shows")
     )
 
 
 @pytest.mark.parametrize(
-    ("p", "verdict"), [(0.009, "a difference"), (0.01, "no difference")]
+    ("p", "verdict"), [(0.049, "a difference"), (0.05, "no difference")]
 )
 def test_layer_mem_is_checked_on_the_last_layer(p, verdict):
     assert (
@@ -99,14 +101,29 @@ def test_layer_mem_is_checked_on_the_last_layer(p, verdict):
     )
 
 
+def test_results_of_version_0_1_0_are_adjusted_by_bonferroni():
+    new = with_symmetric([0.5] * 4, [0.012, 0.013, 0.5, 0.5])
+    layers = new.to_pandas().drop(columns="symmetric_p_adjusted")
+    old = LayerMemResult({}, {**new.tables, "layers": layers})
+    assert "in 1 of 4 layers." in report_of(old).words()
+
+
+def test_a_layer_that_repeats_another_is_counted_once():
+    result = with_symmetric([0.5] * 4, [0.001] * 4)
+    layers = result.to_pandas().assign(repeats=["", "", "", "layer2.0"])
+    repeated = LayerMemResult({}, {**result.tables, "layers": layers})
+    assert "in 3 of 3 layers, the first of them conv1" in report_of(repeated).words()
+    assert report_of(repeated).tested_layers == 3
+
+
 def sentences(text):
     return [part for part in text.split(". ") if part]
 
 
 def test_finding_names_the_layer_and_the_numbers():
     text = report_of(with_effect(0.1)).words()
-    assert len(sentences(text)) == 2
-    assert "symmetric LayerMem is above zero (p < 0.01) in 1 of 2 layers" in text
+    assert len(sentences(text)) == 3
+    assert "is above zero (adjusted p < 0.05) in 1 of 2 layers" in text
     assert "layer1.0 (+0.05" in text
     assert "shows no difference" in text
 

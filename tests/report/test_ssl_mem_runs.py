@@ -37,7 +37,7 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
             1 - m,
             1 + m,
             {"normalization": "relative", "top_k": 5, "seed": 0, "skipped": []},
-            10,
+            19,
         )
     return combine_runs(runs, {}, seed=0)
 

@@ -65,7 +65,7 @@ def test_measuring_is_combining_the_layer_mem_of_each_run(folder):
             layers=LAYERS,
             n_views=2,
             seed=3,
-            n_resamples=10,
+            n_resamples=19,
         )
         for row in found.to_pandas().to_dict("records"):
             means.setdefault(row["layer"], []).append(row["symmetric"])
