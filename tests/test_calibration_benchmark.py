@@ -1,10 +1,12 @@
 """The calibration benchmark recognises what is known of textbook intervals."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from lightly_memloc.functional import mean_estimate, student_mean
+from lightly_memloc.functional import Estimate, student_mean
 from tests.benchmarks.calibration import (
     POPULATION,
     SHAPES,
@@ -45,17 +47,27 @@ def test_students_interval_of_normal_data_is_exact():
     assert row["power"] == pytest.approx(power, abs=0.018)
 
 
-def test_the_percentile_bootstrap_of_five_images_undercovers():
-    def bootstrap(x, n_resamples, seed):
-        return mean_estimate(x, n_resamples, seed=seed)
+def test_the_normal_interval_of_five_images_undercovers():
+    def normal(x, n_resamples, seed):
+        half = stats.norm.ppf(0.975) * x.std(axis=0, ddof=1) / np.sqrt(N)
+        return Estimate(x.mean(axis=0), x.mean(axis=0) - half, x.mean(axis=0) + half)
 
-    row = simulate(_case(bootstrap), repetitions=2000)
-    # The bootstrap's standard error is too small by sqrt((N - 1) / N), and its normal
-    # quantile takes the place of Student's.
-    half = stats.norm.ppf(0.975) * np.sqrt((N - 1) / N)
-    expected = 1 - 2 * stats.t.sf(half, N - 1)
-    assert expected == pytest.approx(0.846, abs=1e-3)
-    assert row["coverage"] == pytest.approx(expected, abs=0.03)
+    row = simulate(_case(normal), repetitions=4000)
+    expected = 1 - 2 * stats.t.sf(stats.norm.ppf(0.975), N - 1)
+    assert expected == pytest.approx(0.878, abs=1e-3)
+    assert row["coverage"] == pytest.approx(expected, abs=0.02)
+    assert np.isnan(row["disagree"])
+
+
+def test_intervals_that_disagree_with_their_p_value_are_counted():
+    def wider(x, n_resamples, seed):
+        found = student_mean(x)
+        return replace(found, low=found.low - 1, high=found.high + 1)
+
+    exact, wide = (simulate(_case(of), 2000) for of in (_student, wider))
+    assert exact["disagree"] == 0
+    # With the effect, the wider interval contains 0 if the exact one is within 1 of it.
+    assert wide["disagree"] > 0.5
 
 
 def test_a_wrong_truth_is_covered_as_seldom_as_power_says():
