@@ -73,7 +73,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
 	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
 	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
-	$(BIN)/python tests/benchmarks/calibration.py
+	$(BIN)/python -m tests.benchmarks.calibration
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,7 +1,7 @@
 """How often intervals cover the truth, and how often tests find what is not there.
 
-    python tests/benchmarks/calibration.py [--repetitions 4000] [--workers 2]
-        [--only PATTERN] [--resamples 499]
+    python -m tests.benchmarks.calibration [--repetitions 4000] [--workers 2]
+        [--resamples 499] [--only PATTERN]
 
 Each case draws data sets whose truth is known by construction, once without an effect
 and once with a planted effect, and passes them to an estimator. One row per case shows
@@ -54,11 +54,16 @@ from lightly_memloc.functional import (
     unit_mem_gap,
     welch_t_test,
 )
+from tests.benchmarks.calibration_page import (
+    HIGHEST_TYPE_1,
+    LOWEST_COVERAGE,
+    is_missed,
+    page_with,
+)
 
 Array = np.ndarray
-OUT = Path(__file__).parents[2] / "docs/results/calibration.csv"
+RESULTS = Path(__file__).parents[2] / "docs/results"
 NOMINAL, BATCH, POPULATION = 0.95, 50, 400_000
-LOWEST_COVERAGE, HIGHEST_TYPE_1 = 0.93, 0.06
 
 
 @dataclass(frozen=True)
@@ -784,13 +789,10 @@ def show(rows: pd.DataFrame) -> None:
     def cell(name: str, share: float, error: float | None) -> str:
         if np.isnan(share):
             return "-"
-        missed = (name.startswith("coverage") and share < LOWEST_COVERAGE) or (
-            name == "type_1" and share > HIGHEST_TYPE_1
-        )
         text = f"{100 * share:.1f}"
         if error is not None:
             text += f" ± {100 * error:.1f}"
-        return f"[red]*{text}[/red]" if missed else text
+        return f"[red]*{text}[/red]" if is_missed(name, share) else text
 
     for row in rows.to_dict("records"):
         cells = (cell(name, row[name], row.get(f"{name}_error")) for name in shown)
@@ -810,19 +812,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=4000)
     parser.add_argument("--workers", type=int, default=os.cpu_count())
-    parser.add_argument("--only", default="", help="part of a case's name")
+    parser.add_argument(
+        "--only", help="part of the names of cases to print, without writing the page"
+    )
     parser.add_argument("--resamples", type=int, default=499)
-    parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     cases = all_cases()
-    chosen = [i for i, case in enumerate(cases) if options.only in case.name]
+    only = options.only or ""
+    chosen = [i for i, case in enumerate(cases) if only in case.name]
     if not chosen:
         parser.error(f"No case's name contains {options.only!r}.")
     row = partial(_row, repetitions=options.repetitions, n_resamples=options.resamples)
     with ProcessPoolExecutor(options.workers) as pool:
         rows = list(track(pool.map(row, chosen), total=len(chosen)))
     table = pd.DataFrame(rows)
-    table.to_csv(options.out, index=False, float_format="%.4g")
+    if options.only is None:
+        table.to_csv(RESULTS / "calibration.csv", index=False, float_format="%.4g")
+        page = RESULTS / "calibration.md"
+        page.write_text(page_with(page.read_text(), table))
     show(table)
 
 
