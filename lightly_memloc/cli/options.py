@@ -54,6 +54,14 @@ NumLayers = Annotated[
 ProbeName = Annotated[
     str, typer.Option(help="Probe to train: logistic, knn, linear or finetune.")
 ]
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--allow-duplicates",
+        rich_help_panel=EXECUTION,
+        help="Accept identical images of different roles, with a warning.",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option(
@@ -115,6 +123,7 @@ class PassGroup(BatchGroup):
             help="Skip images that cannot be read, and list them.",
         ),
     ] = False
+    allow_duplicates: AllowDuplicates = False
 
 
 @dataclass(frozen=True)
