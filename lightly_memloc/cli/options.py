@@ -16,7 +16,7 @@ Source = Annotated[
     typer.Argument(
         metavar="RUN|DATA",
         help="A run folder written by `train`. With --model and --checkpoint: a folder "
-        "of images, or 'digits'.",
+        "or a list of images, or 'digits'.",
     ),
 ]
 Data = Annotated[
@@ -24,7 +24,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder of images, with one subfolder per class if there are classes; "
-        "or 'digits', the embedded data set.",
+        "a .txt, .csv or .jsonl file that lists image files (columns filename and, if "
+        "known, label and group); or 'digits', the embedded data set.",
     ),
 ]
 RunOrRuns = Annotated[

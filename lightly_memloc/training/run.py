@@ -62,7 +62,7 @@ class Run:
     Attributes:
         folder: The run folder.
         config: The training's settings.
-        data: Source of the data set: ``"digits"`` or a folder of images.
+        data: Source of the data set: ``"digits"``, or a folder or a list of images.
         split: The roles of the images.
     """
 
@@ -98,6 +98,7 @@ class Run:
         *,
         device: str = "auto",
         callbacks: Sequence[str] = (),
+        allow_duplicates: bool = False,
         title: str = "Training",
     ) -> "Run":
         """Train a pair in a run folder, or resume an interrupted training.
@@ -108,7 +109,7 @@ class Run:
 
         Args:
             folder: The run folder.
-            data: ``"digits"`` or a folder of images.
+            data: ``"digits"``, or a folder or a list of images.
             split: The roles of the images. By default, candidate, independent and
                 external images are each a tenth of the images, drawn at random within
                 the classes.
@@ -116,11 +117,13 @@ class Run:
             device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
             callbacks: Names of callbacks that follow both trainings; their results
                 are written to ``training/f/<name>`` and ``training/g/<name>``.
+            allow_duplicates: Whether to train on identical images of different roles,
+                with a warning, instead of refusing them.
             title: What is trained, for the progress display.
 
         Raises:
-            MemorizationError: If the folder contains another run, or the pair cannot
-                be trained.
+            MemorizationError: If the folder contains another run, images of different
+                roles are identical, or the pair cannot be trained.
         """
         path, dataset = Path(folder), open_dataset(data)
         config = config or TrainingConfig.for_data(data)
@@ -135,7 +138,13 @@ class Run:
         following = [
             [
                 CALLBACKS[callback].from_study(
-                    Study(dataset, transform, indices=members, holdout=split.external),
+                    Study(
+                        dataset,
+                        transform,
+                        indices=members,
+                        holdout=split.external,
+                        groups=split.groups,
+                    ),
                     path / "training" / name / callback,
                 )
                 for callback in callbacks
@@ -152,6 +161,7 @@ class Run:
             device=device,
             callbacks=(following[0], following[1]),
             folder=path,
+            allow_duplicates=allow_duplicates,
             title=title,
         )
         _write_losses(path, f.losses, g.losses)
@@ -238,11 +248,19 @@ class Run:
             for role in ROLES
         ):
             differences.append("the split differs")
+        if not _same_groups(run.split, split):
+            differences.append("the groups differ")
         if differences:
             raise MemorizationError(
                 f"{folder} contains another run: {'; '.join(differences)}. Choose "
                 "another folder, or remove it."
             )
+
+
+def _same_groups(one: MemorizationSplit, other: MemorizationSplit) -> bool:
+    if one.groups is None or other.groups is None:
+        return one.groups is other.groups
+    return np.array_equal(one.groups, other.groups)
 
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:
