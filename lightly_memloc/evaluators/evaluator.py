@@ -231,6 +231,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "device": self._ran_on,
             "entry": self.layers[0].entry,
             "skipped": sorted(name for of in gathered(self.skipped) for name in of),
+            "allow_duplicates": self.options.allow_duplicates,
             "duplicates": [pair.to_dict() for pair in self.duplicates[:_LISTED]],
         }
 

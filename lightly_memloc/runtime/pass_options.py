@@ -88,7 +88,6 @@ class PassOptions:
             "num_workers": self.num_workers,
             "precision": self.precision,
             "skip_unreadable": self.skip_unreadable,
-            "allow_duplicates": self.allow_duplicates,
         }
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:

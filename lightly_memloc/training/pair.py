@@ -15,7 +15,7 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.strategies.launchers import _MultiProcessingLauncher
 from torch import nn
 
-from lightly_memloc.data import MemorizationSplit, refuse_duplicates, targets_of
+from lightly_memloc.data import MemorizationSplit, targets_of
 from lightly_memloc.errors import (
     MemorizationError,
     MemorizationWarning,
@@ -79,7 +79,6 @@ def train_pair(
     device: str = "auto",
     callbacks: tuple[Sequence[pl.Callback], Sequence[pl.Callback]] = ((), ()),
     folder: str | PathLike[str] | None = None,
-    allow_duplicates: bool = False,
     title: str = "Training",
 ) -> tuple[TrainedEncoder, TrainedEncoder]:
     """Train f on shared and candidate images, g on shared and independent ones.
@@ -100,8 +99,6 @@ def train_pair(
             saved there after each epoch: called again with the same arguments after an
             interruption, the training resumes and ends in the same weights. A trained
             encoder is loaded.
-        allow_duplicates: Whether to train on identical images of different roles, with
-            a warning, instead of refusing them.
         title: What is trained, for the progress display.
 
     Returns:
@@ -109,17 +106,12 @@ def train_pair(
 
     Raises:
         MemorizationError: If the split does not fit the data set or leaves too few
-            images to train on, images of different roles are identical, the settings name an unknown method or backbone or
+            images to train on, the settings name an unknown method or backbone or
             Lightning refuses them, or a file in the folder belongs to another training.
     """
     split.refuse_other(dataset)
     if transform is None:
         transform = make_transform(config)
-    paths = [None if folder is None else Path(folder) / f"{name}.ckpt" for name in "fg"]
-    if not all(path is not None and path.is_file() for path in paths):
-        refuse_duplicates(
-            dataset, split, allow_duplicates, num_workers=config.num_workers
-        )
     if folder is not None:
         Path(folder).mkdir(parents=True, exist_ok=True)
     f, g = (
@@ -132,7 +124,7 @@ def train_pair(
             title=f"{title} {name} ({config.method})",
             device=device,
             callbacks=callbacks[number],
-            path=paths[number],
+            path=None if folder is None else Path(folder) / f"{name}.ckpt",
         )
         for number, (name, indices) in enumerate(
             [("f", split.trained_f), ("g", split.trained_g)]

@@ -21,6 +21,7 @@ from lightly_memloc.data import (
     Study,
     fingerprint,
     open_dataset,
+    refuse_duplicates,
 )
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import CALLBACKS
@@ -135,6 +136,9 @@ class Run:
         cls.refuse_other(path, split, config)
         if cls.is_run(path) and cls(path).is_trained:
             return cls(path)
+        refuse_duplicates(
+            dataset, split, allow_duplicates, num_workers=config.num_workers
+        )
         following = [
             [
                 CALLBACKS[callback].from_study(
@@ -161,7 +165,6 @@ class Run:
             device=device,
             callbacks=(following[0], following[1]),
             folder=path,
-            allow_duplicates=allow_duplicates,
             title=title,
         )
         _write_losses(path, f.losses, g.losses)
