@@ -95,7 +95,7 @@ class EncoderGroup:
         """Load the encoders, and make the study of their images.
 
         Args:
-            source: A run folder; for a custom encoder, a folder of images.
+            source: A run folder; for a custom encoder, a folder or a list of images.
             n_views: Views per image.
             seed: Random seed.
 
@@ -221,6 +221,6 @@ def _run(folder: str) -> "Run":
     if not Run.is_run(folder):
         raise MemorizationError(
             f"{folder} is not a run folder: it contains no config.yaml. To measure a "
-            "custom encoder on a folder of images, add --model and --checkpoint."
+            "custom encoder on a folder or a list of images, add --model and --checkpoint."
         )
     return Run(folder)

@@ -16,7 +16,7 @@ Source = Annotated[
     typer.Argument(
         metavar="RUN|DATA",
         help="A run folder written by `train`. With --model and --checkpoint: a folder "
-        "of images, or 'digits'.",
+        "or a list of images, or 'digits'.",
     ),
 ]
 Data = Annotated[
@@ -24,7 +24,8 @@ Data = Annotated[
     typer.Argument(
         metavar="DATA",
         help="A folder of images, with one subfolder per class if there are classes; "
-        "or 'digits', the embedded data set.",
+        "a .txt, .csv or .jsonl file that lists image files (columns filename and, if "
+        "known, label and group); or 'digits', the embedded data set.",
     ),
 ]
 RunOrRuns = Annotated[
@@ -53,6 +54,14 @@ NumLayers = Annotated[
 ]
 ProbeName = Annotated[
     str, typer.Option(help="Probe to train: logistic, knn, linear or finetune.")
+]
+AllowDuplicates = Annotated[
+    bool,
+    typer.Option(
+        "--allow-duplicates",
+        rich_help_panel=EXECUTION,
+        help="Accept identical images of different roles, with a warning.",
+    ),
 ]
 Json = Annotated[
     bool,
@@ -115,6 +124,7 @@ class PassGroup(BatchGroup):
             help="Skip images that cannot be read, and list them.",
         ),
     ] = False
+    allow_duplicates: AllowDuplicates = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightly_memloc.cli.encoder import Model
-from lightly_memloc.cli.options import OUTPUT, Data, Json, Layers, Seed
+from lightly_memloc.cli.options import (
+    OUTPUT,
+    AllowDuplicates,
+    Data,
+    Json,
+    Layers,
+    Seed,
+)
 from lightly_memloc.cli.output import (
     counted,
     print_json,
@@ -18,6 +25,8 @@ from lightly_memloc.cli.output import (
 from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from lightly_memloc.data import MemorizationSplit
 
 ROLES_PANEL = "Roles of the images"
@@ -59,6 +68,16 @@ class RolesGroup:
             help="Give no role to images that cannot be read, and list them.",
         ),
     ] = False
+    groups: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=ROLES_PANEL,
+            help="CSV or JSONL file with the columns filename and group: images of a "
+            "group, such as a patient or a scene, have one role. \\[default: the column "
+            "group of DATA, if DATA is a list with one]",
+        ),
+    ] = None
+    allow_duplicates: AllowDuplicates = False
 
     def draw(self, dataset: Any, seed: int) -> "MemorizationSplit":
         """Split a data set at random."""
@@ -71,7 +90,17 @@ class RolesGroup:
             self.external,
             seed,
             self.without_role(dataset),
+            self.groups_of(dataset),
         )
+
+    def groups_of(self, dataset: Any) -> "NDArray[Any] | None":
+        """Read the group of each image from the file given, if one is."""
+        from lightly_memloc.data import filename_of, read_groups
+
+        if self.groups is None:
+            return None
+        names = [filename_of(dataset, index) for index in range(len(dataset))]
+        return read_groups(self.groups, names)
 
     def without_role(self, dataset: Any) -> list[int]:
         """Find the images that get no role, and list them on standard error."""
@@ -97,10 +126,14 @@ def split(
 
     Encoder f is trained on shared and candidate images, and g on shared and independent
     images. Neither is trained on external images. The remaining images are shared.
-    """
-    from lightly_memloc.data import ROLES, open_dataset
 
-    drawn = roles.draw(open_dataset(data), seed)
+    Identical images in different roles are refused, and near-duplicates are listed.
+    """
+    from lightly_memloc.data import ROLES, open_dataset, refuse_duplicates
+
+    dataset = open_dataset(data)
+    drawn = roles.draw(dataset, seed)
+    refuse_duplicates(dataset, drawn, roles.allow_duplicates)
     drawn.save(out)
     sizes = {role: len(getattr(drawn, role)) for role in ROLES}
     if as_json:

@@ -1,7 +1,7 @@
 """The train command: pairs of encoders that differ in what they are trained on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -141,7 +141,7 @@ def train(
         strategy=execution.strategy,
         precision=mixed_precision() if execution.amp else "32-true",
     )
-    callbacks = callback or ()
+    callbacks, dataset = callback or (), open_dataset(data)
     if runs is not None:
         if split is not None:
             raise MemorizationError(
@@ -156,23 +156,31 @@ def train(
             candidate=roles.candidate,
             independent=roles.independent,
             external=roles.external,
-            exclude=roles.without_role(open_dataset(data)),
+            exclude=roles.without_role(dataset),
+            groups=roles.groups_of(dataset),
+            allow_duplicates=roles.allow_duplicates,
             device=execution.device,
             callbacks=callbacks,
         )
         _show_runs(trained, runs, as_json)
         return
-    chosen = (
-        MemorizationSplit.load(split)
-        if split is not None
-        else roles.draw(open_dataset(data), config.seed)
+    if split is None:
+        chosen = roles.draw(dataset, config.seed)
+    else:
+        chosen = MemorizationSplit.load(split)
+        if roles.groups is not None:
+            chosen.refuse_other(dataset)
+            chosen = replace(chosen, groups=roles.groups_of(dataset))
+    trained_run = Run.train(
+        out,
+        data,
+        chosen,
+        config,
+        device=execution.device,
+        callbacks=callbacks,
+        allow_duplicates=roles.allow_duplicates,
     )
-    _show_run(
-        Run.train(
-            out, data, chosen, config, device=execution.device, callbacks=callbacks
-        ),
-        as_json,
-    )
+    _show_run(trained_run, as_json)
 
 
 def _show_run(run: "Run", as_json: bool) -> None:

@@ -1,26 +1,44 @@
 from .dataset import (
     filename_of,
     fingerprint,
+    groups_of,
     open_dataset,
     read_image,
     targets_of,
     unreadable_images,
 )
 from .digits import Digits
+from .duplicates import (
+    Duplicate,
+    DuplicateSearch,
+    find_duplicates,
+    refuse_duplicates,
+)
+from .image_list import ImageList, read_groups
 from .multi_view import MultiViewDataset, view_transform
+from .signature import Signature, signature_of
 from .split import ROLES, MemorizationSplit
 from .study import Study
 
 __all__ = [
     "ROLES",
     "Digits",
+    "Duplicate",
+    "DuplicateSearch",
+    "ImageList",
     "MemorizationSplit",
     "MultiViewDataset",
+    "Signature",
     "Study",
     "filename_of",
+    "find_duplicates",
     "fingerprint",
+    "groups_of",
     "open_dataset",
+    "read_groups",
     "read_image",
+    "refuse_duplicates",
+    "signature_of",
     "targets_of",
     "unreadable_images",
     "view_transform",

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
 
 from lightly_memloc.data.digits import Digits
+from lightly_memloc.data.image_list import ImageList, is_list
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.runtime import generators_restored, seed_generators
 
@@ -22,24 +23,29 @@ _NAMES, _IMAGES = 10_000, 64
 
 
 def open_dataset(source: str | PathLike[str]) -> Any:
-    """Open the embedded data set (``"digits"``) or a folder of images.
+    """Open the embedded data set (``"digits"``), a folder or a list of images.
 
     Args:
-        source: ``"digits"``, or a folder with images or with one subfolder per class.
+        source: ``"digits"``; a folder with images or with one subfolder per class; or a
+            text, CSV or JSONL file that lists image files, as
+            :class:`~lightly_memloc.data.ImageList` reads it.
 
     Returns:
         A map-style data set of ``(image, target, filename)``.
 
     Raises:
-        MemorizationError: If the folder does not exist or contains no images.
+        MemorizationError: If the folder does not exist or contains no images, or the
+            list cannot be read or lists files that do not exist.
     """
     if source == "digits":
         return Digits()
+    if is_list(source) and not Path(source).is_dir():
+        return ImageList(source)
     folder = Path(source)
     if not folder.is_dir():
         raise MemorizationError(
-            f"{source} is not a folder. Expected a folder of images, or 'digits' for the "
-            "embedded data set."
+            f"{source} is not a folder. Expected a folder of images; a .txt, .csv or "
+            ".jsonl file that lists image files; or 'digits' for the embedded data set."
         )
     try:
         dataset = LightlyDataset(str(folder))
@@ -154,6 +160,32 @@ def targets_of(dataset: Any) -> NDArray[np.int64] | None:
         return targets_of(dataset.dataset)
     targets = getattr(dataset, "targets", None)
     return None if targets is None else np.asarray(targets, dtype=np.int64)
+
+
+def groups_of(dataset: Any) -> NDArray[Any] | None:
+    """Return the groups of all images, or None if the data set does not list them.
+
+    Supports data sets with an attribute ``groups`` that has one value per image, such
+    as those of :func:`open_dataset` for a list of image files with a column ``group``,
+    and torch's Subset and ConcatDataset of these. The same group in two data sets of a
+    ConcatDataset is one group.
+
+    Args:
+        dataset: A map-style data set.
+
+    Returns:
+        Groups, shape ``(N,)``: patients, scenes, bursts, ...
+    """
+    if isinstance(dataset, Subset):
+        groups = groups_of(dataset.dataset)
+        return None if groups is None else groups[np.asarray(dataset.indices)]
+    if isinstance(dataset, ConcatDataset):
+        parts = [groups_of(part) for part in dataset.datasets]
+        known = [part for part in parts if part is not None]
+        return np.concatenate(known) if len(known) == len(parts) else None
+    groups = getattr(dataset, "groups", None)
+    has_one_per_image = hasattr(groups, "__len__") and len(groups) == len(dataset)
+    return np.asarray(groups) if has_one_per_image else None
 
 
 def fingerprint(dataset: Any) -> str:

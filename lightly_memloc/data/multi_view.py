@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lightly_memloc.data.dataset import read_image
+from lightly_memloc.data.signature import Signature, signature_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime import generators_restored, seed_generators
 
@@ -79,6 +80,13 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, Any, str]:
         """Return views ``(V, C, H, W)``, target (-1 if unknown) and file name."""
+        views, target, filename, _ = self.signed(index, sign=False)
+        return views, target, filename
+
+    def signed(
+        self, index: int, sign: bool = True
+    ) -> tuple[Tensor, Any, str, Signature | None]:
+        """Return the item of an image and, if ``sign`` is set, the image's signature."""
         index = int(index)
         if not 0 <= index < len(self):
             raise IndexError(
@@ -88,6 +96,7 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             # The data set's own transform may be random.
             seed_generators(self.seed, index)
             image, target, filename = read_image(self.dataset, index)
+            signature = signature_of(image) if sign else None
             views = []
             for v in range(self.n_views):
                 seed_generators(self.seed, index, v)
@@ -95,7 +104,7 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             if self.anchor_transform is not None:
                 anchor = self.anchor_transform(image)
                 views.insert(0, _one_view(anchor, self.anchor_transform))
-        return _stack(views, filename), target, filename
+        return _stack(views, filename), target, filename, signature
 
 
 def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightly_memloc.data.dataset import fingerprint, targets_of
+from lightly_memloc.data.dataset import fingerprint, groups_of, targets_of
+from lightly_memloc.data.draw import draw_groups, draw_images
 from lightly_memloc.errors import MemorizationError
 
 Indices = NDArray[np.int64]
@@ -33,9 +34,16 @@ class MemorizationSplit:
         independent: Indices of the independent images, ascending.
         external: Indices of the external images, ascending.
         fingerprint: Fingerprint of the data set that the split was made for, if known.
+        groups: Group of each image of the data set, such as its patient, scene or burst,
+            shape ``(n,)``, as int64 or strings; None if unknown. Images of a group are
+            not independent of each other, so that a group has one role.
+        strata: Stratum of each image within which the roles were assigned, such as its
+            class, shape ``(n,)``, as int64; None if they were not assigned within
+            strata. The number after the last class stands for unknown classes.
 
     Raises:
-        MemorizationError: If an index is out of range or has more than one role.
+        MemorizationError: If an index is out of range or has more than one role, or a
+            group has more than one role.
 
     Examples:
         >>> from lightly_memloc import MemorizationSplit
@@ -50,6 +58,8 @@ class MemorizationSplit:
     independent: Indices = field(default_factory=lambda: _indices([]))
     external: Indices = field(default_factory=lambda: _indices([]))
     fingerprint: str | None = None
+    groups: NDArray[Any] | None = None
+    strata: Indices | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n", int(self.n))
@@ -71,6 +81,30 @@ class MemorizationSplit:
                     "image exactly one role."
                 )
             seen |= dict.fromkeys(indices.tolist(), role)
+        if self.groups is not None:
+            object.__setattr__(self, "groups", _groups(self.groups, self.n))
+            self._refuse_divided_groups()
+        if self.strata is not None:
+            object.__setattr__(self, "strata", _strata(self.strata, self.n))
+
+    def _refuse_divided_groups(self) -> None:
+        role_of = np.full(self.n, len(ROLES))
+        for number, role in enumerate(ROLES):
+            role_of[getattr(self, role)] = number
+        chosen = np.flatnonzero(role_of < len(ROLES))
+        groups = np.asarray(self.groups)[chosen]
+        _, first, code = np.unique(groups, return_index=True, return_inverse=True)
+        divided = np.flatnonzero(role_of[chosen] != role_of[chosen[first[code]]])
+        if len(divided):
+            one, other = chosen[first[code[divided[0]]]], chosen[divided[0]]
+            raise MemorizationError(
+                f"Group {groups[divided[0]]} has images of two roles: image {one} is "
+                f"{ROLES[role_of[one]]} and image {other} is {ROLES[role_of[other]]}, and "
+                f"{len(np.unique(code[divided])) - 1} more groups are divided. An encoder "
+                "that was trained on one image of a group knows the others in part, so "
+                "that roles must not share a group. Draw a split with groups=... "
+                "(--groups), or give divided groups no role."
+            )
 
     @classmethod
     def random(
@@ -83,8 +117,12 @@ class MemorizationSplit:
         exclude: Sequence[int] = (),
         targets: ArrayLike | None = None,
         fingerprint: str | None = None,
+        groups: ArrayLike | None = None,
     ) -> "MemorizationSplit":
         """Split at random. Images without another role are shared.
+
+        With groups, whole groups are drawn. The sizes of the roles are then as near to
+        the numbers asked for as whole groups allow.
 
         Args:
             n: Number of images in the data set.
@@ -95,15 +133,20 @@ class MemorizationSplit:
             exclude: Indices without a role, such as those of unreadable images.
             targets: Class of each image, shape ``(n,)``. If given, the split is
                 stratified: each role has a proportional number of images of each class,
-                up to one or two images.
+                up to one or two images; with groups, up to a few groups, each of which
+                counts for the class of most of its images. None, NaN and other missing
+                classes form a class of their own.
             fingerprint: Fingerprint of the data set.
+            groups: Group of each image, such as its patient, scene or burst, shape
+                ``(n,)``. A group is never divided between roles.
 
         Returns:
-            The split.
+            The split, with ``groups`` and, if there are targets, ``strata``.
 
         Raises:
             MemorizationError: If a number is negative, the numbers exceed the images
-                available, or an excluded index is out of range.
+                available, an excluded index is out of range, or whole groups miss the
+                size of a role by more than a quarter.
         """
         sizes = {
             "candidate": candidate,
@@ -124,18 +167,21 @@ class MemorizationSplit:
             )
         rng = np.random.default_rng(seed)
         order = rng.permutation(available)
-        if targets is None:
-            parts = np.split(order, np.cumsum(list(sizes.values())))
+        sizes["shared"] = len(available) - sum(sizes.values())
+        strata = None if targets is None else _strata(targets, n, "targets")
+        group_of = None if groups is None else _groups(groups, n)
+        if group_of is not None and len(order):
+            parts = draw_groups(order, group_of, strata, sizes, rng)
+        elif strata is not None:
+            parts = draw_images(order, strata, list(sizes.values()), rng)
         else:
-            shared = len(available) - sum(sizes.values())
-            parts = _dealt(order, np.asarray(targets), [*sizes.values(), shared], rng)
+            parts = np.split(order, np.cumsum(list(sizes.values()))[:-1])
         return cls(
             n,
-            candidate=parts[0],
-            independent=parts[1],
-            external=parts[2],
-            shared=parts[3],
+            **dict(zip(sizes, parts, strict=True)),
             fingerprint=fingerprint,
+            groups=group_of,
+            strata=strata,
         )
 
     @classmethod
@@ -147,6 +193,7 @@ class MemorizationSplit:
         external: int | None = None,
         seed: int | Sequence[int] = 0,
         exclude: Sequence[int] = (),
+        groups: ArrayLike | None = None,
     ) -> "MemorizationSplit":
         """Split a data set at random, stratified by class if its classes are known.
 
@@ -159,13 +206,17 @@ class MemorizationSplit:
             external: Number of external images; a tenth by default.
             seed: Random seed of the split, or several numbers that form one.
             exclude: Indices without a role, such as those of unreadable images.
+            groups: Group of each image, which is never divided between roles, as in
+                :meth:`random`. By default, the groups that the data set lists in its
+                attribute ``groups``, if there are any.
 
         Returns:
             The split.
 
         Raises:
             MemorizationError: If a number is negative, the numbers exceed the images
-                available, or an excluded index is out of range.
+                available, an excluded index is out of range, or whole groups miss the
+                size of a role by more than a quarter.
         """
         tenth = len(dataset) // 10
         return cls.random(
@@ -177,6 +228,7 @@ class MemorizationSplit:
             exclude=exclude,
             targets=targets_of(dataset),
             fingerprint=fingerprint(dataset),
+            groups=groups_of(dataset) if groups is None else groups,
         )
 
     def refuse_other(self, dataset: Any) -> None:
@@ -219,6 +271,10 @@ class MemorizationSplit:
         """Write the split to a JSON file."""
         document: dict[str, object] = {"n": self.n, "fingerprint": self.fingerprint}
         document |= {role: getattr(self, role).tolist() for role in ROLES}
+        for name in ("groups", "strata"):
+            known = getattr(self, name)
+            if known is not None:
+                document[name] = known.tolist()
         Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
 
     @classmethod
@@ -239,22 +295,74 @@ class MemorizationSplit:
                 for indices in roles.values()
             ):
                 raise TypeError("n and the indices must be integers")
+            groups, strata = document.get("groups"), document.get("strata")
+            for name, values in (("groups", groups), ("strata", strata)):
+                if not isinstance(values, list | None):
+                    raise TypeError(f"{name} must be a list")
         except (KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise MemorizationError(
                 f"{path} does not contain a split: expected a JSON object with n, "
                 f"{', '.join(ROLES)}, as written by MemorizationSplit.save ({error})."
             ) from error
-        return cls(document["n"], **roles, fingerprint=known)
+        return cls(
+            document["n"], **roles, fingerprint=known, groups=groups, strata=strata
+        )
 
 
-def _dealt(
-    order: Indices, targets: Indices, sizes: list[int], rng: np.random.Generator
-) -> list[Indices]:
-    """Deal images, sorted by class, to parts in evenly spaced turns."""
-    by_class = order[np.argsort(targets[order], kind="stable")]
-    turns = [(np.arange(size) + rng.random()) / size for size in sizes]
-    part = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(np.concatenate(turns))]
-    return [by_class[part == number] for number in range(len(sizes))]
+def roles_by_index(split: MemorizationSplit) -> dict[int, str]:
+    """Return the role of each image that has one, by index."""
+    return {index: role for role in ROLES for index in getattr(split, role).tolist()}
+
+
+def _groups(values: Any, n: int) -> NDArray[Any]:
+    """Groups as int64, or as strings if any of them is not an integer."""
+    listed = _listed(values, n, "groups")
+    missing = [index for index, value in enumerate(listed) if _is_missing(value)]
+    if missing:
+        raise MemorizationError(
+            f"Image {missing[0]} and {len(missing) - 1} more have no group. Give each "
+            "image that belongs to no group a group of its own."
+        )
+    if all(isinstance(value, int) and not isinstance(value, bool) for value in listed):
+        return np.array(listed, dtype=np.int64)
+    return np.array([str(value) for value in listed])
+
+
+def _strata(values: Any, n: int, name: str = "strata") -> Indices:
+    """Classes as they are if they are integers, else numbered in ascending order."""
+    listed = _listed(values, n, name)
+    if all(isinstance(value, int) for value in listed):
+        return np.array(listed, dtype=np.int64)
+    known = sorted({value for value in listed if not _is_missing(value)}, key=_order)
+    number = {value: position for position, value in enumerate(known)}
+    return np.array(
+        [len(known) if _is_missing(value) else number[value] for value in listed],
+        dtype=np.int64,
+    )
+
+
+def _listed(values: Any, n: int, name: str) -> list[Any]:
+    """One plain value per image."""
+    if isinstance(values, np.ndarray) or hasattr(values, "tolist"):
+        listed = values.tolist()
+    else:
+        listed = [of.item() if isinstance(of, np.generic) else of for of in values]
+    if len(listed) != n or any(isinstance(value, list) for value in listed):
+        raise MemorizationError(
+            f"Expected {name} to have one value for each of {n} images, got an array of "
+            f"shape {np.shape(values)}."
+        )
+    return listed
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value == "" or value != value
+
+
+def _order(value: Any) -> tuple[bool, Any]:
+    """Numbers in their order, and all else in that of its text."""
+    is_number = isinstance(value, int | float)
+    return (not is_number, value if is_number else str(value))
 
 
 def _indices(values: ArrayLike) -> Indices:

@@ -1,15 +1,16 @@
 """A study: the images to measure, their augmentation and their roles."""
 
 from collections.abc import Callable
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import ConcatDataset
 
+from lightly_memloc.data.dataset import groups_of
 from lightly_memloc.data.multi_view import MultiViewDataset
-from lightly_memloc.data.split import MemorizationSplit
+from lightly_memloc.data.split import MemorizationSplit, roles_by_index
 from lightly_memloc.errors import MemorizationError
 
 
@@ -30,11 +31,14 @@ class Study:
         seed: Random seed of the views, the resamples and the permutations.
         plain_transform: A transform without augmentation, for anchored views and for
             probes.
+        groups: Group of each image of the data set, such as its patient, scene or
+            burst, shape ``(n,)``. By default, the groups of the split, or else those
+            that the data set lists in its attribute ``groups``.
 
     Raises:
         MemorizationError: If the split was made for another data set, indices are not
-            integers or are out of range, or an image is in ``indices`` and in
-            ``holdout``.
+            integers or are out of range, an image is in ``indices`` and in ``holdout``,
+            or a group has images of two roles.
 
     Examples:
         >>> from lightly.transforms import SimCLRTransform
@@ -55,6 +59,8 @@ class Study:
     n_views: int = 10
     seed: int = 0
     plain_transform: Callable[[Any], Any] | None = None
+    groups: ArrayLike | None = None
+    _roles: MemorizationSplit = field(init=False)
 
     def __post_init__(self) -> None:
         if self.split is not None:
@@ -71,6 +77,8 @@ class Study:
                 f"Image {both[0]} and {len(both) - 1} more are both in indices and in "
                 "holdout. The holdout must be images that the encoder never saw."
             )
+        # Roles that share a group are refused where they are made.
+        object.__setattr__(self, "_roles", self._grouped_roles())
 
     @classmethod
     def of_two(
@@ -87,7 +95,9 @@ class Study:
             holdout: Map-style data set of images that the encoder never saw. In the
                 study's data set, they follow those of ``members``.
             transform: The training augmentation.
-            options: Other attributes of the study, such as ``n_views``.
+            options: Other attributes of the study, such as ``n_views``. ``groups`` are
+                those of the members, followed by those of the holdout. A group of both
+                is refused.
 
         Returns:
             The study, whose data set is the concatenation of both.
@@ -119,12 +129,21 @@ class Study:
 
     @property
     def roles(self) -> MemorizationSplit:
-        """The split, or else one of members as candidates and holdout as external."""
-        if self.split is not None:
-            return self.split
-        return MemorizationSplit(
-            len(self.dataset), candidate=self.members, external=self.non_members
-        )
+        """The split, or else one of members as candidates and holdout as external.
+
+        It has the study's groups.
+        """
+        return self._roles
+
+    def role_of(self) -> dict[int, str]:
+        """Return the role of each image that has one, by index.
+
+        Members and holdout that have no role in the split are ``"member"`` and
+        ``"holdout"``.
+        """
+        known = {index: "member" for index in self.members.tolist()}
+        known |= {index: "holdout" for index in self.non_members.tolist()}
+        return known if self.split is None else known | roles_by_index(self.split)
 
     def views(self, *, anchored: bool = False) -> MultiViewDataset:
         """Return the seeded views of the images.
@@ -163,6 +182,24 @@ class Study:
                 external=self.split.external[:n],
             ),
         )
+
+    def _grouped_roles(self) -> MemorizationSplit:
+        groups: Any = self.groups
+        if groups is None and self.split is not None:
+            groups = self.split.groups
+        if groups is None:
+            groups = groups_of(self.dataset)
+        of_members = MemorizationSplit(
+            len(self.dataset),
+            candidate=self.members,
+            external=self.non_members,
+            groups=groups,
+        )
+        if self.split is None:
+            return of_members
+        if self.split.groups is groups:
+            return self.split
+        return replace(self.split, groups=groups)
 
 
 def _index_set(indices: ArrayLike) -> NDArray[np.int64]:

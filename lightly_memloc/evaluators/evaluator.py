@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
-from lightly_memloc.data import Study, filename_of
+from lightly_memloc.data import Duplicate, DuplicateSearch, Study, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, captured, run_encoder, trace_layers
@@ -36,6 +36,9 @@ from lightly_memloc.runtime import (
 )
 
 R = TypeVar("R", bound=Result)
+
+# Pairs of duplicates that the settings of a result list.
+_LISTED = 100
 
 
 class Evaluator(pl.LightningModule, Generic[R]):
@@ -87,7 +90,9 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.options = options
         self.layers: list[CapturedLayer] = []
         self.skipped: list[str] = []
+        self.duplicates: list[Duplicate] = []
         self.first_batch = 0
+        self._search = self._new_search()
         self._state_file = (
             None if options.state_file is None else StateFile(options.state_file)
         )
@@ -226,20 +231,28 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "device": self._ran_on,
             "entry": self.layers[0].entry,
             "skipped": sorted(name for of in gathered(self.skipped) for name in of),
+            "allow_duplicates": self.options.allow_duplicates,
+            "duplicates": [pair.to_dict() for pair in self.duplicates[:_LISTED]],
         }
 
     def accumulated(self) -> dict[str, Any]:
         """Return the state accumulated so far, in plain types and tensors."""
-        return {"metrics": self.metrics.state_dict(), "skipped": self.skipped}
+        return {
+            "metrics": self.metrics.state_dict(),
+            "skipped": self.skipped,
+            "signatures": self._search.state(),
+        }
 
     def restore(self, accumulated: dict[str, Any]) -> None:
         """Restore the state that :meth:`accumulated` returned, once metrics exist."""
         self.metrics.load_state_dict(accumulated["metrics"])
         self.skipped = accumulated["skipped"]
+        self._search.merge(accumulated["signatures"])
 
     def reset(self) -> None:
         """Discard an earlier measurement: the encoder may have changed since."""
         self.layers, self.skipped, self.first_batch = [], [], 0
+        self.duplicates, self._search = [], self._new_search()
         self.metrics.clear()
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -259,7 +272,13 @@ class Evaluator(pl.LightningModule, Generic[R]):
         if self._state_file is not None:
             batches = {"batch_size": self.options.batch_size}
             self.first_batch = self._state_file.open(self.fingerprint() | batches)
-        return view_loader(self.views, self.indices, self.options, self.first_batch)
+        return view_loader(
+            self.views,
+            self.indices,
+            self.options,
+            self.first_batch,
+            sign=self._search.is_needed,
+        )
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that restores encoders and generators afterwards."""
@@ -302,6 +321,13 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """
         return [filename_of(self.views.dataset, int(index)) for index in indices]
 
+    def _new_search(self) -> DuplicateSearch:
+        measured = set(self.indices.tolist())
+        role_of = {i: role for i, role in self.study.role_of().items() if i in measured}
+        return DuplicateSearch(
+            self.study.dataset, role_of, self.options.allow_duplicates
+        )
+
     def _take(self, batch: ViewBatch, number: int) -> None:
         """Measure a batch of images; trace the layers on the first one."""
         if batch.unreadable and not self.options.skip_unreadable:
@@ -312,6 +338,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 self._keep(self.first_batch + number)
             else:
                 self._begin(images)
+            self._search.add(batch.indices.tolist(), batch.signatures)
             self.measure(batch, images)
         self.skipped += [image.filename for image in batch.unreadable]
 
@@ -322,6 +349,9 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 "No image could be read. The first unreadable ones are "
                 f"{', '.join(self.skipped[:3])}."
             )
+        whole = self._new_search()
+        whole.merge(*gathered(self._search.state()))
+        self.duplicates = whole.report()
         self._result = self.compute()
         if self._state_file is not None:
             self._state_file.remove()

@@ -1,6 +1,6 @@
 """Loading views in batches, each image exactly once across all ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from lightly_memloc.data import MultiViewDataset, filename_of
+from lightly_memloc.data import MultiViewDataset, Signature, filename_of
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.runtime import PassOptions, rank_and_world_size
 
@@ -28,12 +28,14 @@ class ViewBatch(NamedTuple):
         indices: Index of each image in the data set, shape ``(B,)``.
         targets: The images' targets, as the data set returns them.
         unreadable: The images of the batch that cannot be read.
+        signatures: What identifies each image, if this was asked for.
     """
 
     views: Tensor | None
     indices: Tensor
     targets: list[Any]
     unreadable: list[UnreadableImage]
+    signatures: Sequence[Signature] = ()
 
 
 def view_loader(
@@ -41,6 +43,8 @@ def view_loader(
     indices: NDArray[Any],
     options: PassOptions,
     first_batch: int = 0,
+    *,
+    sign: bool = False,
 ) -> DataLoader[Any]:
     """Create a loader of this rank's share of the images.
 
@@ -49,6 +53,7 @@ def view_loader(
         indices: Indices of the images of all ranks.
         options: How the pass over the images runs.
         first_batch: Number of batches to skip at the start.
+        sign: Whether to compute the signatures of the images.
 
     Returns:
         A loader of :class:`ViewBatch`.
@@ -56,7 +61,7 @@ def view_loader(
     rank, world_size = rank_and_world_size()
     share = indices[rank::world_size][first_batch * options.batch_size :]
     return DataLoader(
-        _Reader(dataset),
+        _Reader(dataset, sign),
         batch_size=options.batch_size,
         sampler=_Share(share.tolist()),
         num_workers=options.num_workers,
@@ -86,25 +91,26 @@ class _Share(DistributedSampler[Any]):
         """Do nothing: the images are the same in each epoch."""
 
 
-_Item = tuple[int, Tensor, Any] | UnreadableImage
+_Item = tuple[int, Tensor, Any, Signature | None] | UnreadableImage
 
 
 class _Reader(Dataset[_Item]):
     """Items with their indices."""
 
-    def __init__(self, dataset: MultiViewDataset) -> None:
+    def __init__(self, dataset: MultiViewDataset, sign: bool) -> None:
         self.dataset = dataset
+        self.sign = sign
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> _Item:
         try:
-            views, target, _ = self.dataset[index]
+            views, target, _, signature = self.dataset.signed(index, self.sign)
         except UnreadableImageError as error:
             filename = filename_of(self.dataset.dataset, index)
             return UnreadableImage(filename, str(error))
-        return index, views, target
+        return index, views, target, signature
 
 
 def _collate(items: list[_Item]) -> ViewBatch:
@@ -112,7 +118,7 @@ def _collate(items: list[_Item]) -> ViewBatch:
     readable = [item for item in items if not isinstance(item, UnreadableImage)]
     if not readable:
         return ViewBatch(None, torch.zeros(0, dtype=torch.int64), [], unreadable)
-    indices, views, targets = zip(*readable, strict=True)
+    indices, views, targets, signatures = zip(*readable, strict=True)
     shapes = {tuple(view.shape) for view in views}
     if len(shapes) > 1:
         raise MemorizationError(
@@ -120,5 +126,9 @@ def _collate(items: list[_Item]) -> ViewBatch:
             "Crop or resize to a fixed size in the transform."
         )
     return ViewBatch(
-        torch.stack(views), torch.tensor(indices), list(targets), unreadable
+        torch.stack(views),
+        torch.tensor(indices),
+        list(targets),
+        unreadable,
+        [signature for signature in signatures if signature is not None],
     )

@@ -21,6 +21,7 @@ class LoadingArguments(TypedDict, total=False):
     num_workers: int
     precision: Precision
     skip_unreadable: bool
+    allow_duplicates: bool
 
 
 class MeasuringArguments(LoadingArguments, total=False):
@@ -49,6 +50,8 @@ class PassOptions:
             Lightning. Distances and activations are accumulated in double precision in any case.
         skip_unreadable: Whether to leave out unreadable images instead of raising an
             error.
+        allow_duplicates: Whether to measure identical images of different roles, with a
+            warning, instead of refusing them.
         state_file: File for the state of the measurement, which is removed when the
             measurement is complete. If an interrupted measurement left the file, the
             measurement resumes and gives the same result.
@@ -62,6 +65,7 @@ class PassOptions:
     device: str | torch.device = "auto"
     precision: Precision = "32-true"
     skip_unreadable: bool = False
+    allow_duplicates: bool = False
     state_file: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:

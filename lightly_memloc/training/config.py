@@ -64,7 +64,7 @@ class TrainingConfig:
         at least half the area, without flips, colour jitter or blur.
 
         Args:
-            data: ``"digits"`` or a folder of images.
+            data: ``"digits"``, or a folder or a list of images.
             settings: Settings that differ from the defaults; None stands for the
                 default.
         """

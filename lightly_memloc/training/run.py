@@ -21,6 +21,7 @@ from lightly_memloc.data import (
     Study,
     fingerprint,
     open_dataset,
+    refuse_duplicates,
 )
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import CALLBACKS
@@ -62,7 +63,7 @@ class Run:
     Attributes:
         folder: The run folder.
         config: The training's settings.
-        data: Source of the data set: ``"digits"`` or a folder of images.
+        data: Source of the data set: ``"digits"``, or a folder or a list of images.
         split: The roles of the images.
     """
 
@@ -98,6 +99,7 @@ class Run:
         *,
         device: str = "auto",
         callbacks: Sequence[str] = (),
+        allow_duplicates: bool = False,
         title: str = "Training",
     ) -> "Run":
         """Train a pair in a run folder, or resume an interrupted training.
@@ -108,7 +110,7 @@ class Run:
 
         Args:
             folder: The run folder.
-            data: ``"digits"`` or a folder of images.
+            data: ``"digits"``, or a folder or a list of images.
             split: The roles of the images. By default, candidate, independent and
                 external images are each a tenth of the images, drawn at random within
                 the classes.
@@ -116,11 +118,13 @@ class Run:
             device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
             callbacks: Names of callbacks that follow both trainings; their results
                 are written to ``training/f/<name>`` and ``training/g/<name>``.
+            allow_duplicates: Whether to train on identical images of different roles,
+                with a warning, instead of refusing them.
             title: What is trained, for the progress display.
 
         Raises:
-            MemorizationError: If the folder contains another run, or the pair cannot
-                be trained.
+            MemorizationError: If the folder contains another run, images of different
+                roles are identical, or the pair cannot be trained.
         """
         path, dataset = Path(folder), open_dataset(data)
         config = config or TrainingConfig.for_data(data)
@@ -132,10 +136,19 @@ class Run:
         cls.refuse_other(path, split, config)
         if cls.is_run(path) and cls(path).is_trained:
             return cls(path)
+        refuse_duplicates(
+            dataset, split, allow_duplicates, num_workers=config.num_workers
+        )
         following = [
             [
                 CALLBACKS[callback].from_study(
-                    Study(dataset, transform, indices=members, holdout=split.external),
+                    Study(
+                        dataset,
+                        transform,
+                        indices=members,
+                        holdout=split.external,
+                        groups=split.groups,
+                    ),
                     path / "training" / name / callback,
                 )
                 for callback in callbacks
@@ -238,11 +251,19 @@ class Run:
             for role in ROLES
         ):
             differences.append("the split differs")
+        if not _same_groups(run.split, split):
+            differences.append("the groups differ")
         if differences:
             raise MemorizationError(
                 f"{folder} contains another run: {'; '.join(differences)}. Choose "
                 "another folder, or remove it."
             )
+
+
+def _same_groups(one: MemorizationSplit, other: MemorizationSplit) -> bool:
+    if one.groups is None or other.groups is None:
+        return one.groups is other.groups
+    return np.array_equal(one.groups, other.groups)
 
 
 def _settings(config: TrainingConfig) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from pytorch_lightning.utilities import rank_zero_only
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
@@ -82,6 +83,8 @@ def train_runs(
     independent: int | None = None,
     external: int | None = None,
     exclude: Sequence[int] = (),
+    groups: ArrayLike | None = None,
+    allow_duplicates: bool = False,
     device: str = "auto",
     callbacks: Sequence[str] = (),
 ) -> Runs:
@@ -95,13 +98,17 @@ def train_runs(
     Args:
         folder: The folder of the runs ``run-1`` to ``run-K``. Trained runs are not
             changed, so that more runs can be added later.
-        data: ``"digits"`` or a folder of images.
+        data: ``"digits"``, or a folder or a list of images.
         n_runs: Number of runs K, at least 2.
         config: The settings; by default those that suit the data.
         candidate: Number of candidate images per run.
         independent: Number of independent images per run.
         external: Number of external images per run.
         exclude: Indices without a role, such as those of unreadable images.
+        groups: Group of each image, which is never divided between roles. By default,
+            the groups that the data set lists, if there are any.
+        allow_duplicates: Whether to train on identical images of different roles, with
+            a warning, instead of refusing them.
         device: ``"auto"`` or a torch device, such as ``"cuda:1"``.
         callbacks: Names of callbacks that follow the trainings, as in ``Run.train``.
 
@@ -132,6 +139,7 @@ def train_runs(
             external,
             (config.seed, number),
             exclude,
+            groups,
         )
         seed = np.random.SeedSequence((config.seed, number)).generate_state(1)[0]
         planned.append((path / name, split, replace(config, seed=int(seed))))
@@ -141,7 +149,14 @@ def train_runs(
     for number, (run, split, of_run) in enumerate(planned, start=1):
         title = f"Run {number} of {n_runs}: training"
         Run.train(
-            run, data, split, of_run, device=device, callbacks=callbacks, title=title
+            run,
+            data,
+            split,
+            of_run,
+            device=device,
+            callbacks=callbacks,
+            allow_duplicates=allow_duplicates,
+            title=title,
         )
     return Runs(path)
 

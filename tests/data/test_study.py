@@ -166,3 +166,74 @@ def test_a_single_view_needs_an_anchor(dataset, transform):
     assert len(study.views(anchored=True)[7][0]) == 2
     with pytest.raises(MemorizationError, match="at least two views"):
         study.views()
+
+
+GROUPS = np.arange(20)
+
+
+def test_a_study_has_the_groups_of_its_split(dataset, transform, split):
+    grouped = MemorizationSplit(20, **ROLES, groups=GROUPS, strata=GROUPS % 3)
+    study = Study(dataset, transform, grouped)
+    assert study.roles is grouped
+    trial = study.trial(2).roles
+    assert trial.groups.tolist() == GROUPS.tolist()
+    assert trial.strata.tolist() == (GROUPS % 3).tolist()
+
+
+def test_groups_of_a_study_replace_those_of_the_split(dataset, transform, split):
+    study = Study(dataset, transform, split, groups=[f"p{n}" for n in GROUPS])
+    assert study.split is split
+    assert study.roles.groups.tolist() == [f"p{n}" for n in GROUPS]
+    assert study.roles.candidate.tolist() == ROLES["candidate"]
+    assert study.trial(2).roles.groups.tolist() == [f"p{n}" for n in GROUPS]
+
+
+def test_groups_of_members_and_holdout(dataset, transform):
+    study = Study(dataset, transform, indices=[0, 1], holdout=[2], groups=GROUPS // 2)
+    assert study.roles.groups.tolist() == (GROUPS // 2).tolist()
+    assert study.roles.strata is None
+    assert study.without_holdout().roles.groups.tolist() == (GROUPS // 2).tolist()
+
+
+@pytest.mark.parametrize("with_split", [False, True])
+def test_a_group_of_members_and_holdout_is_refused(
+    dataset, transform, split, with_split
+):
+    groups = GROUPS.copy()
+    groups[[9, 6]] = 100
+    with pytest.raises(MemorizationError, match="Group 100 has images of two roles"):
+        Study(
+            dataset,
+            transform,
+            split if with_split else None,
+            indices=[9],
+            holdout=[6],
+            groups=groups,
+        )
+
+
+def test_groups_of_two_data_sets(digits, transform):
+    members, holdout = Subset(digits, range(6)), Subset(digits, range(50, 54))
+    groups = ["a", "a", "b", "c", "c", "c", "d", "d", "e", "e"]
+    study = Study.of_two(members, holdout, transform, groups=groups)
+    assert study.roles.groups.tolist() == groups
+    with pytest.raises(MemorizationError, match=r"Group a .* image 0 .* image 8"):
+        Study.of_two(members, holdout, transform, groups=[*groups[:8], "a", "e"])
+
+
+def test_groups_that_the_data_sets_list(dataset, transform):
+    one, other = Subset(dataset, range(8)), Subset(dataset, range(8, 12))
+    dataset.dataset.groups = (np.arange(1797) // 4).tolist()
+    study = Study.of_two(one, other, transform)
+    assert study.roles.groups.tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2]
+    with pytest.raises(MemorizationError, match="Group 1 has images of two roles"):
+        Study.of_two(Subset(dataset, range(6)), Subset(dataset, [6, 8]), transform)
+
+
+def test_roles_of_the_images(dataset, transform, split):
+    study = Study(dataset, transform, indices=[3, 5], holdout=[4])
+    assert study.role_of() == {3: "member", 5: "member", 4: "holdout"}
+    of_split = Study(dataset, transform, split, indices=[2, 15], holdout=[6, 16])
+    expected = {index: role for role, of in ROLES.items() for index in of}
+    expected |= {9: "shared", 10: "shared", 15: "member", 16: "holdout"}
+    assert of_split.role_of() == expected

@@ -30,7 +30,7 @@ def drawn(monkeypatch):
     """What train_runs would train: splits and settings, run by run."""
     calls = []
 
-    def train(folder, data, split, config, device, callbacks, title):
+    def train(folder, data, split, config, device, callbacks, allow_duplicates, title):
         calls.append((folder.name, split, config))
 
     monkeypatch.setattr(Run, "train", train)
@@ -98,17 +98,26 @@ def test_splits_and_seeds_differ_between_runs_and_follow_the_settings_seed(
 def test_how_each_run_is_trained(monkeypatch, tmp_path, config):
     calls = []
 
-    def train(folder, data, split, config, device, callbacks, title):
-        calls.append((folder, data, device, callbacks, title))
+    def train(folder, data, split, config, device, callbacks, allow_duplicates, title):
+        calls.append((folder, data, device, callbacks, allow_duplicates, title))
 
     monkeypatch.setattr(Run, "train", train)
-    train_runs(tmp_path, "digits", 2, config, device="cpu", callbacks=["memorization"])
+    train_runs(
+        tmp_path,
+        "digits",
+        2,
+        config,
+        device="cpu",
+        callbacks=["memorization"],
+        allow_duplicates=True,
+    )
     assert calls == [
         (
             tmp_path / f"run-{k}",
             "digits",
             "cpu",
             ["memorization"],
+            True,
             f"Run {k} of 2: training",
         )
         for k in (1, 2)
