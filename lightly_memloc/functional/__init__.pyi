@@ -2,6 +2,7 @@ from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
+from .false_discoveries import conformal_p, q_values
 from .layer_mem import (
     alignment_gap,
     calibrated_layer_mem,
@@ -12,6 +13,8 @@ from .layer_mem import (
 from .means import contrast_estimate, mean_estimate, student_mean, welch_t_test
 from .member_share import member_share
 from .membership import Membership, membership, non_members_needed
+from .moderated_mean import moderated_mean, prior_variance
+from .reliability import run_correlation, spearman_brown, split_half_reliability
 from .ssl_mem import ssl_mem
 from .ssl_mem_runs import RunScores, run_scores
 from .unit_activation import unit_activation
@@ -28,6 +31,7 @@ __all__ = [
     "calibrated_layer_mem",
     "class_mem",
     "class_selectivity",
+    "conformal_p",
     "contrast_estimate",
     "delta_layer_mem",
     "kendall_tau",
@@ -35,9 +39,15 @@ __all__ = [
     "mean_estimate",
     "member_share",
     "membership",
+    "moderated_mean",
     "non_members_needed",
+    "prior_variance",
+    "q_values",
+    "run_correlation",
     "run_scores",
     "selectivity",
+    "spearman_brown",
+    "split_half_reliability",
     "ssl_mem",
     "student_mean",
     "symmetric_layer_mem",
