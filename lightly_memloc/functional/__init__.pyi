@@ -16,7 +16,7 @@ from .membership import Membership, membership, non_members_needed
 from .moderated_mean import moderated_mean, prior_variance
 from .reliability import run_correlation, spearman_brown, split_half_reliability
 from .ssl_mem import ssl_mem
-from .ssl_mem_runs import RunScores, run_scores
+from .ssl_mem_runs import RunScores, run_scores, top_scores
 from .unit_activation import unit_activation
 from .unit_mem import selectivity, unit_mem
 from .unit_mem_gap import unit_mem_gap
@@ -52,6 +52,7 @@ __all__ = [
     "student_mean",
     "symmetric_layer_mem",
     "top_overlap",
+    "top_scores",
     "unit_activation",
     "unit_mem",
     "unit_mem_gap",

@@ -45,8 +45,8 @@ def moderated_mean(
 
     Returns:
         The estimate with fields of shape ``(N,)``: mean, moderated standard error,
-        interval, one-sided p-value, and the number ``n`` of runs. Only the mean is given
-        with fewer than three runs. And, of shape ``(N,)``, how many images are expected
+        interval, one-sided p-value, and the number ``n`` of runs. The error is NaN with
+        fewer than two runs, interval and p-value with fewer than three. And, of shape ``(N,)``, how many images are expected
         to have as high a mean as each image by chance, if none were memorised.
 
     Raises:
@@ -69,16 +69,17 @@ def moderated_mean(
     squares = (known**2).sum(axis=0)
     with np.errstate(invalid="ignore"):
         mean = known.sum(axis=0) / n
-    test = n >= 3
-    error, half, p = (np.full(len(mean), np.nan) for _ in range(3))
-    if test.any():
-        moderated = _Moderated(squares[test], n[test], mean[test])
-        error[test] = moderated.error(mean[test])
-        half[test] = stats.t.ppf((1 + confidence) / 2, moderated.freedom) * error[test]
-        p[test] = moderated.p(mean[test])
+    spread, test = n >= 2, n >= 3
+    error, freedom, p = (np.full(len(mean), np.nan) for _ in range(3))
     exchanged = _signs(len(x), len(mean), seed) @ known / np.maximum(n, 1)
-    if test.any():
-        p[test] = _share_as_small(moderated.p(exchanged[:, test]), p[test])
+    if spread.any():
+        moderated = _Moderated(squares[spread], n[spread], mean[spread])
+        error[spread] = moderated.error(mean[spread])
+        freedom[spread] = np.where(test[spread], moderated.freedom, np.nan)
+        p[spread] = moderated.p(mean[spread])
+        null = moderated.p(exchanged[:, spread])[:, test[spread]]
+        p = np.where(test, _share_as_small(null, p), np.nan)
+    half = stats.t.ppf((1 + confidence) / 2, freedom) * error
     scored = n > 0
     by_chance = _n_as_high(exchanged[:, scored], mean)
     return Estimate(mean, mean - half, mean + half, p, error=error, n=n), by_chance
@@ -150,15 +151,16 @@ def _signs(n_runs: int, n_images: int, seed: int) -> Array:
     most = min(_MOST_EXCHANGES, max(16, _MOST_VALUES // max(n_images, 1)))
     if 2**n_runs <= most:
         return np.array(list(product([1.0, -1.0], repeat=n_runs)))
-    signs = np.random.default_rng(seed).choice([1.0, -1.0], (most, n_runs))
+    signs = np.random.default_rng(seed).choice([1.0, -1.0], (most // 2, n_runs))
     signs[0] = 1
-    return signs
+    return np.concatenate([signs, -signs])
 
 
 def _share_as_small(null: Array, p: Array) -> Array:
     """The share of p-values under the null that are as small as each p-value."""
     ordered = np.sort(null, axis=None)
-    return np.searchsorted(ordered, p * (1 + 1e-9), "right") / len(ordered)
+    n_as_small = np.searchsorted(ordered, p * (1 + 1e-9), "right")
+    return np.asarray(n_as_small / max(len(ordered), 1))
 
 
 def _n_as_high(null: Array, means: Array) -> Array:

@@ -71,3 +71,40 @@ def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
             rows = of_role[sign]
             scores[run, rows] = sign * (m[run, rows] - offset[-1])
     return RunScores(scores, np.stack(offset), np.stack(means))
+
+
+def top_scores(scores: ArrayLike, share: float = 0.1) -> Array:
+    """Compute the mean score of the most memorised images, in runs that did not choose.
+
+    Images with the highest mean over some runs score lower in another, because part of
+    their mean is noise of the runs that chose them. Each run is therefore left out once:
+    the other runs choose the images, and the run that is left out scores them.
+
+    Args:
+        scores: Shape ``(K, N)``: scores of N images in K runs; NaN where a run does not
+            score the image.
+        share: Share of the images to choose; at least one image is chosen. Only images
+            that are scored in at least half of the other runs, or in as many as any,
+            are ranked.
+
+    Returns:
+        Shape ``(K,)``: for each run, its mean score of the chosen images.
+
+    Examples:
+        >>> from lightly_memloc.functional import top_scores
+        >>> top_scores([[3.0, 2.0, 1.0], [0.0, 1.0, 2.0]], share=0.3)
+        array([1., 0.])
+    """
+    x = np.asarray(scores, dtype=np.float64)
+    top = np.full(len(x), np.nan)
+    for run, of_run in enumerate(x):
+        others = np.delete(x, run, axis=0)
+        n = np.sum(~np.isnan(others), axis=0)
+        here = ~np.isnan(of_run) & (n > 0)
+        if not here.any():
+            continue
+        here &= n >= min(len(others) / 2, n[here].max())
+        mean = np.nansum(others[:, here], axis=0) / n[here]
+        k = max(1, round(share * len(mean)))
+        top[run] = of_run[here][np.argsort(-mean, kind="stable")[:k]].mean()
+    return top
