@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import (
+    cross_fitted_mean,
     moderated_mean,
     q_values,
     run_correlation,
@@ -99,7 +100,8 @@ def combine_runs(
     reliability = [split_half_reliability(of, seed) for of in of_layers]
     table = layers[0].assign(runs=len(runs))
     for name, of_runs in per_run.items():
-        table = table.assign(**student_mean(of_runs).columns(name))
+        mean = cross_fitted_mean if name == "top" else student_mean
+        table = table.assign(**mean(of_runs).columns(name))
     table = table.assign(
         reliability=reliability,
         run_correlation=[run_correlation(of) for of in of_layers],

@@ -16,7 +16,7 @@ from .membership import Membership, membership, non_members_needed
 from .moderated_mean import moderated_mean, prior_variance
 from .reliability import run_correlation, spearman_brown, split_half_reliability
 from .ssl_mem import ssl_mem
-from .ssl_mem_runs import RunScores, run_scores, top_scores
+from .ssl_mem_runs import RunScores, cross_fitted_mean, run_scores, top_scores
 from .unit_activation import unit_activation
 from .unit_mem import selectivity, unit_mem
 from .unit_mem_gap import unit_mem_gap
@@ -33,6 +33,7 @@ __all__ = [
     "class_selectivity",
     "conformal_p",
     "contrast_estimate",
+    "cross_fitted_mean",
     "delta_layer_mem",
     "kendall_tau",
     "layer_mem",

@@ -15,7 +15,7 @@ class SSLMemRunsResult(Result):
     ``layer_mem``, the published mean; ``offset``, the SSLMem that a run shows whatever
     was memorised. Each has standard error, interval and p-value *over runs* in
     ``_error``, ``_low``, ``_high`` and ``_p``; intervals and p-values are NaN with two
-    runs. ``reliability`` is that of the images' means over the runs (split-half, NaN with
+    runs, and those of ``top`` allow for runs that choose for each other. ``reliability`` is that of the images' means over the runs (split-half, NaN with
     fewer than four runs), ``run_correlation`` the correlation of the images' scores
     between two runs.
 

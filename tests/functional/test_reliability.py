@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lightly_memloc.functional import (
+    cross_fitted_mean,
     run_correlation,
     spearman_brown,
     split_half_reliability,
@@ -69,3 +70,24 @@ def test_images_of_few_other_runs_are_not_ranked():
     x[:2, 2] = 9.0
     assert top_scores(x, share=0.5).tolist() == [2.0] * 5
     assert np.isnan(top_scores([[1.0, np.nan], [np.nan, 2.0]])).all()
+
+
+def test_the_interval_allows_for_runs_that_choose_for_each_other():
+    """Without memorisation, leaving out one run at a time covers zero."""
+    rng, covers = np.random.default_rng(4), 0
+    for _ in range(300):
+        mean = cross_fitted_mean(top_scores(rng.normal(size=(6, 100))))
+        covers += mean.low <= 0 <= mean.high
+    # 95% less two standard errors.
+    assert covers / 300 >= 0.925
+
+
+def test_p_values_agree_with_the_interval():
+    values = np.random.default_rng(5).normal(0.5, 1, (6, 200))
+    values[:, 0] = 0.0
+    mean = cross_fitted_mean(values)
+    assert ((mean.low > 0) == ((mean.p < 0.05) & (mean.value > 0))).all()
+    assert mean.p[0] == 1
+    two = cross_fitted_mean(values[:2])
+    assert np.isnan([two.low, two.p]).all()
+    assert not np.isnan(two.error).any()
