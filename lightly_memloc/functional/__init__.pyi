@@ -2,7 +2,7 @@ from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
-from .false_discoveries import conformal_p, q_values
+from .false_discoveries import conformal_p, n_detected, q_values
 from .layer_mem import (
     alignment_gap,
     calibrated_layer_mem,
@@ -41,6 +41,7 @@ __all__ = [
     "member_share",
     "membership",
     "moderated_mean",
+    "n_detected",
     "non_members_needed",
     "prior_variance",
     "q_values",

@@ -6,6 +6,9 @@ from scipy import stats
 
 from lightly_memloc.functional.resampling import Array
 
+# The q-value that an image needs before any list is called memorised.
+_CLAIM = 0.05
+
 
 def conformal_p(
     scores: ArrayLike, external: ArrayLike, groups: ArrayLike | None = None
@@ -92,3 +95,23 @@ def q_values(p: ArrayLike) -> Array:
     if tested.any():
         q[tested] = stats.false_discovery_control(p[tested], method="bh")
     return q
+
+
+def n_detected(q: ArrayLike, fdr: float = 0.1) -> int:
+    """Count the images that may be called memorised at a false discovery rate.
+
+    Where no image is memorised, a list at a false discovery rate of 10% is not empty in
+    up to 10% of measurements. Images are therefore counted only if at least one of them
+    has a q-value of at most 0.05.
+
+    Args:
+        q: Shape ``(N,)``: q-values; NaN for images that are not tested.
+        fdr: The false discovery rate.
+
+    Examples:
+        >>> from lightly_memloc.functional import n_detected
+        >>> n_detected([0.04, 0.08, 0.3]), n_detected([0.06, 0.08, 0.3])
+        (2, 0)
+    """
+    q = np.asarray(q, dtype=np.float64)
+    return int(np.sum(q <= fdr)) if np.any(q <= _CLAIM) else 0

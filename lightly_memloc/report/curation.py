@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lightly_memloc.functional import n_detected
 from lightly_memloc.report.charts import accuracies, along_depth, sorted_scores
 from lightly_memloc.report.report import LEVEL, REPORTS, Drawing, Report, Step
 from lightly_memloc.report.style import BLUE, GREY, ORANGE, set_labels
@@ -81,7 +82,7 @@ class CurationReport(Report[CurationResult]):
     def _called(self) -> str:
         """What a table calls the images: only those of a detected list are memorised."""
         settings = self.result.settings
-        if "fdr" in settings:
+        if "fdr" in settings and self._n_detected(settings["fdr"]):
             return "Memorised images by"
         is_of_earlier_version = "by_chance" not in settings
         return (
@@ -89,6 +90,10 @@ class CurationReport(Report[CurationResult]):
             if is_of_earlier_version
             else "Images with the highest SSLMem in"
         )
+
+    def _n_detected(self, fdr: float) -> int:
+        """How many of the listed images may be called memorised."""
+        return n_detected(self.result.to_pandas()["q"], fdr)
 
     def _retrained(self) -> list[Table]:
         images = self.result.settings["images"]
@@ -136,23 +141,23 @@ class CurationReport(Report[CurationResult]):
         listed += f"to {scores.min():+.3f}."
         by_chance = settings.get("by_chance")
         if "fdr" in settings:
+            rate = settings["fdr"]
+            doubt = (
+                ""
+                if self._n_detected(rate)
+                else f"No image has q up to 0.05: where nothing is memorised, up to "
+                f"{rate:.0%} of measurements list images like these. "
+            )
             return (
-                f"{listed} At most {settings['fdr']:.0%} of them ({by_chance:.1f}) are "
-                f"expected to be listed by chance. {_SELECTED}"
+                f"{listed} At most {rate:.0%} of them ({by_chance:.1f}) are expected to "
+                f"be listed by chance. {doubt}{_SELECTED}"
             )
         if by_chance is None:
             return listed
-        detected = int((images["q"] <= FDR).sum())
-        found = (
-            f"{detected} of them are detected as memorised at a false discovery rate of "
-            f"{FDR:.0%}."
-            if detected
-            else f"None of them is detected as memorised at a false discovery rate of "
-            f"{FDR:.0%}."
-        )
         return (
             f"{listed} {by_chance:.1f} of them are expected to score as high by chance. "
-            f"{found} {_SELECTED}"
+            f"{self._n_detected(FDR) or 'None'} of them can be called memorised at a "
+            f"false discovery rate of {FDR:.0%}. {_SELECTED}"
         )
 
     def _nothing_listed(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lightly_memloc.functional import n_detected
 from lightly_memloc.report.charts import along_depth, sorted_scores
 from lightly_memloc.report.curation import FDR
 from lightly_memloc.report.report import REPORTS, Drawing, Report, Step
@@ -65,17 +66,15 @@ class SSLMemRunsReport(Report[SSLMemRunsResult]):
 
     def _of_images(self, layers: pd.DataFrame) -> Table:
         """What is known of single images in each layer."""
-        samples = self.result.samples_to_pandas()
-        detected = samples[samples["ssl_mem_q"] <= FDR].groupby("layer").size()
+        q = self.result.samples_to_pandas().groupby("layer")["ssl_mem_q"]
+        memorised = {layer: n_detected(of, FDR) for layer, of in q}
         share = self.result.settings["top_share"]
         return make_table(
             f"Single images: memorised ones at a false discovery rate of {FDR:.0%}",
-            layers.assign(
-                detected=layers["layer"].map(detected).fillna(0).astype(int).tolist()
-            ),
+            layers.assign(memorised=layers["layer"].map(memorised)),
             [
                 text("layer"),
-                number("detected", str, "memorised"),
+                number("memorised", str),
                 number("run_correlation", formatted(".2f"), "r of runs"),
                 number("reliability", formatted(".2f")),
                 number("top", signed, f"top {share:.0%}"),
@@ -109,10 +108,10 @@ class SSLMemRunsReport(Report[SSLMemRunsResult]):
         """Say what the runs show about single images in the last layer."""
         samples = self.result.samples_to_pandas()
         q = samples[samples["layer"] == last["layer"]]["ssl_mem_q"].dropna()
-        detected = int((q <= FDR).sum())
+        detected = n_detected(q, FDR)
         said = (
-            f"{detected or 'None'} of {len(q)} images {'is' if detected < 2 else 'are'} "
-            f"detected as memorised at a false discovery rate of {FDR:.0%}."
+            f"{detected or 'None'} of {len(q)} images can be called memorised at a false "
+            f"discovery rate of {FDR:.0%}."
         )
         if not pd.isna(last["reliability"]):
             said += (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lightly_memloc.functional import conformal_p, q_values
+from lightly_memloc.functional import conformal_p, n_detected, q_values
 
 
 def test_conformal_p_by_counting():
@@ -67,12 +67,14 @@ def rounded(rng, shape):
 
 @pytest.mark.parametrize("draw", [normal, heavy, skewed, rounded])
 def test_lists_of_nothing_are_rare(draw):
-    rng, listed = np.random.default_rng(4), 0
+    rng, listed, called = np.random.default_rng(4), 0, 0
     for _ in range(400):
-        p = conformal_p(draw(rng, 100), draw(rng, 60))
-        listed += (q_values(p) <= 0.1).any()
-    # 10% and two standard errors.
+        q = q_values(conformal_p(draw(rng, 20), draw(rng, 400)))
+        listed += (q <= 0.1).any()
+        called += n_detected(q) > 0
+    # 10% and 5%, and two standard errors.
     assert listed / 400 <= 0.13
+    assert called / 400 <= 0.072
 
 
 def clustered(rng, n_groups):

@@ -34,15 +34,26 @@ def test_a_list_says_how_many_images_are_expected_by_chance():
     assert table.rows[0] == ("a.png", "candidate", "+0.300", ".001", ".050")
 
 
+def test_a_list_without_small_q_is_not_called_memorised():
+    """Where nothing is memorised, one list in ten would be."""
+    report = report_of(curated(q=0.07, settings={"fdr": 0.1, "by_chance": 0.3}))
+    assert report.tables()[0].title.startswith("Images with the highest SSLMem in pool")
+    assert (
+        "No image has q up to 0.05: where nothing is memorised, up to 10% of "
+        "measurements list images like these."
+    ) in report.words()
+
+
 @pytest.mark.parametrize(
-    ("q", "found"), [([0.1, 0.1, 0.2], "2 of them are"), (0.2, "None of them is")]
+    ("q", "found"),
+    [([0.04, 0.1, 0.2], 2), ([0.06, 0.1, 0.2], "None"), (0.2, "None")],
 )
 def test_a_list_of_fixed_length_claims_only_what_is_detected(q, found):
     report = report_of(curated(q=q, settings={"by_chance": 2.5}))
     assert report.words() == (
         "3 images are listed, with SSLMem from +0.300 down to +0.100. 2.5 of them are "
-        f"expected to score as high by chance. {found} detected as memorised at a false "
-        f"discovery rate of 10%. {SELECTED}"
+        f"expected to score as high by chance. {found} of them can be called memorised at "
+        f"a false discovery rate of 10%. {SELECTED}"
     )
     (table,) = report.tables()
     assert table.title.startswith("Images with the highest SSLMem in pool")

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -125,3 +127,64 @@ def test_figures_of_runs_are_saved(tmp_path):
         image = Image.open(folder / "ssl_mem.png").convert("L")
         assert min(image.size) >= 400
         assert np.asarray(image).std() > 5
+
+
+def of_images(scores):
+    """Six runs of 40 images, with their scores in the last layer."""
+    rng, runs = np.random.default_rng(0), {}
+    for number in range(6):
+        roles = rng.permutation(["candidate"] * 20 + ["independent"] * 20)
+        images = pd.DataFrame({"index": range(40), "filename": "a.png", "role": roles})
+        m = rng.normal(0, 0.05, (40, 2))
+        m[:, 1] += np.array(scores) * np.where(roles == "candidate", 1, -1)
+        runs[f"run-{number}"] = from_distances(
+            [("conv1", "conv"), ("layer1.0", "block")],
+            images,
+            1 - m,
+            1 + m,
+            {"normalization": "relative", "top_k": 5, "seed": 0, "skipped": []},
+            10,
+        )
+    return combine_runs(runs, {}, seed=0)
+
+
+def test_single_images_are_counted_and_their_reliability_is_said():
+    result = of_images([0.5] * 5 + [0.0] * 35)
+    report, last = report_of(result), result.to_pandas().iloc[-1]
+    words = report.words()
+    assert " 5 of 40 images can be called memorised at a false discovery rate" in words
+    assert (
+        f"have a reliability of {last['reliability']:.2f} over these runs (correlation "
+        f"of two runs: {last['run_correlation']:.2f})."
+    ) in words
+    assert words.endswith(
+        f"The 10% of the images that score highest in the other runs have SSLMem "
+        f"{last['top']:+.3f} in a run (95% interval {last['top_low']:+.3f} to "
+        f"{last['top_high']:+.3f})."
+    )
+    table = report.tables()[1]
+    assert [row[:2] for row in table.rows] == [("conv1", "0"), ("layer1.0", "5")]
+    lines = printed(result).splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def test_nothing_is_claimed_of_single_images_where_none_is_detected():
+    words = report_of(of_images([0.0] * 40)).words()
+    assert "None of 40 images can be called memorised at a false" in words
+    assert "that score highest" not in words
+
+
+def test_results_of_the_first_version_are_shown_without_what_they_lack():
+    result = of_images([0.5] * 5 + [0.0] * 35)
+    added = {
+        "layers": ["reliability", "run_correlation"],
+        "samples": ["ssl_mem_q", "ssl_mem_shrunk", "by_chance"],
+    }
+    tables = {
+        name: table.drop(columns=added.get(name, []))
+        for name, table in result.tables.items()
+    }
+    settings = {"runs": result.settings["runs"]}
+    report = report_of(replace(result, settings=settings, tables=tables))
+    assert len(report.tables()) == 2
+    assert "called memorised" not in report.words()
