@@ -145,8 +145,9 @@ def cross_fitted_mean(values: ArrayLike, confidence: float = 0.95) -> Estimate:
     half = wider * (mean.high - mean.value)
     error = wider * mean.error
     with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where(mean.value == 0, 0.0 * half, mean.value / (error + 0.0 * half))
+        t = np.where(mean.value == 0, 0.0, mean.value / error)
     p = 2 * stats.t.sf(np.abs(t), np.maximum(mean.n - 1, 1))
+    p = np.where(np.isnan(half), np.nan, p)
     return Estimate(
         mean.value, mean.value - half, mean.value + half, p, error=error, n=mean.n
     )

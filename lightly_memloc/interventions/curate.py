@@ -277,7 +277,8 @@ def _scored_over_runs(
     measured: SSLMemRunsResult, ranked: pd.DataFrame, only_tested: bool
 ) -> pd.DataFrame:
     samples = measured.samples_to_pandas()
-    images = samples[samples["layer"] == measured.to_pandas()["layer"].iloc[-1]]
+    last = measured.to_pandas()["layer"].iloc[-1]
+    images: pd.DataFrame = samples[samples["layer"] == last]
     if "ssl_mem_q" not in images:
         # Version 0.1.0 saved two-sided p-values.
         half = images["ssl_mem_p"] / 2

@@ -211,8 +211,14 @@ class CurationReport(Report[CurationResult]):
         """Suggest to train without the images that are listed."""
         if self.result.is_retrained or len(self.result.to_pandas()) < 2:
             return []
+        settings = self.result.settings
+        chosen = (
+            f"--fdr {settings['fdr']:g}"
+            if "fdr" in settings
+            else f"--amount {settings['number']}"
+        )
         question = "Does training without the most memorised images help?"
-        return [Step(question, "curate --retrain")]
+        return [Step(question, f"curate {chosen} --retrain")]
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``images``, sorted; after training ``layer_mem`` and ``accuracy``."""

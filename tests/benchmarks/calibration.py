@@ -681,7 +681,7 @@ def two_variances(rng: Generator, shape: tuple[int, ...]) -> Array:
 
 def images_over_runs() -> Iterator[Case]:
     """Images over runs: moderated intervals, lists, and the most memorised images."""
-    n_images = 200
+    n_images = 100
 
     def draw(of: Distribution, k: int, rng: Generator, count: int, effect: float):
         if of is clusters:

@@ -134,3 +134,15 @@ def test_lists_over_runs_fit_80_columns():
     lines = printed(CurationResult(settings, {"samples": images})).splitlines()
     assert max(map(len, lines)) <= 80
     assert "shrunk" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "command"),
+    [
+        ({"fdr": 0.05, "by_chance": 0.15}, "curate --fdr 0.05 --retrain"),
+        ({"by_chance": 1.5}, "curate --amount 3 --retrain"),
+    ],
+)
+def test_the_next_step_trains_without_the_same_images(settings, command):
+    (step,) = report_of(curated(settings=settings)).next_steps()
+    assert step.command == command
