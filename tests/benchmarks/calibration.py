@@ -10,6 +10,11 @@ often p is at most 0.05 without the effect (type I error) and with it (power). I
 that an estimator does not provide (NaN) are left out of the coverage and counted in
 ``no_interval``; a p-value that is NaN does not reject.
 
+A list of images at a false discovery rate of 5% (``q_values``) is shown as the interval
+of one image: its coverage is one minus the false discovery rate, its type I error how
+often a list is not empty although nothing is memorised, and its power the share of the
+memorised images that are listed.
+
 The estimators' default is 2000 resamples (999 for the member share). Here it is 499,
 for speed: a test at 5% stays exact, percentile intervals lose 0.3% coverage.
 Repetitions are computed 50 at a time, as the columns of one call; these share the
