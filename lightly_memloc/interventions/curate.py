@@ -49,8 +49,8 @@ def curate(
 
     By default, the list contains the images whose memorisation is detected at a false
     discovery rate of 10%: at most a tenth of the list is expected to be there by chance.
-    It is empty if no memorised image can be told from noise. An ``amount`` lists so many
-    images, detected or not.
+    It is empty if no image scores higher than chance explains. An ``amount`` lists that
+    many images, detected or not.
 
     The p-value of an image of a single pair is conformal
     (:func:`~lightly_memloc.functional.conformal_p`): how often external images, which
@@ -306,8 +306,8 @@ def _detected(
     if scored["p"].isna().all():
         needed = "external images" if is_pair else "at least three runs"
         raise MemorizationError(
-            f"A list by false discovery rate needs p-values, which need {needed}. List a "
-            "fixed number of images instead (--amount)."
+            f"A list by false discovery rate needs p-values, which need {needed}. To "
+            "list a fixed number of images instead, set the amount (--amount)."
         )
     listed = scored[scored["q"] <= fdr]
     return listed, fdr * len(listed)
