@@ -199,13 +199,22 @@ def curate(
     source: RunOrRuns,
     execution: DeviceGroup,
     output: OutputGroup,
-    amount: Annotated[
-        float,
+    fdr: Annotated[
+        float | None,
         typer.Option(
-            help="Images to list: a fraction of the scored ones if below 1, otherwise "
-            "a number."
+            help="False discovery rate of the list: the share of images that may be "
+            "listed by chance. \\[default: 0.1]",
         ),
-    ] = 50,
+    ] = None,
+    amount: Annotated[
+        float | None,
+        typer.Option(
+            "--amount",
+            "--top-k",
+            help="List this many images instead, memorised or not: a fraction of the "
+            "scored ones if below 1, otherwise a number.",
+        ),
+    ] = None,
     retrain: Annotated[
         bool,
         typer.Option(
@@ -220,8 +229,9 @@ def curate(
 ) -> None:
     """List the most memorised images and, with --retrain, train again without them.
 
-    With several runs, images are ranked by their SSLMem over runs. A saved result of
-    `layer-mem` or `ssl-mem` is used if there is one. The files memorized.txt and
+    By default, images are listed whose memorisation is detected at a false discovery
+    rate of 10%; there may be none. With several runs, images are ranked by their SSLMem
+    over runs. A saved result of `layer-mem` or `ssl-mem` is used if there is one. The files memorized.txt and
     kept.txt list file names, one per line, as LightlyDataset(filenames=...) takes them.
     """
     from lightly_memloc import interventions
@@ -236,12 +246,16 @@ def curate(
                 f"{source} is a folder of runs. --retrain takes a single run, such as "
                 f"{runs.folder / runs.names[0]}."
             )
-        result = interventions.curate(_ssl_mem_of(runs, views, execution), amount)
+        result = interventions.curate(
+            _ssl_mem_of(runs, views, execution), amount, fdr=fdr
+        )
         dataset = runs.dataset()
     else:
         subject = EncoderGroup().resolve(source, views)
         dataset = subject.study.dataset
-        result = interventions.curate(_layer_mem_of(subject, execution), amount)
+        result = interventions.curate(
+            _layer_mem_of(subject, execution), amount, fdr=fdr
+        )
         if retrain:
             result = interventions.retrain_without(
                 Run(source),

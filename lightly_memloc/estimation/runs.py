@@ -8,13 +8,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import Estimate, run_scores, student_mean
+from lightly_memloc.functional import (
+    cross_fitted_mean,
+    moderated_mean,
+    q_values,
+    run_correlation,
+    run_scores,
+    split_half_reliability,
+    student_mean,
+    top_scores,
+)
+from lightly_memloc.functional.resampling import permuted_labels
 from lightly_memloc.results import LayerMemResult, SSLMemRunsResult
 
 Array = NDArray[np.float64]
 
 _SIGNS = {"candidate": 1, "independent": -1, "external": 0}
 _UNMEASURED = 2
+_TOP_SHARE = 0.1
 _TWO_NOTE = "Two runs give no intervals: train at least a third."
 
 
@@ -25,10 +36,15 @@ def combine_runs(
 ) -> SSLMemRunsResult:
     """Estimate SSLMem over several runs, without the runs' offsets.
 
+    Layers have Student's t intervals over runs. Each image is tested by
+    :func:`~lightly_memloc.functional.moderated_mean`, and q is computed over the images
+    of a layer.
+
     Args:
         runs: LayerMem of each run of the same data set, by the run's name.
         left_out: Runs that could not be measured, with the reason.
-        seed: Seed of the shuffled roles.
+        seed: Seed of the shuffled roles, and of exchanged roles where there are too many
+            exchanges to try all.
 
     Raises:
         MemorizationError: If there are fewer than two runs, or they differ in their
@@ -55,8 +71,7 @@ def combine_runs(
     samples = pd.concat(
         [result.samples_to_pandas() for result in runs.values()], keys=list(runs)
     )
-    images = samples.drop_duplicates("index")[["index", "filename"]]
-    images = images.sort_values("index", ignore_index=True)
+    images = samples.drop_duplicates("index").sort_values("index", ignore_index=True)
     m, roles = _stacked(runs, images["index"].to_numpy(), names)
     lacking = [
         name
@@ -69,24 +84,28 @@ def combine_runs(
             "nor external images to compare them with."
         )
     scores = run_scores(m, roles)
-    shuffled = run_scores(m, _shuffled(roles, seed)).layer_mem
+    shuffled = run_scores(m, _shuffled(roles, images, seed)).layer_mem
     published = np.stack(
         [result.to_pandas()["layer_mem"].to_numpy() for result in runs.values()]
     )
-    mean = student_mean(scores.layer_mem)
-    table = layers[0].assign(
-        runs=len(runs),
-        **mean.columns("ssl_mem"),
-        **student_mean(shuffled).columns("shuffled"),
-        **student_mean(published).columns("layer_mem"),
-        **student_mean(scores.offset).columns("offset"),
-    )
+    of_layers = np.moveaxis(scores.scores, 2, 0)
+    top = np.stack([top_scores(of, _TOP_SHARE) for of in of_layers], axis=1)
     per_run = {
         "ssl_mem": scores.layer_mem,
+        "top": top,
         "shuffled": shuffled,
         "layer_mem": published,
         "offset": scores.offset,
     }
+    reliability = [split_half_reliability(of, seed) for of in of_layers]
+    table = layers[0].assign(runs=len(runs))
+    for name, of_runs in per_run.items():
+        mean = cross_fitted_mean if name == "top" else student_mean
+        table = table.assign(**mean(of_runs).columns(name))
+    table = table.assign(
+        reliability=reliability,
+        run_correlation=[run_correlation(of) for of in of_layers],
+    )
     return SSLMemRunsResult(
         {
             "runs": list(runs),
@@ -97,6 +116,8 @@ def combine_runs(
                 if name in first.settings
             },
             "seed": seed,
+            "view_seeds": {name: of.settings["seed"] for name, of in runs.items()},
+            "top_share": _TOP_SHARE,
             "skipped": sorted(
                 {s for r in runs.values() for s in r.settings["skipped"]}
             ),
@@ -105,7 +126,7 @@ def combine_runs(
         {
             "layers": table,
             "runs": _long({"run": list(runs), "layer": names}, per_run),
-            "samples": _samples(images, names, student_mean(scores.scores)),
+            "samples": _samples(images, names, of_layers, reliability, seed),
         },
     )
 
@@ -124,12 +145,23 @@ def _stacked(
     return m, roles
 
 
-def _shuffled(roles: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """Roles shuffled in each run, among the images of the roles that are contrasted."""
+def _shuffled(
+    roles: NDArray[np.int64], images: pd.DataFrame, seed: int
+) -> NDArray[np.int64]:
+    """Roles shuffled in each run, among the images of the roles that are contrasted.
+
+    Groups of images keep one role, and strata keep the number of each role.
+    """
     rng, shuffled = np.random.default_rng(seed), roles.copy()
     for run in shuffled:
-        among = np.isin(run, (1, -1 if (run == -1).any() else 0))
-        run[among] = rng.permutation(run[among])
+        other = -1 if (run == -1).any() else 0
+        among = np.isin(run, (1, other))
+        groups, strata = (
+            images[name].to_numpy()[among] if name in images else None
+            for name in ("group", "stratum")
+        )
+        (labels,) = permuted_labels(run[among] == 1, 1, rng, groups, strata)
+        run[among] = np.where(labels[0], 1, other)
     return shuffled
 
 
@@ -140,10 +172,25 @@ def _long(keys: dict[str, list[str]], columns: dict[str, Array]) -> pd.DataFrame
     ).reset_index()
 
 
-def _samples(images: pd.DataFrame, layers: list[str], mean: Estimate) -> pd.DataFrame:
-    rows = images.loc[images.index.repeat(len(layers))].reset_index(drop=True)
-    values = {name: of.ravel() for name, of in mean.columns("ssl_mem").items()}
-    rows = rows.assign(
-        layer=layers * len(images), runs=np.asarray(mean.n).ravel(), **values
-    )
-    return rows[rows["runs"] > 0].reset_index(drop=True)
+def _samples(
+    images: pd.DataFrame,
+    layers: list[str],
+    scores: Array,
+    reliability: list[float],
+    seed: int,
+) -> pd.DataFrame:
+    """One row per scored image and layer, from scores of shape ``(L, K, N)``."""
+    tables = []
+    for layer, of_layer, trust in zip(layers, scores, reliability, strict=True):
+        mean, by_chance = moderated_mean(of_layer, seed=seed)
+        assert mean.n is not None
+        assert mean.p is not None
+        average, scored = np.nanmean(mean.value), mean.n > 0
+        shrunk = average + np.clip(trust, 0, 1) * (mean.value - average)
+        table = images[["index", "filename"]].assign(layer=layer, runs=mean.n)
+        table = table.assign(**mean.columns("ssl_mem"))
+        table["ssl_mem_q"] = q_values(mean.p)
+        table["ssl_mem_shrunk"], table["by_chance"] = shrunk, by_chance
+        tables.append(table[scored])
+    # Stable: the layers of an image stay in forward order.
+    return pd.concat(tables).sort_values("index", kind="stable", ignore_index=True)

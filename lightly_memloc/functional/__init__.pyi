@@ -2,6 +2,7 @@ from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
+from .false_discoveries import conformal_p, n_detected, q_values
 from .layer_mem import (
     alignment_gap,
     calibrated_layer_mem,
@@ -18,8 +19,10 @@ from .means import (
 )
 from .member_share import member_share
 from .membership import Membership, membership, non_members_needed
+from .moderated_mean import moderated_mean, prior_variance
+from .reliability import run_correlation, spearman_brown, split_half_reliability
 from .ssl_mem import ssl_mem
-from .ssl_mem_runs import RunScores, run_scores
+from .ssl_mem_runs import RunScores, cross_fitted_mean, run_scores, top_scores
 from .unit_activation import unit_activation
 from .unit_mem import selectivity, unit_mem
 from .unit_mem_gap import unit_mem_gap
@@ -34,6 +37,8 @@ __all__ = [
     "calibrated_layer_mem",
     "class_mem",
     "class_selectivity",
+    "conformal_p",
+    "cross_fitted_mean",
     "delta_layer_mem",
     "difference_of_means",
     "kendall_tau",
@@ -42,13 +47,21 @@ __all__ = [
     "mean_estimate",
     "member_share",
     "membership",
+    "moderated_mean",
+    "n_detected",
     "non_members_needed",
+    "prior_variance",
+    "q_values",
+    "run_correlation",
     "run_scores",
     "selectivity",
+    "spearman_brown",
+    "split_half_reliability",
     "ssl_mem",
     "student_mean",
     "symmetric_layer_mem",
     "top_overlap",
+    "top_scores",
     "unit_activation",
     "unit_mem",
     "unit_mem_gap",

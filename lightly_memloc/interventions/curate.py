@@ -15,7 +15,12 @@ from typing_extensions import Unpack
 from lightly_memloc.data import MemorizationSplit, filename_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import LayerMemEvaluator
-from lightly_memloc.functional import Estimate, calibrated_layer_mem
+from lightly_memloc.functional import (
+    Estimate,
+    calibrated_layer_mem,
+    conformal_p,
+    q_values,
+)
 from lightly_memloc.interventions.select import number_of
 from lightly_memloc.probes import ProbeTask, probe_named
 from lightly_memloc.results import (
@@ -35,46 +40,69 @@ _NOTE = (
 
 
 def curate(
-    measured: LayerMemResult | SSLMemRunsResult, amount: float = 50
+    measured: LayerMemResult | SSLMemRunsResult,
+    amount: float | None = None,
+    *,
+    fdr: float | None = None,
 ) -> CurationResult:
     """List the most memorised images by SSLMem in the last measured layer [0].
+
+    By default, the list contains the images whose memorisation is detected at a false
+    discovery rate of 10%: at most a tenth of the list is expected to be there by chance.
+    It is empty if no image scores higher than chance explains. An ``amount`` lists that
+    many images, detected or not.
+
+    The p-value of an image of a single pair is conformal
+    (:func:`~lightly_memloc.functional.conformal_p`): how often external images, which
+    neither encoder was trained on, score as high. For several runs, it comes from
+    exchanged roles (:func:`~lightly_memloc.functional.moderated_mean`).
 
     - [0]: SSLMem, 2024, https://arxiv.org/abs/2401.12233
 
     Args:
         measured: LayerMem of a pair, which scores its candidates; or SSLMem over
             several runs, which scores images that had either role in enough runs.
-        amount: Number of images, or a fraction of the scored images if below 1. At
-            least one image is listed.
+        amount: Number of images to list, or a fraction of the scored images if below 1.
+            At least one image is listed.
+        fdr: False discovery rate of the list, 0.1 by default. Not together with
+            ``amount``.
 
     Returns:
-        The curation. ``to_pandas()`` has one row per listed image.
+        The curation. ``to_pandas()`` has one row per listed image. Of ``settings``,
+        ``number`` is the length of the list, and ``by_chance`` how many of its images
+        are expected there by chance: at most ``fdr * number`` of a list by ``fdr``; of a
+        list by ``amount`` the number if no image were memorised, None if unknown.
 
     Raises:
         MemorizationError: If there are no scores because there was no reference
-            encoder, or the amount is not positive or exceeds the scored images.
+            encoder; if ``amount`` and ``fdr`` are both given or out of range; or if
+            there are no p-values for a list by ``fdr``, because there are no external
+            images or fewer than three runs.
     """
-    ranked = measured.top_samples(len(measured.samples_to_pandas()))
-    if isinstance(measured, SSLMemRunsResult):
-        role = "candidate or independent"
-        ranked = ranked.rename(columns={"ssl_mem_p": "p"})
-    else:
-        role = "candidate"
-        if ranked["ssl_mem"].isna().any():
-            raise MemorizationError(
-                "Images are ranked by SSLMem, which needs a reference encoder that was "
-                "trained without the candidates."
-            )
-        ranked["p"] = _external_p(measured, ranked["ssl_mem"].to_numpy())
-    number = max(1, number_of(amount, len(ranked), "scored images"))
-    top = ranked.head(number)
-    top.insert(2, "role", role)
+    if amount is not None and fdr is not None:
+        raise MemorizationError(
+            f"Expected an amount or a false discovery rate, got both ({amount:g} and "
+            f"{fdr:g})."
+        )
+    scored = _scored(measured, only_tested=amount is None)
     settings = {
         "layer": str(measured.to_pandas()["layer"].iloc[-1]),
-        "scored": len(ranked),
-        "number": number,
+        "scored": len(scored),
         "skipped": [],
+        **_evidence(measured),
     }
+    if amount is None:
+        rate = 0.1 if fdr is None else fdr
+        top, by_chance = _detected(scored, rate, isinstance(measured, LayerMemResult))
+        settings["fdr"] = rate
+    else:
+        number = max(1, number_of(amount, len(scored), "scored images"))
+        top = scored.head(number)
+        # How many images would score as high as the last one of the list.
+        by_chance = min(float(top["by_chance"].iloc[-1]), number)
+    settings["number"] = len(top)
+    settings["by_chance"] = None if np.isnan(by_chance) else by_chance
+    top = top.drop(columns="by_chance").reset_index(drop=True)
     return CurationResult(settings, {"samples": top})
 
 
@@ -132,7 +160,10 @@ def retrain_without(
     The comparison covers the accuracy of a probe and calibrated LayerMem over the
     candidates that both encoders were trained on. Compare the two retrained encoders
     with each other: LayerMem of the original encoder over these candidates is low by
-    selection, because the candidates with the highest scores are excluded.
+    selection, because the candidates with the highest scores are excluded. In the same
+    way, the score of the listed images is high by selection. Whether they are memorised
+    is estimated by the two new encoders, which did not choose them: one was trained on
+    them, the other was not.
 
     - [0]: The Privacy Onion Effect, 2022, https://arxiv.org/abs/2206.10469
 
@@ -152,14 +183,19 @@ def retrain_without(
         The curation, with ``layers_to_pandas()`` and ``accuracy_to_pandas()``.
 
     Raises:
-        MemorizationError: If the images are not candidates of the run, there are fewer
-            than two images to leave out, two external images or two remaining
+        MemorizationError: If no image is listed, the images are not candidates of the
+            run, there are fewer than two images to leave out, two external images or two remaining
             candidates, the probe is unknown, or the folder contains other runs.
     """
     test, split = probe_named(probe), run.split
     study = run.study(n_views=n_views, seed=seed)
     device = str(PassOptions(**options).device)
     memorized = curation.to_pandas()["index"].to_numpy()
+    if not len(memorized):
+        raise MemorizationError(
+            "No image is listed, so there is nothing to train without. To train without "
+            "the highest scores even so, list a fixed number of images (--amount)."
+        )
     rng = np.random.default_rng(seed)
     drawn = rng.choice(
         split.candidate, min(len(memorized), len(split.candidate)), False
@@ -196,22 +232,85 @@ def retrain_without(
         {**curation.settings, "images": images, "probe": probe, "notes": [_NOTE]},
         {
             **curation.tables,
-            "layers": _layers(measured, memorized, common, split.external),
+            "layers": _layers(measured, memorized, drawn, common, split.external),
             "accuracy": accuracies,
             "random": pd.DataFrame({"index": np.sort(drawn)}),
         },
     )
 
 
-def _external_p(measured: LayerMemResult, scores: Any) -> Any:
-    """Share of external images that score as high, counting the image itself."""
+def _evidence(measured: LayerMemResult | SSLMemRunsResult) -> dict[str, int]:
+    """How many runs, or external images or groups of them, p-values rest on."""
+    if isinstance(measured, SSLMemRunsResult):
+        return {"n_runs": len(measured.settings["runs"])}
+    samples = measured.samples_to_pandas()
+    external = samples[samples["role"] == "external"]
+    unit = "group" if "group" in external else "index"
+    return {"n_external": int(external[unit].nunique())}
+
+
+def _scored(
+    measured: LayerMemResult | SSLMemRunsResult, only_tested: bool
+) -> pd.DataFrame:
+    """Images with their p, q and how many score as high by chance, highest first.
+
+    Of several runs, a list by false discovery rate is chosen from all images that are
+    tested, one of fixed length from those that ``top_samples`` ranks.
+    """
+    ranked = measured.top_samples(len(measured.samples_to_pandas()))
+    if isinstance(measured, SSLMemRunsResult):
+        return _scored_over_runs(measured, ranked, only_tested)
+    if ranked["ssl_mem"].isna().any():
+        raise MemorizationError(
+            "Images are ranked by SSLMem, which needs a reference encoder that was "
+            "trained without the candidates."
+        )
+    samples = measured.samples_to_pandas()
+    external = samples[samples["role"] == "external"]
+    last = measured.to_pandas()["layer"].iloc[-1]
+    p = conformal_p(ranked["ssl_mem"], external[last], external.get("group"))
+    ranked.insert(2, "role", "candidate")
+    return ranked.assign(p=p, q=q_values(p), by_chance=p * len(ranked))
+
+
+def _scored_over_runs(
+    measured: SSLMemRunsResult, ranked: pd.DataFrame, only_tested: bool
+) -> pd.DataFrame:
     samples = measured.samples_to_pandas()
     last = measured.to_pandas()["layer"].iloc[-1]
-    external = np.sort(samples[samples["role"] == "external"][last].to_numpy())
-    if not len(external):
-        return np.nan
-    as_high = len(external) - np.searchsorted(external, scores, "left")
-    return (1 + as_high) / (1 + len(external))
+    images: pd.DataFrame = samples[samples["layer"] == last]
+    if "ssl_mem_q" not in images:
+        # Version 0.1.0 saved two-sided p-values.
+        half = images["ssl_mem_p"] / 2
+        p = half.where(images["ssl_mem"] > 0, 1 - half)
+        images = images.assign(ssl_mem_p=p, ssl_mem_q=q_values(p), by_chance=np.nan)
+    if only_tested and images["ssl_mem_p"].notna().any():
+        images = images[images["ssl_mem_p"].notna()]
+        images = images.sort_values(["ssl_mem", "index"], ascending=[False, True])
+    else:
+        images = images.set_index("index").loc[ranked["index"]].reset_index()
+    images = images.rename(columns={"ssl_mem_p": "p", "ssl_mem_q": "q"})
+    images = images.drop(columns="layer")
+    images.insert(2, "role", "candidate or independent")
+    return images
+
+
+def _detected(
+    scored: pd.DataFrame, fdr: float, is_pair: bool
+) -> tuple[pd.DataFrame, float]:
+    """Images with q up to a rate, and how many of them are expected by chance."""
+    if not 0 < fdr < 1:
+        raise MemorizationError(
+            f"Expected a false discovery rate between 0 and 1, got {fdr:g}."
+        )
+    if scored["p"].isna().all():
+        needed = "external images" if is_pair else "at least three runs"
+        raise MemorizationError(
+            f"A list by false discovery rate needs p-values, which need {needed}. To "
+            "list a fixed number of images instead, set the amount (--amount)."
+        )
+    listed = scored[scored["q"] <= fdr]
+    return listed, fdr * len(listed)
 
 
 def _refuse_unfit(run: Run, memorized: Indices, common: Indices) -> None:
@@ -247,6 +346,7 @@ def _retrained(
 def _layers(
     measured: list[LayerMemResult],
     memorized: Indices,
+    drawn: Indices,
     common: Indices,
     external: Indices,
 ) -> pd.DataFrame:
@@ -263,12 +363,19 @@ def _layers(
         )
 
     difference = calibrated(without_memorized - without_random, common)
-    removed = calibrated(without_memorized, memorized)
+    # The listed images that the encoder without random images was trained on.
+    learned = np.setdiff1d(memorized, drawn)
+    effect = (
+        calibrated(without_random - without_memorized, learned)
+        if len(learned) > 1
+        else Estimate.unknown(len(table))
+    )
     return table.assign(
         original=calibrated(original, common).value,
         without_memorized=calibrated(without_memorized, common).value,
         without_random=calibrated(without_random, common).value,
         **difference.columns("difference"),
         removed_before=calibrated(original, memorized).value,
-        **removed.columns("removed_after"),
+        removed_after=calibrated(without_memorized, memorized).value,
+        **effect.columns("removed_effect"),
     )

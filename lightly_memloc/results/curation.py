@@ -9,10 +9,15 @@ class CurationResult(Result):
     """The most memorised images, and the effect of training without them.
 
     ``to_pandas()`` has one row per image, the most memorised first. Columns: ``index``,
-    ``filename``, ``role``, ``ssl_mem`` in the last layer, and ``p``. For a single run,
-    ``p`` is the share of external images, which neither encoder was trained on, that
-    score at least as high. For several runs, it is that of Student's t-test over runs,
-    and the table has the score's ``runs``, standard error and interval.
+    ``filename``, ``role``, ``ssl_mem`` in the last layer, ``p`` and ``q``. For a single
+    run, ``p`` is the share of external images, which neither encoder was trained on, that
+    score at least as high. For several runs, it comes from exchanged roles, and the
+    table has the score's ``runs``, standard error, interval and ``ssl_mem_shrunk``. ``q``
+    is the false discovery rate at which the image is listed; results of version 0.1.0
+    lack it.
+
+    ``settings["number"]`` is the length of the list, and ``settings["by_chance"]`` how
+    many of its images are expected there by chance, or None if that is unknown.
     """
 
     kind = "curation"
@@ -30,9 +35,13 @@ class CurationResult(Result):
         ``without_memorized`` and ``without_random``, over the candidates that all three
         were trained on; ``difference``, without the memorised minus without random
         ones; ``removed_before`` and ``removed_after``, that of the removed memorised
-        images in the original and in the encoder that was trained without them. The
-        last and the difference have interval and p-value over images in ``_low``,
-        ``_high`` and ``_p``.
+        images in the original and in the encoder that was trained without them, both
+        high by selection; ``removed_effect``, by how much that of the removed images is
+        higher in the encoder that was trained without random ones, and therefore on
+        them, than in the one that was not. As neither of the two chose the images, the
+        effect is not biased by selection. It and the difference have interval and
+        p-value over images in ``_low``, ``_high`` and ``_p``. Results of version 0.1.0
+        have no effect, but an interval of ``removed_after``.
         """
         return self.to_pandas("layers")
 

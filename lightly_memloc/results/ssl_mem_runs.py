@@ -10,10 +10,18 @@ class SSLMemRunsResult(Result):
 
     ``to_pandas()`` has one row per layer, in forward order. Columns: ``layer``,
     ``kind``, ``runs``; ``ssl_mem``, the mean score over images and runs, without the
-    runs' offsets; ``shuffled``, the same with shuffled roles: the null; ``layer_mem``,
-    the published mean; ``offset``, the SSLMem that a run shows whatever was memorised.
-    Each has standard error, interval and p-value *over runs* in ``_error``, ``_low``,
-    ``_high`` and ``_p``; intervals and p-values are NaN with two runs.
+    runs' offsets; ``top``, the mean score of the tenth of the images that score highest
+    in the other runs; ``shuffled``, the mean score with shuffled roles: the null;
+    ``layer_mem``, the published mean; ``offset``, the SSLMem that a run shows whatever
+    was memorised. Each has standard error, interval and p-value *over runs* in
+    ``_error``, ``_low``, ``_high`` and ``_p``; intervals and p-values are NaN with two
+    runs, and those of ``top`` allow for runs that choose for each other. ``reliability`` is that of the images' means over the runs (split-half, NaN with
+    fewer than four runs), ``run_correlation`` the correlation of the images' scores
+    between two runs.
+
+    ``top``, ``reliability``, ``run_correlation`` and the columns ``ssl_mem_q``,
+    ``ssl_mem_shrunk`` and ``by_chance`` of the images are missing in results that were
+    saved by version 0.1.0.
     """
 
     kind = "ssl-mem"
@@ -22,7 +30,8 @@ class SSLMemRunsResult(Result):
     def runs_to_pandas(self) -> pd.DataFrame:
         """Return one row per run and layer.
 
-        Columns: ``run``, ``layer``, ``ssl_mem``, ``shuffled``, ``layer_mem``, ``offset``.
+        Columns: ``run``, ``layer``, ``ssl_mem``, ``top``, ``shuffled``, ``layer_mem``,
+        ``offset``.
         """
         return self.to_pandas("runs")
 
@@ -30,8 +39,14 @@ class SSLMemRunsResult(Result):
         """Return one row per image and layer.
 
         Columns: ``index``, ``filename``, ``layer``; ``runs``, in which one of the
-        encoders was trained on the image and the other was not; ``ssl_mem``, its score,
-        with standard error, interval and p-value over those runs.
+        encoders was trained on the image and the other was not; ``ssl_mem``, its mean
+        score, with moderated standard error and interval over those runs;
+        ``ssl_mem_p``, one-sided, from exchanged roles (in results of version 0.1.0,
+        two-sided from Student's t); ``ssl_mem_q``, the false discovery rate of the list
+        that ends with this image; ``ssl_mem_shrunk``, the score shrunk towards the mean
+        of all images by the layer's reliability, which is how high the image is expected
+        to score in other runs; ``by_chance``, how many images would score as high with
+        exchanged roles.
         """
         return self.to_pandas("samples")
 

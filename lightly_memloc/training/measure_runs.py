@@ -3,11 +3,13 @@
 import json
 import re
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from os import PathLike
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 from typing_extensions import Unpack
 
@@ -57,7 +59,9 @@ def measure_ssl_mem_runs(
             Missing and damaged runs are left out with a warning.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Number of views per image.
-        seed: Random seed of the views and the shuffled roles.
+        seed: Random seed of the views and the shuffled roles. Each run has its own views,
+            whose seed is derived from this seed, the run's training seed and its
+            candidates; ``settings["view_seeds"]`` lists them.
         state_folder: Where to keep LayerMem of each run. Results of the same
             measurement that are already there are reused.
         options: How the passes over the images run: ``batch_size``, ``num_workers``,
@@ -103,12 +107,26 @@ def measure_ssl_mem_runs(
                 f"({', '.join(others)}): measure them separately."
             )
         try:
-            study = run.study(n_views=n_views, seed=seed)
+            study = run.study(n_views=n_views, seed=view_seed(run, seed))
             into = None if state_folder is None else Path(state_folder) / _plain(name)
             measured[name] = _measured(into, study, encoders, layers, options)
         except NonFiniteError as error:
             leave_out(name, error)
     return combine_runs(measured, left_out, seed)
+
+
+def view_seed(run: Run, seed: int) -> int:
+    """Derive the seed of a run's views, so that runs do not share the noise of views.
+
+    The seed depends on the run alone, not on the other runs that are measured.
+
+    Args:
+        run: The run.
+        seed: The seed of the measurement.
+    """
+    candidates = zlib.crc32(run.split.candidate.astype("<i8").tobytes())
+    entropy = np.random.SeedSequence((seed, run.config.seed, candidates))
+    return int(entropy.generate_state(1)[0])
 
 
 def _folders(

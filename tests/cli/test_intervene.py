@@ -73,6 +73,35 @@ def test_curating_a_run_and_training_without(run, images, trained, tmp_path):
         assert len(split.candidate) == 5
 
 
+def test_curating_by_false_discovery_rate(run, trained, tmp_path):
+    """Eight candidates and few external images of an encoder of one epoch: no list."""
+    arguments = ["curate", trained, "--views", 2, "--out", tmp_path / "list"]
+    code, out, err = run(*arguments)
+    assert (code, err) == (0, "")
+    assert "The list is empty: at a false discovery rate of 10%, none of" in out
+    assert (tmp_path / "list" / "memorized.txt").read_text() == ""
+    assert len((tmp_path / "list" / "kept.txt").read_text().splitlines()) == 40
+    code, out, _ = run(*arguments, "--fdr", 0.05, "--json")
+    settings = json.loads(out)["settings"]
+    assert code == 0
+    assert (settings["fdr"], settings["number"], settings["by_chance"]) == (0.05, 0, 0)
+    code, out, _ = run(*arguments, "--top-k", 3)
+    assert code == 0
+    text = " ".join(out.split())
+    assert "of them are expected to score as high by chance" in text
+    assert max(map(len, wrapped(out))) <= 80
+    code, _, _ = run("report", tmp_path / "list")
+    assert code == 0
+    code, _, err = run(*arguments, "--top-k", 3, "--fdr", 0.1)
+    assert code == 2
+    assert "Expected an amount or a false discovery rate, got both" in err
+    copy = shutil.copytree(trained, tmp_path / "run")
+    code, _, err = run("curate", copy, "--retrain", "--views", 2)
+    assert code == 2
+    assert "No image is listed, so there is nothing to train without" in err
+    assert not (copy / "retrain").exists()
+
+
 def test_interrupted_measurements_count_as_none(run, trained, tmp_path):
     copy = shutil.copytree(
         trained, tmp_path / "run", ignore=shutil.ignore_patterns("*-mem")

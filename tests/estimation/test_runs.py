@@ -11,6 +11,7 @@ from scipy import stats
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import combine_runs
+from lightly_memloc.functional import prior_variance
 from lightly_memloc.results import SSLMemRunsResult
 from tests.estimation.measured import from_distances
 
@@ -151,20 +152,127 @@ def test_scores_of_images_by_hand(sizes):
         assert row["filename"] == f"{place[0]:03d}.png"
         assert row["runs"] == len(scores)
         assert row["ssl_mem"] == pytest.approx(statistics.fmean(scores), rel=1e-9)
-        if len(scores) == 1:
-            assert math.isnan(row["ssl_mem_error"])
-        else:
-            error = statistics.stdev(scores) / math.sqrt(len(scores))
-            assert row["ssl_mem_error"] == pytest.approx(error, rel=1e-8)
-        if len(scores) < 3:
-            assert math.isnan(row["ssl_mem_low"])
-            assert math.isnan(row["ssl_mem_high"])
-            assert math.isnan(row["ssl_mem_p"])
-        else:
-            test = stats.ttest_1samp(scores, 0)
-            low, high = test.confidence_interval()
-            found = row["ssl_mem_low"], row["ssl_mem_high"], row["ssl_mem_p"]
-            assert found == pytest.approx((low, high, test.pvalue), rel=1e-6)
+        assert math.isnan(row["ssl_mem_error"]) == (len(scores) < 2)
+        for column in ("low", "high", "p", "q"):
+            assert math.isnan(row[f"ssl_mem_{column}"]) == (len(scores) < 3)
+
+
+@pytest.mark.parametrize("sizes", [(8, 6, 5), (4, 4, 0)])
+def test_images_are_tested_by_moderated_t_within_a_layer(sizes):
+    runs = drawn(4, n_runs=6, sizes=sizes)
+    samples, expected = combined(runs).samples_to_pandas(), scores_by_hand(runs)
+    for layer in NAMES:
+        rows = samples[samples["layer"] == layer]
+        by_image = [expected[index, layer] for index in rows["index"]]
+        several = [of for of in by_image if len(of) > 1]
+        prior, common = prior_variance(
+            [statistics.variance(of) for of in several], [len(of) - 1 for of in several]
+        )
+        for row, of in zip(rows.to_dict("records"), by_image, strict=True):
+            if len(of) > 2 and np.isfinite(prior):
+                variance = prior * common + (len(of) - 1) * statistics.variance(of)
+                error = math.sqrt(variance / (prior + len(of) - 1) / len(of))
+                assert row["ssl_mem_error"] == pytest.approx(error)
+        tested = rows[rows["ssl_mem_p"].notna()]
+        expected_q = stats.false_discovery_control(tested["ssl_mem_p"])
+        assert tested["ssl_mem_q"].tolist() == pytest.approx(expected_q.tolist())
+
+
+def test_scores_are_shrunk_by_the_reliability_of_their_layer():
+    result = combined(drawn(4, n_runs=6, n_images=22))
+    layers = result.to_pandas().set_index("layer")
+    samples = result.samples_to_pandas()
+    for layer, rows in samples.groupby("layer"):
+        reliability = max(0.0, layers.loc[layer, "reliability"])
+        mean = rows["ssl_mem"].mean()
+        expected = mean + reliability * (rows["ssl_mem"] - mean)
+        assert rows["ssl_mem_shrunk"].tolist() == pytest.approx(expected.tolist())
+    assert layers["run_correlation"].between(-1, 1).all()
+    three = combined(drawn(4, n_runs=3))
+    assert three.to_pandas()["reliability"].isna().all()
+    assert three.samples_to_pandas()["ssl_mem_shrunk"].isna().all()
+
+
+def memorised(seed, n_memorised, effect=0.5):
+    """Six runs on 120 images, of which the first few are memorised in the last layer."""
+    rng, runs = np.random.default_rng(seed), {}
+    for number in range(1, 7):
+        roles = rng.permutation(["candidate", "independent"] * 60)
+        signs = np.array([SIGNS[role] for role in roles])
+        m = rng.normal(0, 0.1, (120, 3))
+        m[:n_memorised, 2] += effect * signs[:n_memorised]
+        runs[f"run-{number}"] = layer_mem(m, roles)
+    return runs
+
+
+def test_memorised_images_are_told_from_noise():
+    samples = combined(memorised(0, 12)).samples_to_pandas()
+    q = samples.pivot(index="index", columns="layer", values="ssl_mem_q")
+    assert (q["three"].iloc[:12] <= 0.1).all()
+    assert (q["three"].iloc[12:] <= 0.1).sum() <= 2
+    assert (q["two"] > 0.1).all()
+
+
+def test_lists_of_shuffled_roles_are_rare():
+    rng, listed = np.random.default_rng(1), 0
+    for seed in range(30):
+        runs = memorised(seed, 12)
+        for name, result in runs.items():
+            samples = result.samples_to_pandas()
+            samples["role"] = rng.permutation(samples["role"])
+            runs[name] = replace(result, tables={**result.tables, "samples": samples})
+        samples = combined(runs).samples_to_pandas()
+        of_last = samples[samples["layer"] == "three"]
+        listed += (of_last["ssl_mem_q"] <= 0.1).any()
+    # 10% and two standard errors.
+    assert listed <= 6
+
+
+def test_the_most_memorised_images_are_scored_by_the_run_that_is_left_out():
+    runs = memorised(2, 12)
+    result = combined(runs)
+    scores = scores_by_hand(runs)
+    x = np.array([scores[index, "three"] for index in range(120)]).T
+    by_hand = []
+    for run in range(6):
+        chosen = np.argsort(-np.delete(x, run, axis=0).mean(axis=0))[:12]
+        by_hand.append(x[run, chosen].mean())
+    rows = result.runs_to_pandas()
+    assert rows[rows["layer"] == "three"]["top"].tolist() == pytest.approx(by_hand)
+    last = result.to_pandas().iloc[-1]
+    # Variance (1 / 6 + 1 / 2) s ** 2, and five degrees of freedom.
+    half = 2.570582 * np.sqrt(2 / 3) * np.std(by_hand, ddof=1)
+    mean = np.mean(by_hand)
+    found = last["top"], last["top_low"], last["top_high"]
+    assert found == pytest.approx((mean, mean - half, mean + half))
+    assert result.settings["top_share"] == 0.1
+
+
+def test_shuffling_keeps_groups_and_strata():
+    """One image of a group differs, so that the roles of the group tell all."""
+    roles = np.array(["candidate", "independent"] * 8).repeat(2)
+    result = layer_mem(np.zeros((32, 3)), roles)
+    samples = result.samples_to_pandas()
+    # Pairs of images are groups, of which four belong to a stratum.
+    group, stratum = np.arange(16).repeat(2), np.arange(4).repeat(8)
+    for name in NAMES:
+        samples[name] = np.tile([1.0, -1.0], 16)
+    samples.insert(3, "group", group)
+    samples.insert(4, "stratum", stratum)
+    runs = {
+        str(number): replace(result, tables={**result.tables, "samples": samples})
+        for number in range(10)
+    }
+    # Each group's images cancel out if they have the same role.
+    assert combined(runs).runs_to_pandas()["shuffled"].abs().max() < 1e-12
+    for name in NAMES:
+        samples[name] = stratum.astype(float)
+    runs = {
+        str(number): replace(result, tables={**result.tables, "samples": samples})
+        for number in range(10)
+    }
+    # Each stratum has as many candidates as independent images.
+    assert combined(runs).runs_to_pandas()["shuffled"].abs().max() < 1e-12
 
 
 def test_images_that_only_external_runs_measured_have_no_score():
@@ -267,6 +375,7 @@ def test_settings_name_the_runs_and_what_was_left_out():
     assert settings["left_out"] == {"lost": "it is not there"}
     assert settings["skipped"] == ["a.png", "b.png", "c.png"]
     assert settings["seed"] == 5
+    assert set(settings["view_seeds"]) == set(settings["runs"])
 
 
 @pytest.mark.parametrize("n_runs", [0, 1])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -170,6 +172,122 @@ def test_external_images_of_the_same_score_count_as_high():
     assert curate(result, amount=2).to_pandas()["p"].tolist() == [2 / 5, 4 / 5]
 
 
-def test_fifty_images_by_default():
-    result = of_scores(np.linspace(0.5, 0, 60), ["candidate"] * 55 + ["external"] * 5)
-    assert curate(result).to_pandas()["index"].tolist() == list(range(50))
+def test_images_up_to_the_false_discovery_rate_are_listed_by_default():
+    """Of 50 candidates, 8 score above all of 99 external images."""
+    scores = np.r_[np.linspace(0.9, 0.8, 8), np.full(42, 0.1), np.linspace(0, 0.3, 99)]
+    result = of_scores(scores, ["candidate"] * 50 + ["external"] * 99)
+    curation = curate(result)
+    table = curation.to_pandas()
+    assert table["index"].tolist() == list(range(8))
+    assert table["p"].tolist() == [0.01] * 8
+    # 50 images have p up to 0.01 by chance in 0.5 cases, 8 were found.
+    assert table["q"].tolist() == pytest.approx([0.01 * 50 / 8] * 8)
+    settings = curation.settings
+    assert (settings["fdr"], settings["number"], settings["scored"]) == (0.1, 8, 50)
+    assert settings["by_chance"] == pytest.approx(0.8)
+    assert settings["n_external"] == 99
+    assert len(curate(result, fdr=0.05).to_pandas()) == 0
+    assert len(curate(result, fdr=0.9).to_pandas()) == 50
+
+
+def test_how_many_images_score_as_high_by_chance():
+    scores = [0.5, 0.25, 0.2, 0.1, 0.3, 0.25, 0.15, 0.0]
+    result = of_scores(scores, ["candidate"] * 4 + ["external"] * 4)
+    # Two of four external images are as high as the second: p = 3/5, of 4 candidates.
+    assert curate(result, 2).settings["by_chance"] == 2
+    assert curate(result, 1).settings["by_chance"] == pytest.approx(4 * 1 / 5)
+    assert "fdr" not in curate(result, 1).settings
+
+
+def test_groups_of_external_images_count_once():
+    scores = [0.5, 0.25, 0.5, 0.25, 0.25, 0.125]
+    result = of_scores(scores, ["candidate"] * 2 + ["external"] * 4)
+    samples = result.samples_to_pandas()
+    samples.insert(3, "group", ["a", "b", "c", "c", "d", "d"])
+    grouped = replace(result, tables={**result.tables, "samples": samples})
+    curation = curate(grouped, 2)
+    # Half of group c is as high as the first image; group c and half of d as the second.
+    assert curation.to_pandas()["p"].tolist() == pytest.approx([1.5 / 3, 2.5 / 3])
+    assert curation.settings["n_external"] == 2
+
+
+def test_an_empty_list_is_a_result(tmp_path):
+    images = np.linspace(0, 0.3, 60)
+    result = of_scores(np.r_[images, images], ["candidate"] * 60 + ["external"] * 60)
+    curation = curate(result)
+    assert len(curation.to_pandas()) == 0
+    assert (curation.settings["number"], curation.settings["by_chance"]) == (0, 0.0)
+    write_filename_lists(curation, range(120), tmp_path / "lists")
+    assert (tmp_path / "lists" / "memorized.txt").read_text() == ""
+    kept = (tmp_path / "lists" / "kept.txt").read_text().splitlines()
+    assert len(kept) == 120
+    curation.save(tmp_path)
+    loaded = load_result(tmp_path)
+    assert loaded.to_pandas().columns.tolist() == curation.to_pandas().columns.tolist()
+    assert len(loaded.to_pandas()) == 0
+
+
+def test_amount_and_rate_exclude_each_other():
+    with pytest.raises(MemorizationError, match=r"got both \(3 and 0.1\)"):
+        curate(measured()[0], 3, fdr=0.1)
+
+
+@pytest.mark.parametrize("fdr", [0.0, -0.1, 1.0, float("nan")])
+def test_rates_out_of_range_are_refused(fdr):
+    with pytest.raises(MemorizationError, match="between 0 and 1, got"):
+        curate(measured()[0], fdr=fdr)
+
+
+def test_a_list_by_rate_needs_p_values():
+    with pytest.raises(MemorizationError, match="need external images"):
+        curate(measured(roles=ROLES[:30])[0])
+    assert curate(measured(roles=ROLES[:30])[0], 3).settings["by_chance"] is None
+    two = combine_runs({str(seed): measured(seed=seed)[0] for seed in (0, 1)}, {}, 0)
+    with pytest.raises(MemorizationError, match="need at least three runs"):
+        curate(two)
+    assert curate(two, 3).settings["number"] == 3
+
+
+def over_runs(n_runs, n_memorised):
+    """SSLMem over runs on 60 images, of which the first few are memorised."""
+    rng, runs = np.random.default_rng(0), {}
+    for run in range(n_runs):
+        roles = rng.permutation(["candidate", "independent"] * 30)
+        m = rng.normal(0, 0.05, 60)
+        m[:n_memorised] += np.where(roles[:n_memorised] == "candidate", 0.4, -0.4)
+        runs[f"run-{run}"] = of_scores(m, roles)
+    return combine_runs(runs, {}, seed=0)
+
+
+def test_runs_list_the_images_that_all_of_them_memorise():
+    result = over_runs(6, 5)
+    curation = curate(result)
+    table = curation.to_pandas()
+    assert sorted(table["index"]) == [0, 1, 2, 3, 4]
+    samples = result.samples_to_pandas().set_index("index").loc[table["index"]]
+    for name, column in (("p", "ssl_mem_p"), ("q", "ssl_mem_q")):
+        assert table[name].tolist() == samples[column].tolist()
+    assert table["ssl_mem_shrunk"].tolist() == samples["ssl_mem_shrunk"].tolist()
+    assert curation.settings["by_chance"] == pytest.approx(0.5)
+    assert curation.settings["n_runs"] == 6
+    six = curate(result, 6)
+    by_score = result.samples_to_pandas().nlargest(6, "ssl_mem")
+    assert by_score["by_chance"].iloc[-1] < 6
+    assert six.settings["by_chance"] == by_score["by_chance"].iloc[-1]
+
+
+def test_results_of_runs_of_the_first_version_are_listed_by_their_p_values():
+    """They have two-sided p-values and neither q nor shrunk scores."""
+    result = over_runs(6, 5)
+    samples = result.samples_to_pandas()
+    added = ["ssl_mem_q", "ssl_mem_shrunk", "by_chance"]
+    two_sided = np.full(60, 0.5)
+    two_sided[:5] = 0.002
+    samples["ssl_mem"] = np.where(np.arange(60) == 4, -0.3, samples["ssl_mem"])
+    old = samples.drop(columns=added).assign(ssl_mem_p=two_sided)
+    first = replace(result, tables={**result.tables, "samples": old})
+    curation = curate(first)
+    # The fifth image is low, not high.
+    assert sorted(curation.to_pandas()["index"]) == [0, 1, 2, 3]
+    assert curation.to_pandas()["p"].tolist() == [0.001] * 4
+    assert curate(first, 3).settings["by_chance"] is None

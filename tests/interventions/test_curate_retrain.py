@@ -133,6 +133,11 @@ def test_encoders_are_compared_on_what_is_left_in_all(run, curation, retrained):
     )
     assert row["removed_before"] == pytest.approx(calibrated("original", removed))
     assert row["removed_after"] == pytest.approx(calibrated("memorized", removed))
+    learned = np.setdiff1d(removed, drawn)
+    assert row["removed_effect"] == pytest.approx(
+        calibrated("random", learned) - calibrated("memorized", learned)
+    )
+    assert row["removed_effect_low"] < row["removed_effect"]
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     assert 0 < row["difference_p"] <= 1
     assert result.settings["images"] == {
@@ -194,6 +199,14 @@ def test_too_few_images_left_are_refused(run, task, tmp_path):
     everything = curate(layer_mem(run.encoder("f"), run), 20)
     with pytest.raises(MemorizationError, match=r"external images, got 20, 0 and 14"):
         retrain_without(run, everything, task, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_empty_list_is_refused_before_training(run, task, tmp_path):
+    nothing = curate(layer_mem(run.encoder("f"), run), fdr=0.01)
+    assert len(nothing.to_pandas()) == 0
+    with pytest.raises(MemorizationError, match="No image is listed, so there is noth"):
+        retrain_without(run, nothing, task, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 

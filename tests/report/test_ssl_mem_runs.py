@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -71,12 +73,8 @@ def test_finding_over_runs_tells_the_null():
     half = 3.182446 * last.std() / 2
     low, high = last.mean() - half, last.mean() + half
     assert (
-        report_of(result)
-        .words()
-        .endswith(
-            f"With shuffled roles it is {last.mean():+.3f} ({low:+.3f} to {high:+.3f})."
-        )
-    )
+        f" With shuffled roles it is {last.mean():+.3f} ({low:+.3f} to {high:+.3f}). "
+    ) in report_of(result).words()
 
 
 @pytest.mark.parametrize("effects", [[0.2, 0.2], [0.3, 0.1], [-0.1, 0.1]])
@@ -114,7 +112,7 @@ def test_table_of_two_runs_has_no_intervals():
     layer = next(line for line in lines if line.startswith("layer1.0")).split()
     assert layer[:5] == ["layer1.0", "conv", "+0.200", "-", "-"]
     image = next(line for line in lines if ".png" in line).split()
-    assert image[1:] == ["2", "+0.200", "-"]
+    assert image[1:] == ["2", "+0.200", "-", "-", "-", "-"]
 
 
 def test_file_names_of_runs_are_not_markup():
@@ -129,3 +127,64 @@ def test_figures_of_runs_are_saved(tmp_path):
         image = Image.open(folder / "ssl_mem.png").convert("L")
         assert min(image.size) >= 400
         assert np.asarray(image).std() > 5
+
+
+def of_images(scores):
+    """Six runs of 40 images, with their scores in the last layer."""
+    rng, runs = np.random.default_rng(0), {}
+    for number in range(6):
+        roles = rng.permutation(["candidate"] * 20 + ["independent"] * 20)
+        images = pd.DataFrame({"index": range(40), "filename": "a.png", "role": roles})
+        m = rng.normal(0, 0.05, (40, 2))
+        m[:, 1] += np.array(scores) * np.where(roles == "candidate", 1, -1)
+        runs[f"run-{number}"] = from_distances(
+            [("conv1", "conv"), ("layer1.0", "block")],
+            images,
+            1 - m,
+            1 + m,
+            {"normalization": "relative", "top_k": 5, "seed": 0, "skipped": []},
+            10,
+        )
+    return combine_runs(runs, {}, seed=0)
+
+
+def test_single_images_are_counted_and_their_reliability_is_said():
+    result = of_images([0.5] * 5 + [0.0] * 35)
+    report, last = report_of(result), result.to_pandas().iloc[-1]
+    words = report.words()
+    assert " 5 of 40 images can be called memorised at a false discovery rate" in words
+    assert (
+        f"have a reliability of {last['reliability']:.2f} over these runs (correlation "
+        f"of two runs: {last['run_correlation']:.2f})."
+    ) in words
+    assert words.endswith(
+        f"The 10% of the images that score highest in the other runs have SSLMem "
+        f"{last['top']:+.3f} in a run (95% interval {last['top_low']:+.3f} to "
+        f"{last['top_high']:+.3f})."
+    )
+    table = report.tables()[1]
+    assert [row[:2] for row in table.rows] == [("conv1", "0"), ("layer1.0", "5")]
+    lines = printed(result).splitlines()
+    assert max(map(len, lines)) <= 80
+
+
+def test_nothing_is_claimed_of_single_images_where_none_is_detected():
+    words = report_of(of_images([0.0] * 40)).words()
+    assert "None of 40 images can be called memorised at a false" in words
+    assert "that score highest" not in words
+
+
+def test_results_of_the_first_version_are_shown_without_what_they_lack():
+    result = of_images([0.5] * 5 + [0.0] * 35)
+    added = {
+        "layers": ["reliability", "run_correlation"],
+        "samples": ["ssl_mem_q", "ssl_mem_shrunk", "by_chance"],
+    }
+    tables = {
+        name: table.drop(columns=added.get(name, []))
+        for name, table in result.tables.items()
+    }
+    settings = {"runs": result.settings["runs"]}
+    report = report_of(replace(result, settings=settings, tables=tables))
+    assert len(report.tables()) == 2
+    assert "called memorised" not in report.words()

@@ -19,11 +19,13 @@ from lightly_memloc.evaluators import (
     LayerMemEvaluator,
     measure_layer_mem,
 )
+from lightly_memloc.results import load_result
 from lightly_memloc.training import (
     Run,
     measure_ssl_mem_runs,
     train_runs,
 )
+from lightly_memloc.training.measure_runs import view_seed
 from tests.training.small_runs import (
     ROLES,
     corrupt,
@@ -64,7 +66,7 @@ def test_measuring_is_combining_the_layer_mem_of_each_run(folder):
             run.transform(),
             layers=LAYERS,
             n_views=2,
-            seed=3,
+            seed=view_seed(run, 3),
             n_resamples=19,
         )
         for row in found.to_pandas().to_dict("records"):
@@ -294,6 +296,33 @@ def test_the_seed_changes_views_and_shuffled_roles(folder):
     for column in ("ssl_mem", "shuffled", "offset"):
         assert (first.to_pandas()[column] != other.to_pandas()[column]).all()
     assert other.settings["seed"] == 1
+
+
+def test_runs_do_not_share_their_views(folder):
+    seeds = measured(folder).settings["view_seeds"]
+    runs = {f"run-{number}": Run(folder / f"run-{number}") for number in (1, 2, 3)}
+    assert seeds == {name: view_seed(run, 0) for name, run in runs.items()}
+    assert len(set(seeds.values())) == 3
+    # They are a run's own, whichever runs are measured beside it.
+    assert list(
+        measured([folder / "run-3", folder / "run-1"]).settings["view_seeds"].values()
+    ) == [seeds["run-3"], seeds["run-1"]]
+    other = measured(folder, seed=1).settings["view_seeds"]
+    assert not set(other.values()) & set(seeds.values())
+
+
+def test_a_pair_measured_in_its_run_folder_stays_as_it_is(copy):
+    run = Run(copy / "run-1")
+    study = run.study(n_views=2, seed=0)
+    pair = LayerMemEvaluator(
+        run.encoder("f"), study, run.encoder("g"), layers=LAYERS
+    ).run()
+    pair.save(copy / "run-1" / "layer-mem")
+    before = times(copy / "run-1")
+    measured(copy, state_folder=copy / "ssl-mem" / "state")
+    assert times(copy / "run-1") == before
+    loaded = load_result(copy / "run-1" / "layer-mem")
+    assert loaded.settings["seed"] == 0
 
 
 def test_layers_are_those_that_were_asked_for(folder):
