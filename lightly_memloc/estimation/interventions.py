@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import Estimate, accuracy_change, student_mean
@@ -42,29 +43,24 @@ def summarize_trials(
         units: One row per changed unit: ``strategy``, ``trial``,
             ``layer``, ``unit``.
     """
-    independent = "run" if "run" in images else "trial"
-    answers = (
-        images.drop(columns=["trial", "run"], errors="ignore")
-        .groupby([images[independent], "index"])
-        .mean()
-        .unstack("index")
-    )
+    answers = _answers(images)
+    n_independent = len(answers[_BASELINE])
     rows = []
     for strategy, of in trials.groupby("strategy", sort=False):
-        column = str(strategy) if strategy in images else _BASELINE
+        column = str(strategy) if strategy in answers else _BASELINE
         row = {
             "strategy": strategy,
             "trials": len(of),
-            "baseline": answers[_BASELINE].mean(axis=1).mean(),
-            "accuracy": answers[column].mean(axis=1).mean(),
+            "baseline": np.nanmean(answers[_BASELINE], axis=1).mean(),
+            "accuracy": np.nanmean(answers[column], axis=1).mean(),
         } | _change(answers, _BASELINE, column).columns("change")
-        if _RANDOM in images:
+        if _RANDOM in answers:
             # Paired: trials of one encoder or seed share their difficulty.
             over = _change(answers, _RANDOM, column)
             columns = over.columns("over_random")
             if strategy == _RANDOM:
                 columns = dict.fromkeys(columns, np.nan)
-            elif len(answers) == 1:
+            elif n_independent == 1:
                 # One random choice does not show how much random choices differ.
                 unknown = dict.fromkeys(columns, np.nan)
                 columns = unknown | {"over_random": over.value[()]}
@@ -78,7 +74,7 @@ def summarize_trials(
     if units is not None:
         tables["units"] = units
     return InterventionResult(
-        {"skipped": [], **settings, "notes": [_ONE_NOTE] if len(answers) == 1 else []},
+        {"skipped": [], **settings, "notes": [_ONE_NOTE] if n_independent == 1 else []},
         {name: table.reset_index(drop=True) for name, table in tables.items()},
     )
 
@@ -123,7 +119,17 @@ def pool_trials(results: Mapping[str, InterventionResult]) -> InterventionResult
     )
 
 
-def _change(answers: pd.DataFrame, before: str, after: str) -> Estimate:
+def _answers(images: pd.DataFrame) -> dict[str, NDArray[np.float64]]:
+    """Share of correct answers by column: one row per trial or run, NaN if not tested."""
+    independent = "run" if "run" in images else "trial"
+    columns = [name for name in images if name not in ("run", "trial", "index")]
+    means = images.groupby([independent, "index"])[columns].mean()
+    return {str(name): means[name].unstack("index").to_numpy() for name in columns}
+
+
+def _change(
+    answers: Mapping[str, NDArray[np.float64]], before: str, after: str
+) -> Estimate:
     if before == after:
         zero = np.asarray(0.0)
         return Estimate(zero, zero, zero, np.asarray(1.0), error=zero)

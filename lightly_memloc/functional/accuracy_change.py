@@ -97,8 +97,10 @@ def accuracy_change(
     half = np.max(stats.t.ppf((1 + confidence) / 2, freedom) * errors)
     low, high = np.clip([value - half, value + half], -1, 1)
     p = np.max(2 * stats.t.sf(abs(value) / errors, freedom))
-    fields = (np.asarray(field) for field in (value, low, high, p))
-    return Estimate(*fields, error=np.asarray(error), n=np.asarray(n_trials))
+    value, low, high, p, error, n = map(
+        np.asarray, (value, low, high, p, error, n_trials)
+    )
+    return Estimate(value, low, high, p, error=error, n=n)
 
 
 def _variances(parts: Array, n_images: Array) -> tuple[float, float]:

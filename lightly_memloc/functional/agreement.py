@@ -151,7 +151,8 @@ def _share_of_place(scores: Array, k: int) -> Array:
     """Probability of each image to be among the top k, with ties broken at random."""
     last = np.sort(scores)[-k]
     above, tied = scores > last, scores == last
-    return above + tied * ((k - above.sum()) / tied.sum())
+    share: Array = above + tied * ((k - above.sum()) / tied.sum())
+    return share
 
 
 def _fisher_error(a: Array, b: Array, tau: float) -> float:
