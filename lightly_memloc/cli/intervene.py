@@ -55,8 +55,9 @@ def prune(
 ) -> None:
     """Prune units with the highest, the lowest or random UnitMem, and probe the encoder.
 
-    With several runs, each run is a trial and intervals are over trainings. With one
-    run, intervals are over the random seeds of views, random units and probe.
+    With several runs, each run is a trial and intervals are over trainings and test
+    images. With one run, intervals are over the random seeds of views, random units and
+    probe, and over test images.
     """
     from lightly_memloc.interventions import measure_pruning
     from lightly_memloc.probes import ProbeTask
@@ -141,8 +142,8 @@ def exchange(
 ) -> None:
     """Replace layers of f by those of g: the most memorising, the least or random ones.
 
-    Each mixed encoder is probed. A single run is one trial and gives no intervals;
-    these need several runs.
+    Each mixed encoder is probed. A single run is one trial, with intervals over test
+    images; several runs give intervals over trainings, too.
     """
     from lightly_memloc.interventions import measure_exchange
     from lightly_memloc.probes import ProbeTask

@@ -1,3 +1,4 @@
+from .accuracy_change import accuracy_change
 from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
 from .class_mem import class_mem, class_selectivity
@@ -32,6 +33,7 @@ __all__ = [
     "Membership",
     "RunScores",
     "accuracy",
+    "accuracy_change",
     "alignment_distance",
     "alignment_gap",
     "calibrated_layer_mem",

@@ -47,7 +47,7 @@ class Estimate:
 
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the provided fields: ``value, low, high, p = estimate``."""
-        provided = (getattr(self, field.name) for field in fields(self))
+        provided = (getattr(self, field.name) for field in fields(Estimate))
         return (values for values in provided if values is not None)
 
     @classmethod

@@ -1,7 +1,8 @@
 """Measuring the effect of interventions on an encoder's accuracy."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,12 @@ from lightly_memloc.interventions.select import (
     select_units,
 )
 from lightly_memloc.layers import device_of, segments
-from lightly_memloc.probes import ProbeTask, fine_tune, probe_named
+from lightly_memloc.probes import ProbeAccuracy, ProbeTask, fine_tune, probe_named
 from lightly_memloc.results import InterventionResult, LayerMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions, leave_no_trace
 
-_Row = tuple[str, int, float, float, str]
+# Strategy, seed, accuracy after and before, and where it intervened.
+_Trial = tuple[str, int, ProbeAccuracy, ProbeAccuracy, str]
 
 
 def measure_pruning(
@@ -44,7 +46,9 @@ def measure_pruning(
     """Measure how pruning units by UnitMem affects an encoder's accuracy [0].
 
     Each trial measures UnitMem with its own seed for the views, selects and prunes
-    units, and trains and tests a new probe. The model is restored.
+    units, and trains and tests a new probe. The model is restored. All trials use the
+    same encoder and test images: an interval contains the effect on this encoder, over
+    other seeds and other test images of the same kind.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -74,10 +78,10 @@ def measure_pruning(
     test, example = probe_named(probe), _example(model, task)
     device = str(PassOptions(**options).device)
     members = study.without_holdout()
-    rows: list[_Row] = []
+    trials: list[_Trial] = []
     chosen: list[tuple[str, int, str, int]] = []
     for seed in seeds:
-        baseline = float(test(model, task, seed, device).value)
+        baseline = test(model, task, seed, device)
         unit_mem = UnitMemEvaluator(
             model, replace(members, seed=seed), layers=layers, **options
         ).run()
@@ -85,15 +89,17 @@ def measure_pruning(
             units = select_units(unit_mem, strategy, amount, per_layer, seed)
             pruned = prune_units(model, units, example)
             try:
-                accuracy = float(test(model, task, seed, device).value)
+                accuracy = test(model, task, seed, device)
             finally:
                 pruned.undo()
             listed = [(layer, unit) for layer, of in units.items() for unit in of]
-            rows.append((strategy, seed, accuracy, baseline, f"{len(listed)} units"))
+            where = f"{len(listed)} units"
+            trials.append((strategy, seed, accuracy, baseline, where))
             chosen.extend((strategy, seed, *unit) for unit in listed)
     settings = {"intervention": "prune", "amount": amount, "per_layer": per_layer}
-    return summarize_trials(
-        _trials(rows),
+    return _summarized(
+        trials,
+        task,
         settings | {"probe": probe},
         pd.DataFrame(chosen, columns=["strategy", "trial", "layer", "unit"]),
     )
@@ -114,7 +120,9 @@ def measure_fine_tuning(
 
     The strategies are ``"most"`` (the layers that memorise most, by calibrated Delta
     LayerMem), ``"last"`` (the last layers), ``"random"``, ``"all"``, and ``"head"``
-    (the classifier only), which is the baseline of each trial.
+    (the classifier only), which is the baseline of each trial. All trials use the same
+    encoder and test images: an interval contains the effect on this encoder, over other
+    seeds and other test images of the same kind.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -138,11 +146,11 @@ def measure_fine_tuning(
     """
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
-    def tuned(layers: str | Sequence[str], seed: int) -> float:
+    def tuned(layers: str | Sequence[str], seed: int) -> ProbeAccuracy:
         result = fine_tune(model, task, layers, seed, device, epochs, learning_rate)
-        return float(result.accuracy.value)
+        return result.accuracy
 
-    def rows() -> Iterator[_Row]:
+    def trials() -> Iterator[_Trial]:
         for seed in seeds:
             baseline = tuned([], seed)
             for strategy, layers in (
@@ -161,7 +169,7 @@ def measure_fine_tuning(
             yield "head", seed, baseline, baseline, "the classifier alone"
 
     settings = {"intervention": "finetune", "layers": n_layers, "epochs": epochs}
-    return summarize_trials(_trials(rows()), settings)
+    return _summarized(list(trials()), task, settings)
 
 
 def measure_exchange(
@@ -178,9 +186,10 @@ def measure_exchange(
     """Measure accuracy after replacing layers of an encoder by those of another [0].
 
     The strategies are ``"most"`` and ``"least"`` (the layers that memorise most or
-    least, by calibrated Delta LayerMem), and ``"random"``. This is one trial. For
-    intervals, pool the trials of several encoders with
-    ``lightly_memloc.estimation.pool_trials``.
+    least, by calibrated Delta LayerMem), and ``"random"``. This is one trial: its
+    intervals contain the effect of exchanging these layers of these encoders, over other
+    test images of the same kind. For intervals over encoders, pool the trials of
+    several with ``lightly_memloc.estimation.pool_trials``.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -205,24 +214,44 @@ def measure_exchange(
     test, example = probe_named(probe), _example(model, task)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
-    baseline = float(test(model, task, seed, device).value)
+    baseline = test(model, task, seed, device)
     drawn = np.random.default_rng(seed).permutation(ordered)[:n_layers].tolist()
-    rows = []
+    trials: list[_Trial] = []
     for strategy, layers in (
         ("most", ranked[:n_layers]),
         ("least", ranked[-n_layers:]),
         ("random", drawn),
     ):
         mixed = exchange_layers(model, donor, layers, example)
-        accuracy = float(test(mixed, task, seed, device).value)
-        rows.append((strategy, seed, accuracy, baseline, ", ".join(layers)))
+        accuracy = test(mixed, task, seed, device)
+        trials.append((strategy, seed, accuracy, baseline, ", ".join(layers)))
     settings = {"intervention": "exchange", "layers": n_layers, "probe": probe}
-    return summarize_trials(_trials(rows), settings)
+    return _summarized(trials, task, settings)
 
 
-def _trials(rows: Iterable[_Row]) -> pd.DataFrame:
+def _summarized(
+    trials: Sequence[_Trial],
+    task: ProbeTask,
+    settings: Mapping[str, Any],
+    units: pd.DataFrame | None = None,
+) -> InterventionResult:
     columns = ["strategy", "trial", "accuracy", "baseline", "where"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        (strategy, seed, float(after.value), float(before.value), where)
+        for strategy, seed, after, before, where in trials
+    ]
+    answers: dict[int, dict[str, Any]] = {}
+    for strategy, seed, after, before, _ in trials:
+        shared = {"trial": seed, "index": task.test, "baseline": before.correct}
+        of_trial = answers.setdefault(seed, shared)
+        if after is not before:
+            of_trial[strategy] = after.correct
+    return summarize_trials(
+        pd.DataFrame(rows, columns=columns),
+        pd.concat([pd.DataFrame(of_trial) for of_trial in answers.values()]),
+        settings,
+        units,
+    )
 
 
 def _example(model: nn.Module, task: ProbeTask) -> Tensor:

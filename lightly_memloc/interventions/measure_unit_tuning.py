@@ -48,6 +48,12 @@ def measure_unit_tuning(
     unit is tuned to the image, in a copy of the model. UnitMem is measured before and
     after, on views that were not used for tuning.
 
+    The mean rise of a layer has Student's interval over the tuned units. Units of a
+    layer depend on each other, but these are drawn at random: the interval contains the
+    mean over all such units of this layer, of this encoder, tuned to these images. It
+    does not extend to other encoders or images, and assumes rises of roughly normal
+    distribution if there are few units.
+
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
     Args:

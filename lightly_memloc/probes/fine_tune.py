@@ -8,8 +8,8 @@ import torch
 from lightly.utils.benchmarking import FinetuneClassifier
 from torch import nn
 
-from lightly_memloc.functional import Estimate
 from lightly_memloc.layers import weights_of
+from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.linear import feature_dim, train_classifier
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import generators_restored, seed_generators
@@ -25,7 +25,7 @@ class FineTuned:
     """
 
     encoder: nn.Module
-    accuracy: Estimate
+    accuracy: ProbeAccuracy
 
 
 def fine_tune(

@@ -10,14 +10,14 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn.functional import normalize
 
-from lightly_memloc.functional import Estimate, accuracy
+from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import leave_no_trace, resolve_device
 
 
 def logistic_probe(
     encoder: nn.Module, task: ProbeTask, seed: int = 0, device: str = "auto"
-) -> Estimate:
+) -> ProbeAccuracy:
     """Evaluate frozen features by logistic regression.
 
     The probe standardises the features and fits scikit-learn's ``LogisticRegression``
@@ -30,12 +30,13 @@ def logistic_probe(
         device: ``"auto"`` or a torch device.
 
     Returns:
-        Accuracy on the test images, with its confidence interval.
+        Accuracy on the test images, with its confidence interval, and which images
+        are classified correctly.
     """
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(_features(encoder, task, task.train, device), task.train_targets)
     predicted = model.predict(_features(encoder, task, task.test, device))
-    return accuracy(predicted, task.test_targets)
+    return ProbeAccuracy.of(predicted, task)
 
 
 def knn_probe(
@@ -45,7 +46,7 @@ def knn_probe(
     device: str = "auto",
     k: int = 20,
     temperature: float = 0.1,
-) -> Estimate:
+) -> ProbeAccuracy:
     """Evaluate frozen features by k-nearest-neighbour classification [0].
 
     The probe normalises the features and runs lightly's ``knn_predict``, which weights
@@ -62,7 +63,8 @@ def knn_probe(
         temperature: Temperature of the weights.
 
     Returns:
-        Accuracy on the test images, with its confidence interval.
+        Accuracy on the test images, with its confidence interval, and which images
+        are classified correctly.
     """
     bank, queries = (
         normalize(torch.from_numpy(_features(encoder, task, indices, device)), dim=1)
@@ -79,7 +81,7 @@ def knn_probe(
         )[:, 0]
         for batch in torch.split(queries, task.batch_size)
     ]
-    return accuracy(torch.cat(predicted).numpy(), task.test_targets)
+    return ProbeAccuracy.of(torch.cat(predicted).numpy(), task)
 
 
 def _features(

@@ -8,7 +8,7 @@ import torch
 from lightly.utils.benchmarking import LinearClassifier
 from torch import nn
 
-from lightly_memloc.functional import Estimate, accuracy
+from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import (
     generators_restored,
@@ -25,7 +25,7 @@ def linear_probe(
     seed: int = 0,
     device: str = "auto",
     epochs: int = 90,
-) -> Estimate:
+) -> ProbeAccuracy:
     """Evaluate frozen features by a linear classifier [0].
 
     The probe trains lightly's ``LinearClassifier`` with Lightning.
@@ -40,7 +40,8 @@ def linear_probe(
         epochs: Number of training epochs.
 
     Returns:
-        Accuracy on the test images, with its confidence interval.
+        Accuracy on the test images, with its confidence interval, and which images
+        are classified correctly.
     """
     frozen = copy.deepcopy(encoder).cpu().requires_grad_(False)
     with generators_restored(), torch.random.fork_rng():
@@ -57,7 +58,7 @@ def linear_probe(
 
 def train_classifier(
     classifier: pl.LightningModule, task: ProbeTask, epochs: int, seed: int, device: str
-) -> Estimate:
+) -> ProbeAccuracy:
     """Train a classifier on a task and test it.
 
     Args:
@@ -69,7 +70,8 @@ def train_classifier(
         device: ``"auto"`` or a torch device.
 
     Returns:
-        Accuracy on the test images, with its confidence interval.
+        Accuracy on the test images, with its confidence interval, and which images
+        are classified correctly.
     """
     on = resolve_device(device, classifier)
     with generators_restored(), torch.random.fork_rng(), quiet_lightning():
@@ -85,7 +87,7 @@ def train_classifier(
         trainer.fit(classifier, task.train_loader(seed))
         predicted = _predicted(classifier.to(on).eval(), task, on)
         classifier.to("cpu")
-    return accuracy(predicted, task.test_targets)
+    return ProbeAccuracy.of(predicted, task)
 
 
 def feature_dim(encoder: nn.Module, task: ProbeTask) -> int:

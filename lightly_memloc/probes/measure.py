@@ -6,19 +6,19 @@ import pandas as pd
 from torch import nn
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import Estimate
+from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.fine_tune import fine_tune
 from lightly_memloc.probes.frozen_features import knn_probe, logistic_probe
 from lightly_memloc.probes.linear import linear_probe
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.results import ProbeResult
 
-Probe = Callable[[nn.Module, ProbeTask, int, str], Estimate]
+Probe = Callable[[nn.Module, ProbeTask, int, str], ProbeAccuracy]
 
 
 def _fine_tune_probe(
     encoder: nn.Module, task: ProbeTask, seed: int, device: str
-) -> Estimate:
+) -> ProbeAccuracy:
     return fine_tune(encoder, task, seed=seed, device=device).accuracy
 
 

@@ -84,6 +84,9 @@ class InterventionReport(Report[InterventionResult]):
 
     def words(self) -> str:
         """Say what each strategy changes, and whether any differs from random choice."""
+        return f"{self._found()}{self._left_out()}"
+
+    def _found(self) -> str:
         rows = self.result.to_pandas()
         if rows["change_p"].isna().all():
             return (
@@ -98,7 +101,7 @@ class InterventionReport(Report[InterventionResult]):
             if changed
             else f"{self._name}: no strategy changes accuracy (p < {_LEVEL})."
         )
-        if "over_random" not in rows:
+        if "over_random" not in rows or rows["over_random_p"].isna().all():
             return said
         different = [
             f"'{row['strategy']}' differs by {_in_points(row, 'over_random')}"
@@ -106,6 +109,16 @@ class InterventionReport(Report[InterventionResult]):
         ]
         return f"{said} Compared with random choice, " + (
             f"{'; '.join(different)}." if different else "no strategy differs."
+        )
+
+    def _left_out(self) -> str:
+        """Say that results of earlier versions leave out the choice of test images."""
+        complete = "images" in self.result.tables or "runs" in self.result.settings
+        if complete or self.result.to_pandas()["change_p"].isna().all():
+            return ""
+        return (
+            " This result of an earlier version leaves out the variation between test "
+            "images: its intervals are too narrow and its p-values too small."
         )
 
     def drawings(self) -> Mapping[str, Drawing]:

@@ -31,7 +31,7 @@ class AnalysisResult(Result):
         in the last layer and the number of units that an image wins; how many
         ``images`` win any of the ``units``, the mean SSLMem of those ``winners`` and of
         the ``others``, and their ``difference``. ``unit_class``: mean ``unit_mem`` and
-        ``class_mem``, the share of units with UnitMem ``above`` ClassMem with Wilson's
+        ``class_mem``, the share of units with UnitMem ``above`` ClassMem with its exact
         interval, and ``tau`` of the two; ``units`` has both for each unit.
 
         Estimates have their interval and p-value in ``_low``, ``_high``, ``_p``.

@@ -12,15 +12,26 @@ class InterventionResult(Result):
     ``to_pandas()`` has one row per strategy. Columns: ``strategy``, ``trials``, mean
     ``baseline`` and ``accuracy``; ``change``, the mean difference of the two, and
     ``over_random``, the mean difference from the change of the random strategy in the
-    same trial; each with standard error, interval and p-value over trials in
-    ``_error``, ``_low``, ``_high`` and ``_p`` (NaN with fewer than three trials).
+    same trial; each with standard error, interval and p-value over trials and test
+    images in ``_error``, ``_low``, ``_high`` and ``_p``. Those of a single trial are over
+    test images only, and NaN for ``over_random``. The table ``images`` has one row per trial and test image, with
+    whether it is classified correctly, in ``baseline`` and in a column per strategy.
+
+    Results of earlier versions lack the table ``images`` and the columns ``n_test`` and
+    ``discordant`` of the trials. Their errors, intervals and p-values leave out the
+    variation between test images, and are too small unless each trial has its own.
     """
 
     kind = "intervention"
     first = "summary"
 
     def trials_to_pandas(self) -> pd.DataFrame:
-        """Return one row per strategy and trial: ``accuracy``, ``baseline``, ``where``."""
+        """Return one row per strategy and trial.
+
+        Columns: ``strategy``, ``trial``, ``accuracy``, ``baseline``, ``where``,
+        ``n_test`` test images, and ``discordant``, the share of them that are classified
+        correctly only with or only without the intervention.
+        """
         return self.to_pandas("trials")
 
     def units_to_pandas(self) -> pd.DataFrame:

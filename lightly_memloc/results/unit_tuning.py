@@ -22,7 +22,8 @@ class UnitTuningResult(Result):
 
         Columns: ``layer``, ``units`` tuned, mean UnitMem ``before`` and ``after``;
         ``rise``, the mean difference, with standard error, Student's interval and p-value
-        over units (NaN with fewer than three); ``wins``, how many units their image won.
+        over the units, as a random sample of this layer's units (NaN with fewer than
+        three); ``wins``, how many units their image won.
         """
         return self.to_pandas("layers")
 

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +9,9 @@ from scipy import stats
 from lightly_memloc import (
     load_result,
 )
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import pool_trials, summarize_trials, summarize_tuning
+from lightly_memloc.functional import accuracy_change
 
 
 def test_scalars_and_settings_of_tuned_units():
@@ -23,54 +28,164 @@ def test_scalars_and_settings_of_tuned_units():
     assert result.settings == {"steps": 4, "skipped": []}
 
 
-TRIALS = pd.DataFrame(
-    [
-        ("highest", 0, 0.5, 0.8, "x"),
-        ("random", 0, 0.7, 0.8, "x"),
-        ("highest", 1, 0.6, 0.9, "x"),
-        ("random", 1, 0.6, 0.9, "x"),
-        ("highest", 2, 0.3, 0.7, "x"),
-        ("random", 2, 0.65, 0.7, "x"),
-    ],
-    columns=["strategy", "trial", "accuracy", "baseline", "where"],
-)
+STRATEGIES = ("highest", "random")
+
+
+def intervention(trials, n_images=30, seed=0, **settings):
+    """Trials with random answers to the same test images."""
+    rng = np.random.default_rng(seed)
+    images, rows = [], []
+    for trial in trials:
+        answers = {"baseline": rng.random(n_images) < 0.8}
+        for strategy, share in zip(STRATEGIES, (0.5, 0.7), strict=True):
+            answers[strategy] = rng.random(n_images) < share
+            means = answers[strategy].mean(), answers["baseline"].mean()
+            rows.append((strategy, trial, *means, "x"))
+        images.append(
+            pd.DataFrame({"trial": trial, "index": range(n_images), **answers})
+        )
+    columns = ["strategy", "trial", "accuracy", "baseline", "where"]
+    return summarize_trials(
+        pd.DataFrame(rows, columns=columns),
+        pd.concat(images),
+        {"intervention": "prune", **settings},
+    )
+
+
+def answers_of(result, column):
+    """Answers to the test images, one row per trial."""
+    images = result.to_pandas("images")
+    return [of[column].to_numpy(float) for _, of in images.groupby("trial", sort=False)]
+
+
+def assert_columns(row, name, estimate):
+    expected = estimate.columns(name)
+    assert row[list(expected)].tolist() == pytest.approx(list(expected.values()))
 
 
 def test_summary_of_trials(tmp_path):
-    result = summarize_trials(TRIALS, {"intervention": "prune"})
+    result = intervention(range(3))
     table = result.to_pandas().set_index("strategy")
-    change = np.array([-0.3, -0.3, -0.4])
-    test = stats.ttest_1samp(change, 0)
+    baseline, highest, random = (
+        answers_of(result, column) for column in ("baseline", *STRATEGIES)
+    )
     row = table.loc["highest"]
-    assert row["change"] == pytest.approx(change.mean())
-    assert row["change_error"] == pytest.approx(stats.sem(change))
-    assert row["change_p"] == pytest.approx(test.pvalue)
-    assert row["change_low"] == pytest.approx(test.confidence_interval().low)
-    assert row[["baseline", "accuracy"]].tolist() == pytest.approx([0.8, 1.4 / 3])
-    over = stats.ttest_rel(change, [-0.1, -0.3, -0.05])
-    assert row["over_random"] == pytest.approx((-0.2 + 0 - 0.35) / 3)
-    assert row["over_random_p"] == pytest.approx(over.pvalue)
-    assert np.isnan(table.loc["random", "over_random"])
+    assert row["trials"] == 3
+    assert row["baseline"] == pytest.approx(np.mean(baseline))
+    assert row["accuracy"] == pytest.approx(np.mean(highest))
+    assert_columns(row, "change", accuracy_change(baseline, highest))
+    assert_columns(row, "over_random", accuracy_change(random, highest))
+    assert table.loc["random"].filter(like="over_random").isna().all()
+    assert_columns(table.loc["random"], "change", accuracy_change(baseline, random))
+    assert result.settings["notes"] == []
+    trials = result.trials_to_pandas().set_index(["strategy", "trial"])
+    assert (trials["n_test"] == 30).all()
+    changed = np.mean(np.not_equal(highest[1], baseline[1]))
+    assert trials["discordant"]["highest", 1] == pytest.approx(changed)
     assert result.scalars()["prune/highest"] == row["change"]
     result.save(tmp_path)
-    assert load_result(tmp_path).to_pandas().equals(result.to_pandas())
+    loaded = load_result(tmp_path)
+    for name in ("summary", "trials", "images"):
+        pd.testing.assert_frame_equal(loaded.to_pandas(name), result.to_pandas(name))
+
+
+def test_one_trial_has_an_interval_but_no_comparison_with_random_choice():
+    result = intervention([4])
+    row = result.to_pandas().set_index("strategy").loc["highest"]
+    baseline, highest, random = (
+        answers_of(result, column) for column in ("baseline", *STRATEGIES)
+    )
+    assert_columns(row, "change", accuracy_change(baseline, highest))
+    assert row["over_random"] == pytest.approx(np.mean(highest) - np.mean(random))
+    endings = [f"over_random_{end}" for end in ("error", "low", "high", "p")]
+    assert row[endings].isna().all()
+    assert result.settings["notes"][0].startswith("One trial: the intervals are over")
+
+
+def test_a_strategy_without_answers_of_its_own_is_the_baseline():
+    drawn = intervention(range(3))
+    head = drawn.trials_to_pandas().replace({"strategy": {"highest": "head"}})
+    images = drawn.to_pandas("images").drop(columns="highest")
+    result = summarize_trials(head, images, {"intervention": "finetune"})
+    row = result.to_pandas().set_index("strategy").loc["head"]
+    assert row["accuracy"] == row["baseline"]
+    fields = ["change", "change_error", "change_low", "change_high", "change_p"]
+    assert row[fields].tolist() == [0, 0, 0, 0, 1]
+    over = accuracy_change(answers_of(drawn, "random"), answers_of(drawn, "baseline"))
+    assert_columns(row, "over_random", over)
+    trials = result.trials_to_pandas().set_index("strategy")
+    assert (trials["discordant"]["head"] == 0).all()
 
 
 def test_trials_of_several_encoders_are_pooled():
-    one, two = (
-        summarize_trials(TRIALS[TRIALS["trial"] == trial], {"intervention": "prune"})
-        for trial in (0, 1)
+    results = {f"r{seed}": intervention([seed], seed=seed) for seed in range(3)}
+    pooled = pool_trials(results)
+    row = pooled.to_pandas().set_index("strategy").loc["highest"]
+    baseline, highest, random = (
+        np.concatenate([answers_of(result, column) for result in results.values()])
+        for column in ("baseline", *STRATEGIES)
     )
-    assert np.isnan(one.to_pandas()["change_p"]).all()
-    noted = pool_trials({"r1": one, "r2": two})
-    assert noted.settings["notes"] == ["Fewer than three trials give no intervals."]
-    three = summarize_trials(TRIALS[TRIALS["trial"] == 2], {"intervention": "prune"})
-    pooled = pool_trials({"r1": one, "r2": two, "r3": three})
-    whole = summarize_trials(TRIALS, {"intervention": "prune"})
-    pd.testing.assert_frame_equal(pooled.to_pandas(), whole.to_pandas())
-    assert set(pooled.trials_to_pandas()["trial"]) == {"r1/0", "r2/1", "r3/2"}
-    assert pooled.settings["runs"] == ["r1", "r2", "r3"]
+    assert_columns(row, "change", accuracy_change(baseline, highest))
+    assert_columns(row, "over_random", accuracy_change(random, highest))
+    assert set(pooled.trials_to_pandas()["trial"]) == {"r0/0", "r1/1", "r2/2"}
+    assert pooled.settings["runs"] == ["r0", "r1", "r2"]
     assert pooled.settings["notes"] == []
+
+
+def test_the_trials_of_an_encoder_are_averaged_before_encoders_are_compared():
+    results = {f"r{k}": intervention(range(k + 1), seed=k) for k in range(3)}
+    row = pool_trials(results).to_pandas().set_index("strategy").loc["highest"]
+    baseline, highest = (
+        [np.mean(answers_of(result, column), axis=0) for result in results.values()]
+        for column in ("baseline", "highest")
+    )
+    assert row["trials"] == 6
+    assert row["accuracy"] == pytest.approx(np.mean(highest))
+    assert_columns(row, "change", accuracy_change(baseline, highest))
+
+
+def test_encoders_tested_on_different_images():
+    """Images have the indices 0 to 29 in one run and 20 to 49 in the other."""
+    one, two = intervention([0], seed=1), intervention([0], seed=2)
+    moved = two.to_pandas("images")
+    moved["index"] += 20
+    two = replace(two, tables={**two.tables, "images": moved})
+    row = pool_trials({"one": one, "two": two}).to_pandas().iloc[0]
+    baseline, highest = (
+        np.stack(
+            [
+                np.pad(answers_of(one, column)[0], (0, 20), constant_values=np.nan),
+                np.pad(answers_of(two, column)[0], (20, 0), constant_values=np.nan),
+            ]
+        )
+        for column in ("baseline", "highest")
+    )
+    assert_columns(row, "change", accuracy_change(baseline, highest))
+
+
+def test_results_of_earlier_versions_are_kept_but_not_pooled():
+    folder = Path(__file__).parents[2] / "docs/results/interventions/prune-0.5"
+    old = load_result(folder)
+    tables = {name: of for name, of in old.tables.items() if name != "images"}
+    old = replace(old, tables=tables)
+    saved = pd.read_csv(folder / "summary.csv")
+    pd.testing.assert_frame_equal(old.to_pandas(), saved)
+    with pytest.raises(MemorizationError, match="trials of before were saved without"):
+        pool_trials({"before": old, "now": intervention(range(3))})
+
+
+def test_the_rise_of_dependent_units_covers_that_of_their_layer():
+    """Units depend on each other, but those that are tuned are drawn at random."""
+    rng, n_draws = np.random.default_rng(0), 300
+    covered = 0
+    for _ in range(n_draws):
+        groups = rng.normal(size=8).repeat(8)
+        rises = 0.3 + 0.1 * rng.normal() + 0.1 * groups + 0.03 * rng.normal(size=64)
+        after = rng.choice(rises, 5, replace=False)
+        units = {"layer": "one", "before": 0.0, "after": after, "wins": True}
+        row = summarize_tuning(pd.DataFrame(units), {}).layers_to_pandas().iloc[0]
+        covered += row["rise_low"] <= rises.mean() <= row["rise_high"]
+    assert covered >= stats.binom.ppf(0.05, n_draws, 0.95)
 
 
 def test_layers_are_summarised_over_their_units():

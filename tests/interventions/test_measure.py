@@ -47,6 +47,7 @@ def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
     )
     trials = result.trials_to_pandas().set_index(["strategy", "trial"])
     chosen = result.units_to_pandas().set_index(["strategy", "trial"]).sort_index()
+    images = result.to_pandas("images").set_index("trial")
     for seed in (3, 4):
         unit_mem = measure_unit_mem(
             f, digits, transform, range(12), n_views=2, seed=seed
@@ -58,9 +59,17 @@ def test_pruning_is_measured_as_done_by_hand(encoders, digits, transform, task):
         )
         pruned = prune_units(f, units)
         row = trials.loc[("highest", seed)]
-        assert row["accuracy"] == logistic_probe(f, task).value
+        by_hand = logistic_probe(f, task)
+        correct = by_hand.correct.tolist()
+        assert row["accuracy"] == by_hand.value
         pruned.undo()
         assert row["baseline"] == logistic_probe(f, task).value
+        of_trial = images.loc[seed]
+        assert of_trial["index"].tolist() == list(range(40, 80))
+        assert of_trial["baseline"].mean() == row["baseline"]
+        assert of_trial["highest"].tolist() == correct
+        changed = (of_trial["highest"] != of_trial["baseline"]).mean()
+        assert (row["n_test"], row["discordant"]) == (40, changed)
     for name, value in f.state_dict().items():
         assert torch.equal(value, before[name])
     pooled = pool_trials({"one": result, "two": result})
@@ -192,6 +201,8 @@ def test_fine_tuning_is_measured_as_done_by_hand(encoders, measured, task):
     head = fine_tune(f, task, [], 5, epochs=2).accuracy.value
     assert (by["baseline"] == head).all()
     assert by.loc["head", "accuracy"] == head
+    columns = ["trial", "index", "baseline", "most", "last", "random", "all"]
+    assert rows.to_pandas("images").columns.tolist() == columns
 
 
 def test_more_layers_than_there_are(encoders, measured, task):

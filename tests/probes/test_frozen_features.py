@@ -21,6 +21,7 @@ def test_logistic_regression_of_pixels(digits, task):
     hits = model.predict((x_test - x.mean(axis=0)) / std) == y_test
     found = logistic_probe(Pixels(), task)
     assert found.value == hits.mean()
+    assert found.correct.tolist() == hits.tolist()
     assert found.low < found.value < found.high
     assert found.value > 0.7
 
@@ -29,15 +30,17 @@ def test_logistic_regression_of_pixels(digits, task):
 def test_nearest_neighbours_of_pixels(digits, task, k):
     (x, y), (x_test, y_test) = of(digits, task.train), of(digits, task.test)
     norm = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (x, x_test)]
-    hits = 0
+    hits = []
     for query, target in zip(norm[1], y_test, strict=True):
         cosine = norm[0] @ query
         nearest = np.argsort(-cosine)[:k]
         votes = np.zeros(10)
         for image in nearest:
             votes[y[image]] += np.exp(cosine[image] / 0.1)
-        hits += int(votes.argmax() == target)
-    assert knn_probe(Pixels(), task, k=k).value == hits / len(y_test)
+        hits.append(votes.argmax() == target)
+    found = knn_probe(Pixels(), task, k=k)
+    assert found.correct.tolist() == hits
+    assert found.value == np.mean(hits)
 
 
 class OnCircle:

@@ -1,10 +1,17 @@
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.probes import ProbeTask, fine_tune, linear_probe, measure_probes
+from lightly_memloc.probes import (
+    PROBES,
+    ProbeTask,
+    fine_tune,
+    linear_probe,
+    measure_probes,
+)
 from tests.probes.pixels import PLAIN, Pixels, small
 
 
@@ -45,6 +52,21 @@ def test_measured_probes_follow_the_seed(digits, encoder, name):
     assert expected[0] != expected[1]
     settings = {"train": 16, "test": 200, "classes": 10, "seed": 1, "skipped": []}
     assert result.settings == settings
+
+
+@pytest.mark.parametrize("name", ["linear", "finetune"])
+def test_a_trained_probe_tells_which_test_images_it_classifies(digits, encoder, name):
+    task = small(digits, batch_size=8)
+    found = PROBES[name](encoder, task, 1, "cpu")
+    # Each image alone: the others cannot take part.
+    alone = [
+        PROBES[name](encoder, replace(task, test=task.test[i : i + 1]), 1, "cpu").value
+        for i in (0, 7)
+    ]
+    assert found.correct[[0, 7]].tolist() == [bool(value) for value in alone]
+    assert found.value == found.correct.mean()
+    assert len(found.correct) == len(task.test)
+    assert 0 < found.value < 1
 
 
 def test_an_unknown_probe(task):

@@ -34,6 +34,37 @@ def test_a_trial_stands_at_its_strategy(results):
     ].tolist()
 
 
+def found(p, images=True, runs=False):
+    summary = pd.DataFrame({"strategy": ["most"], **estimate("change", [-0.3], [p])})
+    tables = {"summary": summary} | ({"images": pd.DataFrame()} if images else {})
+    settings = {"intervention": "prune"} | ({"runs": ["r1"]} if runs else {})
+    return report_of(InterventionResult(settings, tables)).words()
+
+
+def test_results_of_earlier_versions_say_what_their_intervals_leave_out():
+    warning = " This result of an earlier version leaves out the variation between test"
+    assert warning in found(0.01, images=False)
+    for options in ({}, {"images": False, "runs": True}):
+        assert found(0.01, **options) == (
+            "prune: 'most' changes accuracy by -30.0 points (95% interval -40.0 to "
+            "-20.0)."
+        )
+    assert found(None, images=False).endswith("nothing can be concluded.")
+
+
+def test_one_trial_is_not_compared_with_random_choice():
+    summary = pd.DataFrame(
+        {
+            "strategy": ["most", "random"],
+            **estimate("change", [-0.3, 0.0], [0.001, 0.5]),
+            **estimate("over_random", [-0.3, None], [None, None]),
+        }
+    )
+    tables = {"summary": summary, "images": pd.DataFrame()}
+    words = report_of(InterventionResult({"intervention": "prune"}, tables)).words()
+    assert "random" not in words
+
+
 def test_interventions_tell_what_changes_from_what_differs_from_random():
     summary = pd.DataFrame(
         {
@@ -42,7 +73,8 @@ def test_interventions_tell_what_changes_from_what_differs_from_random():
             **estimate("over_random", [-0.1, 0.2, None], [0.3, 0.001, None]),
         }
     )
-    result = InterventionResult({"intervention": "prune"}, {"summary": summary})
+    tables = {"summary": summary, "images": pd.DataFrame()}
+    result = InterventionResult({"intervention": "prune"}, tables)
     assert report_of(result).words() == (
         "prune: 'most' changes accuracy by -30.0 points (95% interval -40.0 to -20.0); "
         "'random' changes accuracy by -20.0 points (95% interval -30.0 to -10.0). "
