@@ -35,15 +35,17 @@ from lightly_memloc.report.tables import (
     UNITS,
     Field,
     Table,
+    interval,
     make_table,
     number,
     p_of,
+    p_value,
     percent,
     share,
     signed,
     text,
 )
-from lightly_memloc.results import Result, UnitMemResult
+from lightly_memloc.results import Result, UnitMemResult, refuse_incomparable
 
 # The lightest end of the colours is too light for lines on white.
 _DARK_ENOUGH = 0.85
@@ -64,28 +66,53 @@ class UnitMemReport(Report[UnitMemResult]):
 
     def tables(self) -> list[Table]:
         """Return the tables of layers and of the units of the highest UnitMem."""
-        title, fields = "UnitMem", [*UNITS, number("mean", share)]
+        layers = self.result.layers_to_pandas()
+        fields: list[Field] = [*UNITS]
+        if "weak" in layers:
+            fields += [number("weak", str)]
+        fields += [number("mean", share)]
+        title = "UnitMem"
+        if "null" in layers:
+            title += "; null: the mean if no image were special"
+            fields += [number("null", share)]
+        if "agreement" in layers:
+            title += "; winner that both halves of the views agree on"
+            fields += [number("agreement", percent, "agree")]
+        tables = [make_table(title, layers, fields, bar="mean", full=1.0)]
         if self.result.has_holdout:
-            title += "; share of units won by members, and gap, against a holdout"
-            fields += [
-                number("member_share", percent, "members"),
-                p_of("member_share"),
-                number("gap", signed),
-                p_of("gap"),
-            ]
+            tables.append(self._against_holdout(layers))
         units = self.result.to_pandas()
         live = units[~units["dead"]].sort_values("unit_mem", ascending=False)
         top: list[Field] = [
             text("layer"),
             number("unit", str),
             number("unit_mem", share, "UnitMem"),
-            text("filename", "image"),
         ]
-        layers = self.result.layers_to_pandas()
+        if "agreement" in units:
+            of_halves = live["agreement"].map({1.0: "same", 0.0: "other"})
+            live = live.assign(halves=of_halves.fillna("-"))
+            top += [text("halves")]
+        top += [text("filename", "image")]
         return [
-            make_table(title, layers, fields, bar="mean", full=1.0),
+            *tables,
             make_table("The units of the highest UnitMem", live.head(10), top),
         ]
+
+    def _against_holdout(self, layers: pd.DataFrame) -> Table:
+        fields: list[Field] = [
+            text("layer"),
+            number("member_share", percent, "members"),
+            interval("member_share", percent),
+            _p_of(layers, "member_share"),
+            number("gap", signed),
+            interval("gap"),
+            _p_of(layers, "gap"),
+        ]
+        title = "Units won by members, and gap, against a holdout"
+        if self.result.has_reference:
+            title = "Units won by members, and gap, of f and g with exchanged roles"
+            fields.append(number("member_share_f", percent, "f alone"))
+        return make_table(title, layers, fields)
 
     def words(self) -> str:
         """Say whether units prefer images that the encoder was trained on."""
@@ -95,8 +122,31 @@ class UnitMemReport(Report[UnitMemResult]):
                 "images that the encoder never saw, so without a holdout nothing can be "
                 "concluded about memorisation."
             )
+        return f"{self._selectivity()}{self._preference()}"
+
+    def _selectivity(self) -> str:
+        """Compare UnitMem with the one to expect if no image were special."""
         layers = self.result.layers_to_pandas()
+        if "null" not in layers or not layers["null"].notna().any():
+            return ""
+        above = layers[layers["mean"] > layers["null"]]
+        most = layers.loc[(layers["mean"] - layers["null"]).idxmax()]
+        return (
+            f"Mean UnitMem exceeds that of units without a special image in {len(above)} "
+            f"of {len(layers)} layers, most in {most['layer']}: {most['mean']:.2f} "
+            f"instead of {most['null']:.2f}. "
+        )
+
+    def _preference(self) -> str:
+        """Say whether members win more units than expected by chance."""
+        layers = _with_adjusted_p(self.result.layers_to_pandas(), "member_share")
         found = found_above(layers, "member_share", chance=0.5)
+        averaged = (
+            " Images that win units of both encoders cancel: this is the mean share of f "
+            "and of g with exchanged roles."
+            if self.result.has_reference
+            else ""
+        )
         if len(found):
             most = largest(found, "member_share")
             return (
@@ -105,7 +155,7 @@ class UnitMemReport(Report[UnitMemResult]):
                 f"{most['member_share']:.0%} (95% interval "
                 f"{most['member_share_low']:.0%} to {most['member_share_high']:.0%}; by "
                 f"chance {most['member_share_null_low']:.0%} to "
-                f"{most['member_share_null_high']:.0%})."
+                f"{most['member_share_null_high']:.0%}).{averaged}"
             )
         surpassed = layers[
             (layers["member_share_p"] < LEVEL) & (layers["member_share"] < 0.5)
@@ -114,13 +164,13 @@ class UnitMemReport(Report[UnitMemResult]):
             return (
                 "Holdout images win more units than expected by chance "
                 f"(p < {LEVEL}) in {len(surpassed)} of {len(layers)} layers. Members and "
-                "holdout may differ in kind; then nothing can be concluded."
+                f"holdout may differ in kind; then nothing can be concluded.{averaged}"
             )
         highest = layers["member_share_high"].max()
         return (
             f"Members do not win more units than expected by chance (p < {LEVEL}) in any "
             f"of {len(layers)} layers. This does not rule out memorisation: the "
-            f"intervals of the member share reach up to {highest:.0%}."
+            f"intervals of the member share reach up to {highest:.0%}.{averaged}"
         )
 
     def measured(self) -> str:
@@ -135,8 +185,17 @@ class UnitMemReport(Report[UnitMemResult]):
         """Say what a high UnitMem does not show."""
         said = [
             "A high UnitMem alone does not show memorisation: units are also selective "
-            "for images that the encoder never saw."
+            "for images that the encoder never saw.",
+            "UnitMem depends on the numbers of images and views and on the "
+            "rectification. Compare only results in which they are the same.",
         ]
+        units = self.result.to_pandas()
+        if "agreement" in units and units["agreement"].notna().any():
+            changed = 1 - units["agreement"].mean()
+            said.append(
+                f"The image that wins a unit depends on the views: it differs between two "
+                f"halves of the views in {changed:.0%} of the live units."
+            )
         if self.result.has_holdout:
             said.append(
                 "Members and holdout must come from one distribution: any encoder "
@@ -146,8 +205,12 @@ class UnitMemReport(Report[UnitMemResult]):
 
     @property
     def tested_layers(self) -> int:
-        """How many layers are tested, each by itself: none without a holdout."""
-        return len(self.result.layers_to_pandas()) if self.result.has_holdout else 0
+        """How many layers are tested without adjustment: none without a holdout."""
+        layers = self.result.layers_to_pandas()
+        # Adjusted p-values allow for the number of layers.
+        if not self.result.has_holdout or "member_share_p_adjusted" in layers:
+            return 0
+        return len(layers)
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
@@ -192,6 +255,19 @@ class UnitMemReport(Report[UnitMemResult]):
         legend(axes)
 
 
+def _p_of(layers: pd.DataFrame, name: str) -> Field:
+    """The field of an estimate's p-value, adjusted for the layers where it is known."""
+    if f"{name}_p_adjusted" not in layers:
+        return p_of(name)
+    return Field("p adj.", (f"{name}_p_adjusted",), p_value)
+
+
+def _with_adjusted_p(layers: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Layers with the adjusted p-value as the p-value; older results lack it."""
+    adjusted = layers.get(f"{name}_p_adjusted", layers[f"{name}_p"])
+    return layers.assign(**{f"{name}_p": adjusted})
+
+
 def plot_epochs(
     results: Sequence[Result], ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
@@ -205,7 +281,8 @@ def plot_epochs(
         The figure and its axes.
 
     Raises:
-        MemorizationError: If UnitMem was not measured.
+        MemorizationError: If UnitMem was not measured, or epochs differ in the numbers
+            of images or views or in the rectification.
     """
     tables = [
         result.layers_to_pandas().assign(epoch=result.settings["epoch"])
@@ -216,6 +293,7 @@ def plot_epochs(
         raise MemorizationError(
             "UnitMem was not measured in training: there is nothing to plot over epochs."
         )
+    refuse_incomparable([of for of in results if isinstance(of, UnitMemResult)])
     axes = new_axes() if ax is None else ax
     units = pd.concat(tables, ignore_index=True)
     set_labels(axes, "UnitMem in training, mean of each layer", "UnitMem", "epoch")
