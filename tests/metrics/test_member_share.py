@@ -116,7 +116,8 @@ def test_layers_side_by_side():
         alone = MemberShare(sizes[layer], members, holdout)
         expected = estimates_of(stream(alone, columns, index))
         for estimate, one in zip(together, expected, strict=True):
-            for field, number in zip(estimate, one, strict=True):
+            for name in ("value", "low", "high", "p"):
+                field, number = getattr(estimate, name), getattr(one, name)
                 np.testing.assert_allclose(field[layer], number[0], rtol=1e-12)
 
 
