@@ -82,7 +82,9 @@ def holdout_estimates(
         counts["total"],
         counts["count"],
         layer_sizes=sizes,
-        reference=reference and (reference["largest"], reference["total"]),
+        reference=None
+        if reference is None
+        else (reference["largest"], reference["total"]),
     )
     return HoldoutEstimates(share, gap)
 

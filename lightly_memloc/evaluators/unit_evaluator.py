@@ -59,8 +59,7 @@ class Activations(NamedTuple):
     Attributes:
         mean: Averages over views, shape ``(B, U)``.
         halves: Averages over the first and over the last half of the views, shape
-            ``(2, B, U)``; of an odd number, the middle view is left out. NaN with one
-            view.
+            ``(2, B, U)``; of an odd number, the middle view is left out.
     """
 
     mean: Tensor

@@ -128,10 +128,9 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         metrics: dict[str, Metric | nn.ModuleList] = {
             "unit_mem": UnitMem(sum(sizes), self.rest),
             "top_images": TopImages(sum(sizes), _TOP_IMAGES),
-        }
-        if self.study.n_views > 1:
             # The winner over either half of the views.
-            metrics["halves"] = TopImages(2 * sum(sizes), 1)
+            "halves": TopImages(2 * sum(sizes), 1),
+        }
         if len(self.mix[0]):
             for encoder in self.encoders:
                 metrics[_MIXES[encoder]] = MemberShare(
@@ -148,17 +147,15 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         chosen = self._is_member[batch.indices.cpu()].to(mu.mean.device)
         self.metrics["unit_mem"].update(mu.mean[chosen], batch.indices[chosen])
         self.metrics["top_images"].update(mu.mean, batch.indices)
-        if "halves" in self.metrics:
-            halves = torch.cat([*mu.halves], dim=1)[chosen]
-            self.metrics["halves"].update(halves, batch.indices[chosen])
+        halves = torch.cat([*mu.halves], dim=1)[chosen]
+        self.metrics["halves"].update(halves, batch.indices[chosen])
 
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = computed(self.metrics["unit_mem"])
-        if "halves" in self.metrics:
-            values["agreement"] = winner_agreement(
-                computed(self.metrics["halves"]), values["dead"]
-            )
+        values["agreement"] = winner_agreement(
+            computed(self.metrics["halves"]), values["dead"]
+        )
         own = pair = None
         if _MIXES["model"] in self.metrics:
             counts = computed(self.metrics[_MIXES["model"]])

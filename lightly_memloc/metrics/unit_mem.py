@@ -225,9 +225,10 @@ class UnitMem(GroupedMaxima):
         squares, smallest = self._moments(self._unique_unfolded()[0])
         mean = mean_of_rest(maxima.total[0], mu_max, n_images)
         square = mean_of_rest(squares, mu_max.square(), n_images)
-        moments = (mean, square - mean.square(), mu_rest)
         null = selectivity_null(
-            *(of.cpu().numpy() for of in moments),
+            mean.cpu().numpy(),
+            (square - mean.square()).cpu().numpy(),
+            mu_rest.cpu().numpy(),
             n_images,
             (smallest < 0).cpu().numpy(),
         )

@@ -67,20 +67,19 @@ class UnitMemReport(Report[UnitMemResult]):
     def tables(self) -> list[Table]:
         """Return the tables of layers and of the units of the highest UnitMem."""
         layers = self.result.layers_to_pandas()
-        fields: list[Field] = [*UNITS]
-        if "weak" in layers:
-            fields += [number("weak", str)]
-        fields += [number("mean", share)]
-        title = "UnitMem"
+        title, fields = "UnitMem", [*UNITS, number("mean", share)]
         if "null" in layers:
-            title += "; null: the mean if no image were special"
-            fields += [number("null", share)]
-        if "agreement" in layers:
-            title += "; winner that both halves of the views agree on"
-            fields += [number("agreement", percent, "agree")]
+            title += (
+                ", its null, and units whose winner both halves of the views agree on"
+            )
+            fields += [
+                number("null", share),
+                number("agreement", percent, "agree"),
+                number("weak", str),
+            ]
         tables = [make_table(title, layers, fields, bar="mean", full=1.0)]
         if self.result.has_holdout:
-            tables.append(self._against_holdout(layers))
+            tables += self._against_holdout(layers)
         units = self.result.to_pandas()
         live = units[~units["dead"]].sort_values("unit_mem", ascending=False)
         top: list[Field] = [
@@ -98,21 +97,26 @@ class UnitMemReport(Report[UnitMemResult]):
             make_table("The units of the highest UnitMem", live.head(10), top),
         ]
 
-    def _against_holdout(self, layers: pd.DataFrame) -> Table:
-        fields: list[Field] = [
-            text("layer"),
-            number("member_share", percent, "members"),
-            interval("member_share", percent),
-            _p_of(layers, "member_share"),
-            number("gap", signed),
-            interval("gap"),
-            _p_of(layers, "gap"),
-        ]
-        title = "Units won by members, and gap, against a holdout"
-        if self.result.has_reference:
-            title = "Units won by members, and gap, of f and g with exchanged roles"
-            fields.append(number("member_share_f", percent, "f alone"))
-        return make_table(title, layers, fields)
+    def _against_holdout(self, layers: pd.DataFrame) -> list[Table]:
+        tables = []
+        for name, called, shown, title in (
+            ("member_share", "members", percent, "Units won by members"),
+            ("gap", "gap", signed, "Gap: UnitMem on members minus on others"),
+        ):
+            fields = [
+                text("layer"),
+                number(name, shown, called),
+                interval(name, shown),
+                p_of(name),
+            ]
+            if f"{name}_p_adjusted" in layers:
+                adjusted = f"{name}_p_adjusted"
+                fields.append(Field("p adjusted", (adjusted,), p_value))
+            if self.result.has_reference:
+                title += ", mean of f and of g with exchanged roles"
+                fields.append(number(f"{name}_f", shown, "f alone"))
+            tables.append(make_table(title, layers, fields))
+        return tables
 
     def words(self) -> str:
         """Say whether units prefer images that the encoder was trained on."""
@@ -130,7 +134,12 @@ class UnitMemReport(Report[UnitMemResult]):
         if "null" not in layers or not layers["null"].notna().any():
             return ""
         above = layers[layers["mean"] > layers["null"]]
-        most = layers.loc[(layers["mean"] - layers["null"]).idxmax()]
+        if not len(above):
+            return (
+                "Mean UnitMem does not exceed that of units without a special image in "
+                f"any of {len(layers)} layers. "
+            )
+        most = largest(layers.assign(excess=layers["mean"] - layers["null"]), "excess")
         return (
             f"Mean UnitMem exceeds that of units without a special image in {len(above)} "
             f"of {len(layers)} layers, most in {most['layer']}: {most['mean']:.2f} "
@@ -253,13 +262,6 @@ class UnitMemReport(Report[UnitMemResult]):
         layer_ticks(axes, layers["layer"].tolist())
         axes.set_ylim(0, 1.04)
         legend(axes)
-
-
-def _p_of(layers: pd.DataFrame, name: str) -> Field:
-    """The field of an estimate's p-value, adjusted for the layers where it is known."""
-    if f"{name}_p_adjusted" not in layers:
-        return p_of(name)
-    return Field("p adj.", (f"{name}_p_adjusted",), p_value)
 
 
 def _with_adjusted_p(layers: pd.DataFrame, name: str) -> pd.DataFrame:

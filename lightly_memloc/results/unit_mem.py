@@ -14,8 +14,8 @@ class UnitMemResult(Result):
     ``to_pandas()`` has one row per unit. Columns: ``layer``, ``unit``, ``unit_mem``,
     ``mu_max``, ``mu_rest``, ``index`` and ``filename`` of the image with the largest
     activation, ``dead``, ``agreement``: whether this image is the same over both halves
-    of the views (1 or 0; NaN for dead units, with one view, or if UnitMem was followed
-    in training), and ``weak``: whether ``mu_max`` is below 1% of the layer's median.
+    of the views (1 or 0; NaN for dead units, or if UnitMem was followed in training),
+    and ``weak``: whether ``mu_max`` is below 1% of the layer's median.
     """
 
     kind = "unit-mem"
