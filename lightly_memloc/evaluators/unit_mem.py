@@ -132,9 +132,16 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             "halves": TopImages(2 * sum(sizes), 1),
         }
         if len(self.mix[0]):
+            mixed = np.concatenate(self.mix)
+            groups = self._assigned(mixed).get("groups")
+            clusters = (
+                None
+                if groups is None
+                else dict(zip(mixed.tolist(), groups.tolist(), strict=True))
+            )
             for encoder in self.encoders:
                 metrics[_MIXES[encoder]] = MemberShare(
-                    sizes, *self.mix, seed=self.views.seed
+                    sizes, *self.mix, seed=self.views.seed, clusters=clusters
                 )
         return metrics
 
