@@ -48,7 +48,7 @@ def layer_mem(
 
 def unit_mem(
     source: Source,
-    encoder: EncoderGroup,
+    encoder: PairGroup,
     views: ViewsGroup,
     execution: PassGroup,
     output: ResumableGroup,
@@ -58,10 +58,13 @@ def unit_mem(
 ) -> None:
     """Measure how strongly each unit is tied to a single image, and to which.
 
-    With a split, candidates are the members and external images the holdout. Without
-    one, all images are measured, and memorisation cannot be told apart from
-    selectivity.
+    In a run, or with a reference encoder, candidates are compared with independent
+    images, on which the reference encoder was trained. With a split only, they are
+    compared with external images. Without a split, all images are measured, and
+    memorisation cannot be told apart from selectivity.
     """
+    if encoder.reference is not None:
+        encoder.require_split("unit-mem --reference")
     _measure("unit_mem", source, encoder, views, execution, output, rest=rest.value)
 
 

@@ -90,17 +90,11 @@ def demo(
             "independent images. Neither trains on the 200 external images."
         )
     run = train_demo(out, epochs=2 if smoke else 80)
-    f, dataset, transform = run.encoder("f"), run.dataset(), run.transform()
-    layer_mem = measure_layer_mem(
-        f, run.encoder("g"), dataset, run.split, transform, n_views=N_VIEWS
-    )
+    f, g = run.encoder("f"), run.encoder("g")
+    dataset, transform = run.dataset(), run.transform()
+    layer_mem = measure_layer_mem(f, g, dataset, run.split, transform, n_views=N_VIEWS)
     unit_mem = measure_unit_mem(
-        f,
-        dataset,
-        transform,
-        indices=run.split.candidate,
-        holdout=run.split.external,
-        n_views=N_VIEWS,
+        f, dataset, transform, reference=g, split=run.split, n_views=N_VIEWS
     )
     save_with_figures(layer_mem, out / "layer-mem")
     save_with_figures(unit_mem, out / "unit-mem")

@@ -10,6 +10,7 @@ from .units import (
     top_images_table,
     unit_mem_tables,
     unit_table,
+    winner_agreement,
 )
 
 __all__ = [
@@ -26,4 +27,5 @@ __all__ = [
     "top_images_table",
     "unit_mem_tables",
     "unit_table",
+    "winner_agreement",
 ]

@@ -20,6 +20,7 @@ from lightly_memloc.results import (
     ClassMemResult,
     LayerMemResult,
     UnitMemResult,
+    refuse_incomparable,
 )
 
 _WHOLE = "all layers"
@@ -282,6 +283,7 @@ def _joined(unit_mem: UnitMemResult, class_mem: ClassMemResult) -> pd.DataFrame:
             f"UnitMem was measured on {images[0]} images and ClassMem on {images[1]}: "
             "measure both on the same ones."
         )
+    refuse_incomparable([unit_mem, class_mem])
     first, second = unit_mem.to_pandas(), class_mem.to_pandas()
     both = first.merge(second, on=["layer", "unit"], suffixes=("", "_class"))
     if len(both) < len(first) or len(both) < len(second):

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from lightly_memloc.functional import Estimate, member_share, unit_mem_gap
 
+# A live unit is weak below this share of its layer's median largest activation.
+_WEAK = 0.01
+
 
 class UnitLayer(Protocol):
     """A layer whose units are measured."""
@@ -40,32 +43,80 @@ class HoldoutEstimates(NamedTuple):
 
 
 def holdout_estimates(
-    counts: Mapping[str, NDArray[Any]], sizes: Sequence[int], seed: int
+    counts: Mapping[str, NDArray[Any]],
+    sizes: Sequence[int],
+    seed: int,
+    *,
+    reference: Mapping[str, NDArray[Any]] | None = None,
+    groups: NDArray[Any] | None = None,
+    strata: NDArray[Any] | None = None,
 ) -> HoldoutEstimates:
     """Estimate member share and UnitMem gap of each layer.
 
     Args:
         counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
         sizes: Number of units of each layer.
-        seed: Random seed of the resamples and the permutations.
+        seed: Random seed of the permutations.
+        reference: Counts of a reference encoder on the same mix. Both estimates are
+            then averages over both encoders, with the roles exchanged.
+        groups: Group of each image that was seen; groups are permuted as a whole.
+        strata: Stratum of each image; membership is permuted within strata.
 
     Returns:
         Both estimates; NaN for a layer without live units.
     """
     is_member = counts["member"].reshape(-1)
     wins = counts["wins"].reshape(len(is_member), len(sizes))
-    edges = np.cumsum(sizes)[:-1]
-    gaps = [
-        unit_mem_gap(largest, total, counts["count"])
-        for largest, total in zip(
-            np.split(counts["largest"], edges, axis=2),
-            np.split(counts["total"], edges, axis=2),
-            strict=True,
-        )
-    ]
-    return HoldoutEstimates(
-        member_share(wins, is_member, seed=seed), Estimate.joined(gaps)
+    share = member_share(
+        wins,
+        is_member,
+        seed=seed,
+        reference_wins=None
+        if reference is None
+        else reference["wins"].reshape(wins.shape),
+        groups=groups,
+        strata=strata,
     )
+    gap = unit_mem_gap(
+        counts["largest"],
+        counts["total"],
+        counts["count"],
+        layer_sizes=sizes,
+        reference=None
+        if reference is None
+        else (reference["largest"], reference["total"]),
+    )
+    return HoldoutEstimates(share, gap)
+
+
+def winner_agreement(
+    top: Mapping[str, NDArray[Any]], dead: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Tell for each unit whether its winner is the same over both halves of the views.
+
+    Args:
+        top: ``image`` and ``activation`` of the winners over either half, with shapes
+            of ``2 * U`` entries: the units over the first half, then over the second.
+        dead: Whether each unit is dead, shape ``(U,)``.
+
+    Returns:
+        Array of shape ``(U,)``: 1 if the image that activates the unit most is the same,
+        0 if it is not or a half has no activation; NaN for dead units.
+    """
+    image, activation = (top[name].reshape(2, -1) for name in ("image", "activation"))
+    agrees = (image[0] == image[1]) & (activation != 0).all(axis=0)
+    return np.where(dead.reshape(-1), np.nan, agrees)
+
+
+def weak_units(units: pd.DataFrame) -> "pd.Series[bool]":
+    """Tell which live units respond weakly: below 1% of their layer's median ``mu_max``.
+
+    Args:
+        units: One row per unit: ``layer``, ``mu_max`` and ``dead``.
+    """
+    largest = units["mu_max"].abs().mask(units["dead"])
+    median = largest.groupby(units["layer"], sort=False).transform("median")
+    return largest < _WEAK * median
 
 
 def unit_table(
@@ -119,34 +170,56 @@ def unit_mem_tables(
     winners: Sequence[tuple[int, str]],
     rectified: Sequence[bool],
     against_holdout: HoldoutEstimates | None = None,
+    without_reference: HoldoutEstimates | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Make the tables of UnitMem, by layer and by unit.
 
     Args:
         layers: The layers.
-        values: ``unit_mem``, ``mu_max``, ``mu_rest`` and ``dead`` of shape ``(U,)``,
-            the units of all layers side by side.
+        values: ``unit_mem``, ``mu_max``, ``mu_rest``, ``dead`` and ``null`` of shape
+            ``(U,)``, the units of all layers side by side; ``agreement`` if views were
+            compared.
         winners: Index and file name of each unit's winning image.
         rectified: Whether each layer was rectified.
         against_holdout: Member share and gap of each layer, if there is a holdout.
+        without_reference: Those of the encoder alone, if there is a reference encoder.
     """
     columns = ("unit_mem", "mu_max", "mu_rest", "dead")
     units = unit_table(layers, **{name: values[name] for name in columns})
     indices, filenames = zip(*winners, strict=True)
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
-    unknown = Estimate.unknown(len(layers))
-    without = replace(unknown, null_low=unknown.low, null_high=unknown.high)
-    estimates = against_holdout or HoldoutEstimates(without, unknown)
+    live = ~units["dead"].to_numpy()
+    units["agreement"] = values.get("agreement", np.full(len(units), np.nan))
+    units["weak"] = weak_units(units)
+    of_layer = [units["layer"].to_numpy()]
+    null = pd.Series(values["null"]).where(live).groupby(of_layer, sort=False).mean()
+    own = without_reference
     by_layer = layer_table(
         layers,
         units,
         "unit_mem",
-        **estimates.member_share.columns("member_share"),
-        **estimates.gap.columns("gap"),
+        null=null.to_numpy(),
+        agreement=units.groupby("layer", sort=False)["agreement"].mean().to_numpy(),
+        weak=units.groupby("layer", sort=False)["weak"].sum().to_numpy(),
+        **_columns(against_holdout or _unknown(len(layers))),
+        **({} if own is None else _columns(own, "_f")),
         rectified=rectified,
     )
     return {"layers": by_layer, "units": units}
+
+
+def _unknown(n_layers: int) -> HoldoutEstimates:
+    unknown = Estimate.unknown(n_layers)
+    unknown = replace(unknown, p_adjusted=unknown.p)
+    share = replace(unknown, null_low=unknown.low, null_high=unknown.high)
+    return HoldoutEstimates(share, unknown)
+
+
+def _columns(estimates: HoldoutEstimates, suffix: str = "") -> dict[str, Any]:
+    return estimates.member_share.columns(
+        f"member_share{suffix}"
+    ) | estimates.gap.columns(f"gap{suffix}")
 
 
 def top_images_table(

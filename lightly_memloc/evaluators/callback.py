@@ -86,10 +86,10 @@ class MemorizationCallback(StudyCallback):
             images except the holdout.
         holdout: Images that the encoder is not trained on, for member share and gap. By
             default, the split's external images.
-        reference: For LayerMem: an encoder of the same architecture that was trained on
-            other images, or its checkpoint.
-        split: The roles of the images, for LayerMem. Without a reference encoder, the
-            alignment gap is measured.
+        reference: For LayerMem, member share and gap: an encoder of the same
+            architecture that was trained on other images, or its checkpoint.
+        split: The roles of the images, for LayerMem and the reference encoder. Without
+            a reference encoder, the alignment gap is measured.
         backbone: The encoder's name in the LightningModule, or a function that returns
             it. By default, the first of ``backbone``, ``student_backbone``, ``vit`` and
             similar names that has trainable weights.

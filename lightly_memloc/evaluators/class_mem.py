@@ -14,7 +14,7 @@ from lightly_memloc.data import Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import layer_table, unit_table
 from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
-from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
+from lightly_memloc.evaluators.unit_evaluator import Activations, UnitEvaluator
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.metrics import ClassMem
@@ -79,9 +79,10 @@ class ClassMemEvaluator(UnitEvaluator[ClassMemResult]):
         n_units = sum(layer.num_units for layer in self.layers)
         return {"class_mem": ClassMem(n_units, self.n_classes)}
 
-    def take(self, mu: Tensor, batch: ViewBatch) -> None:
+    def take(self, encoder: str, mu: Activations, batch: ViewBatch) -> None:
         """Update the metric with activations."""
-        self.metrics["class_mem"].update(mu, _class_indices(batch), batch.indices)
+        targets = _class_indices(batch)
+        self.metrics["class_mem"].update(mu.mean, targets, batch.indices)
 
     def compute(self) -> ClassMemResult:
         """Return the result over the images of all processes."""

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -53,6 +53,19 @@ class Rectification:
         return [self.rectify != "none" and layer.name in negative for layer in layers]
 
 
+class Activations(NamedTuple):
+    """Activations of the units of all layers side by side.
+
+    Attributes:
+        mean: Averages over views, shape ``(B, U)``.
+        halves: Averages over the first and over the last half of the views, shape
+            ``(2, B, U)``; of an odd number, the middle view is left out.
+    """
+
+    mean: Tensor
+    halves: Tensor
+
+
 class UnitEvaluator(Evaluator[R]):
     """Measure the units of an encoder's layers by their activations on images.
 
@@ -63,6 +76,8 @@ class UnitEvaluator(Evaluator[R]):
         layers: ``"auto"``, or names, globs or kinds of layers.
         rectify: How negative outputs are rectified.
         options: How the pass over the images runs.
+        reference: A reference encoder of the same architecture, which sees the same
+            views.
 
     Raises:
         MemorizationError: If ``rectify`` is unknown.
@@ -78,17 +93,21 @@ class UnitEvaluator(Evaluator[R]):
         layers: str | Sequence[str],
         rectify: Rectify,
         options: PassOptions,
+        reference: nn.Module | None = None,
     ) -> None:
-        super().__init__({"model": model}, study, indices, layers, options)
+        encoders = {"model": model}
+        if reference is not None:
+            encoders["reference"] = reference
+        super().__init__(encoders, study, indices, layers, options)
         self.rectification = Rectification(rectify)
 
     @abstractmethod
-    def take(self, mu: Tensor, batch: ViewBatch) -> None:
+    def take(self, encoder: str, mu: Activations, batch: ViewBatch) -> None:
         """Update the metrics with activations.
 
         Args:
-            mu: Activations averaged over views, shape ``(B, U)``, with the units of all
-                layers concatenated.
+            encoder: ``"model"`` or ``"reference"``.
+            mu: Activations of its units.
             batch: The batch of images.
         """
 
@@ -116,15 +135,29 @@ class UnitEvaluator(Evaluator[R]):
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
         """Update the metrics with a batch of images."""
-        mu: dict[str, Tensor] = {}
+        for encoder in self.encoders:
+            self.take(encoder, self._activations(encoder, batch, images), batch)
+
+    def _activations(
+        self, encoder: str, batch: ViewBatch, images: Tensor
+    ) -> Activations:
+        mean: dict[str, Tensor] = {}
+        halves: dict[str, Tensor] = {}
 
         def reduce(layer: CapturedLayer, views: Tensor) -> None:
             output = views.flatten(0, 1)
             rectify = self.rectification.of(layer, output)
-            by_view = unit_activation(output, layer.channel_dim, rectify)
-            by_image = by_view.reshape(*views.shape[:2], -1).mean(1)
-            refuse_non_finite(by_image, batch.indices)
-            mu[layer.name] = by_image
+            by_row = unit_activation(output, layer.channel_dim, rectify)
+            by_view = by_row.reshape(*views.shape[:2], -1)
+            half = by_view.shape[1] // 2
+            mean[layer.name] = by_view.mean(1)
+            refuse_non_finite(mean[layer.name], batch.indices)
+            first, last = by_view[:, :half], by_view[:, by_view.shape[1] - half :]
+            halves[layer.name] = torch.stack([first.mean(1), last.mean(1)])
 
-        self.run_layers("model", batch, images, reduce)
-        self.take(torch.cat([mu[layer.name] for layer in self.layers], dim=1), batch)
+        self.run_layers(encoder, batch, images, reduce)
+        names = [layer.name for layer in self.layers]
+        return Activations(
+            torch.cat([mean[name] for name in names], dim=-1),
+            torch.cat([halves[name] for name in names], dim=-1),
+        )

@@ -1,25 +1,28 @@
 """Measuring UnitMem: which units respond to a single image, and to which one."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor, nn
+from torch import nn
 from torchmetrics import Metric
 from typing_extensions import Unpack
 
-from lightly_memloc.data import Study
+from lightly_memloc.data import MemorizationSplit, Study
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import (
     holdout_estimates,
     top_images_table,
     unit_mem_tables,
+    winner_agreement,
 )
 from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
-from lightly_memloc.evaluators.unit_evaluator import UnitEvaluator
+from lightly_memloc.evaluators.layer_mem import refuse_different_architectures
+from lightly_memloc.evaluators.unit_evaluator import Activations, UnitEvaluator
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
@@ -28,6 +31,9 @@ from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions
 
 _TOP_IMAGES = 6
+
+# The metric of each encoder's winners in the mix.
+_MIXES = {"model": "member_share", "reference": "member_share_reference"}
 
 
 @EVALUATORS.register("unit_mem")
@@ -73,7 +79,9 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         rectify: Rectify = "auto",
         **options: Unpack[PassArguments],
     ) -> None:
-        members, outside = study.members, study.non_members
+        members = study.members
+        independent = _independent(study) if reference is not None else members[:0]
+        outside = independent if len(independent) else study.non_members
         if len(members) < 2:
             raise MemorizationError(
                 f"UnitMem needs at least two images, got {len(members)}."
@@ -82,10 +90,20 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         n_mix = min(len(members), len(outside))
         self.mix = rng.permutation(members)[:n_mix], rng.permutation(outside)[:n_mix]
         measured = np.sort(np.concatenate([members, self.mix[1]]))
+        if reference is not None:
+            refuse_different_architectures(model, reference)
         super().__init__(
-            model, study, measured, layers, rectify, PassOptions(**options)
+            model,
+            study,
+            measured,
+            layers,
+            rectify,
+            PassOptions(**options),
+            # Without a mix, there is nothing to compare with.
+            reference if n_mix else None,
         )
         self.rest = rest
+        self._outside = "independent" if len(independent) else "holdout"
         self._is_member = torch.zeros(len(study.dataset), dtype=torch.bool)
         self._is_member[members] = True
 
@@ -100,7 +118,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         return super().settings() | {
             "rest": self.rest,
             "images": len(self.study.members),
-            "mix": {"members": n_mix, "holdout": n_mix},
+            "mix": {"members": n_mix, self._outside: n_mix},
+            "reference": "reference" in self.encoders,
         }
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
@@ -109,42 +128,75 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         metrics: dict[str, Metric | nn.ModuleList] = {
             "unit_mem": UnitMem(sum(sizes), self.rest),
             "top_images": TopImages(sum(sizes), _TOP_IMAGES),
+            # The winner over either half of the views.
+            "halves": TopImages(2 * sum(sizes), 1),
         }
         if len(self.mix[0]):
-            metrics["member_share"] = MemberShare(
-                sizes, *self.mix, seed=self.views.seed
+            mixed = np.concatenate(self.mix)
+            groups = self._assigned(mixed).get("groups")
+            clusters = (
+                None
+                if groups is None
+                else dict(zip(mixed.tolist(), groups.tolist(), strict=True))
             )
+            for encoder in self.encoders:
+                metrics[_MIXES[encoder]] = MemberShare(
+                    sizes, *self.mix, seed=self.views.seed, clusters=clusters
+                )
         return metrics
 
-    def take(self, mu: Tensor, batch: ViewBatch) -> None:
+    def take(self, encoder: str, mu: Activations, batch: ViewBatch) -> None:
         """Update the metrics with activations."""
-        chosen = self._is_member[batch.indices.cpu()].to(mu.device)
-        self.metrics["unit_mem"].update(mu[chosen], batch.indices[chosen])
-        self.metrics["top_images"].update(mu, batch.indices)
-        if "member_share" in self.metrics:
-            self.metrics["member_share"].update(mu, batch.indices)
+        if _MIXES[encoder] in self.metrics:
+            self.metrics[_MIXES[encoder]].update(mu.mean, batch.indices)
+        if encoder == "reference":
+            return
+        chosen = self._is_member[batch.indices.cpu()].to(mu.mean.device)
+        self.metrics["unit_mem"].update(mu.mean[chosen], batch.indices[chosen])
+        self.metrics["top_images"].update(mu.mean, batch.indices)
+        halves = torch.cat([*mu.halves], dim=1)[chosen]
+        self.metrics["halves"].update(halves, batch.indices[chosen])
 
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = computed(self.metrics["unit_mem"])
-        against_holdout = None
-        if "member_share" in self.metrics:
-            against_holdout = holdout_estimates(
-                computed(self.metrics["member_share"]),
+        values["agreement"] = winner_agreement(
+            computed(self.metrics["halves"]), values["dead"]
+        )
+        own = pair = None
+        if _MIXES["model"] in self.metrics:
+            counts = computed(self.metrics[_MIXES["model"]])
+            estimated = partial(
+                holdout_estimates,
+                counts,
                 [layer.num_units for layer in self.layers],
                 self.study.seed,
+                **self._assigned(counts["image"].reshape(-1)),
             )
+            own = estimated()
+            if "reference" in self.encoders:
+                pair = estimated(reference=computed(self.metrics[_MIXES["reference"]]))
         winners = values["winner"].tolist()
         tables = unit_mem_tables(
             self.layers,
             values,
             list(zip(winners, self.filenames(winners), strict=True)),
             self.rectification.rectified(self.layers),
-            against_holdout,
+            pair or own,
+            own if pair else None,
         )
         top = top_images_table(tables["units"], computed(self.metrics["top_images"]))
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
         return UnitMemResult(self.settings(), tables)
+
+    def _assigned(self, images: NDArray[np.int64]) -> dict[str, Any]:
+        """How images were assigned to their roles: groups and strata, if known."""
+        known = {
+            name: getattr(self.study.split, name, None) for name in ("groups", "strata")
+        }
+        return {
+            name: np.asarray(of)[images] for name, of in known.items() if of is not None
+        }
 
     def _images(self, index: NDArray[np.int64]) -> pd.DataFrame:
         """One row per image: index, file name, and member or holdout as its role."""
@@ -160,6 +212,8 @@ def measure_unit_mem(
     indices: ArrayLike | None = None,
     holdout: ArrayLike | None = None,
     *,
+    reference: nn.Module | None = None,
+    split: MemorizationSplit | None = None,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
     seed: int = 0,
@@ -174,6 +228,10 @@ def measure_unit_mem(
     members: the member share and the gap, over equal numbers of members and
     non-members.
 
+    Some images win units of any encoder. With a reference encoder, they cancel: member
+    share and gap are averages over both encoders, with the roles exchanged. Both see
+    the same views in one pass.
+
     - [0]: UnitMem, 2024, https://arxiv.org/abs/2409.19069
 
     Args:
@@ -181,10 +239,14 @@ def measure_unit_mem(
         dataset: Map-style data set of images without a transform of its own.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
-        indices: Indices of training images to measure; by default all images except the
-            holdout.
+        indices: Indices of training images to measure; by default the split's
+            candidates, or all images except the holdout.
         holdout: Indices of images from the same distribution that the encoder never
-            saw.
+            saw; by default the split's external images.
+        reference: Encoder of the same architecture that was trained without the
+            members. If the split has independent images, on which the reference was
+            trained instead, they take the place of the holdout.
+        split: The roles of the images.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
@@ -206,17 +268,39 @@ def measure_unit_mem(
     Raises:
         MemorizationError: If an image is in ``indices`` and in ``holdout``, there are
             fewer than two images, a layer is not found or does not run, activations are
-            not finite, or the state file belongs to another measurement.
+            not finite, or the state file belongs to another measurement. With a
+            reference encoder: if it differs in architecture, or there are no images
+            that the model was not trained on.
         UnreadableImageError: If an image cannot be read.
     """
     study = Study(
         dataset,
         transform,
+        split,
         indices=indices,
         holdout=holdout,
         n_views=n_views,
         seed=seed,
     )
-    return UnitMemEvaluator(
-        model, study, layers=layers, rest=rest, rectify=rectify, **options
-    ).run()
+    evaluator = UnitMemEvaluator(
+        model, study, reference, layers=layers, rest=rest, rectify=rectify, **options
+    )
+    if reference is not None and not len(evaluator.mix[0]):
+        raise MemorizationError(
+            "A reference encoder needs images that the model was not trained on: pass a "
+            "split with independent or external images, or holdout=..."
+        )
+    return evaluator.run()
+
+
+def _independent(study: Study) -> NDArray[np.int64]:
+    """The images that only the reference encoder was trained on."""
+    if study.split is None:
+        return np.empty(0, dtype=np.int64)
+    both = np.intersect1d(study.members, study.split.independent)
+    if len(both):
+        raise MemorizationError(
+            f"Image {both[0]} and {len(both) - 1} more are both in indices and among the "
+            "independent images, on which only the reference encoder was trained."
+        )
+    return study.split.independent

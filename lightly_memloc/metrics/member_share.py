@@ -1,6 +1,7 @@
 """Counts behind member share and the UnitMem gap, as a streaming metric."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,8 @@ class MemberShare(GroupedMaxima):
         holdout: Indices of equally many non-members. Images of the mix that are never
             seen, such as unreadable ones, do not count.
         seed: Random seed of the assignment of images to groups.
+        clusters: Images that belong together, as a cluster by index. They are assigned
+            to the same group.
         kwargs: Keyword arguments of ``torchmetrics.Metric``.
 
     Raises:
@@ -65,6 +68,7 @@ class MemberShare(GroupedMaxima):
         members: NDArray[np.int64] | list[int],
         holdout: NDArray[np.int64] | list[int],
         seed: int = 0,
+        clusters: Mapping[int, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         if len(members) != len(holdout) or np.intersect1d(members, holdout).size:
@@ -73,22 +77,22 @@ class MemberShare(GroupedMaxima):
                 f"{len(members)} and {len(holdout)}, "
                 f"{np.intersect1d(members, holdout).size} of them in both."
             )
-        n_groups = min(MAX_PAIRS, max(1, len(members)))
+        sides = [np.asarray(side).tolist() for side in (members, holdout)]
+        clusters = clusters or {}
+        n_clusters = (len({clusters.get(i, i) for i in side}) for side in sides)
+        n_groups = min(MAX_PAIRS, max(1, min(n_clusters)))
         sizes = [num_units] if isinstance(num_units, int) else list(num_units)
         super().__init__(sum(sizes), 2 * n_groups, **kwargs)
         self.layer_sizes = sizes
         rng = np.random.default_rng(seed)
         mix = [rng.permutation(members), rng.permutation(holdout)]
         self.mix = np.concatenate(mix).astype(np.int64)
-        place = np.arange(len(members)) % n_groups
-        self.group_of = dict(
-            zip(
-                self.mix.tolist(),
-                np.concatenate([place, place + n_groups]).tolist(),
-                strict=True,
-            )
-        )
-        self._keep_apart(self.mix.tobytes())
+        self.group_of = {
+            image: group + role * n_groups
+            for role, side in enumerate(mix)
+            for image, group in _dealt(side.tolist(), clusters, n_groups).items()
+        }
+        self._keep_apart(self.mix.tobytes(), sorted(self.group_of.items()))
 
     def update(self, mu: Tensor, index: Tensor) -> None:
         """Add a batch of images; those outside the mix are ignored.
@@ -132,3 +136,19 @@ class MemberShare(GroupedMaxima):
             "total": total.reshape(*by_role, -1),
             "count": images.reshape(by_role),
         }
+
+
+def _dealt(
+    images: list[int], clusters: Mapping[int, Any], n_groups: int
+) -> dict[int, int]:
+    """Deal images to groups in turn: clusters as a whole, the largest first."""
+    together: dict[Any, list[int]] = defaultdict(list)
+    for image in images:
+        together[clusters.get(image, image)].append(image)
+    sizes = [0] * n_groups
+    dealt = {}
+    for cluster in sorted(together.values(), key=len, reverse=True):
+        group = sizes.index(min(sizes))
+        sizes[group] += len(cluster)
+        dealt |= dict.fromkeys(cluster, group)
+    return dealt

@@ -125,9 +125,12 @@ def _sections(saved: Saved) -> Iterator[Section]:
             name, title, report.words(), list(_charts(name, report)), report.tables()
         )
     for name, results in saved.epochs.items():
-        yield Section(
-            f"training-{name}", f"In training: {name}", "", _followed(name, results), []
-        )
+        words, charts = "", list[Chart]()
+        try:
+            charts = _followed(name, results)
+        except MemorizationError as error:
+            words = str(error)
+        yield Section(f"training-{name}", f"In training: {name}", words, charts, [])
 
 
 def _charts(section: str, report: Report[Any]) -> Iterator[Chart]:

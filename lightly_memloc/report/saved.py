@@ -1,5 +1,6 @@
 """Results in folders: saved with their figures, and read with what they belong to."""
 
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from matplotlib.figure import Figure
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.report.report import REPORTS, Report, report_of
 from lightly_memloc.report.svg import to_svg
 from lightly_memloc.report.unit_mem import plot_epochs
@@ -42,7 +43,13 @@ def save_epochs(run: Path) -> None:
     for folder in sorted(run.glob("training/*/*")):
         results = load_epochs(folder)
         if any(isinstance(result, UnitMemResult) for result in results):
-            _save_figure(plot_epochs(results)[0], folder / "unit_mem")
+            try:
+                figure = plot_epochs(results)[0]
+            except MemorizationError as error:
+                message = f"There is no figure of {folder}: {error}"
+                warnings.warn(message, MemorizationWarning, stacklevel=2)
+                continue
+            _save_figure(figure, folder / "unit_mem")
 
 
 @dataclass(frozen=True)

@@ -35,15 +35,17 @@ from lightly_memloc.report.tables import (
     UNITS,
     Field,
     Table,
+    interval,
     make_table,
     number,
     p_of,
+    p_value,
     percent,
     share,
     signed,
     text,
 )
-from lightly_memloc.results import Result, UnitMemResult
+from lightly_memloc.results import Result, UnitMemResult, refuse_incomparable
 
 # The lightest end of the colours is too light for lines on white.
 _DARK_ENOUGH = 0.85
@@ -64,28 +66,57 @@ class UnitMemReport(Report[UnitMemResult]):
 
     def tables(self) -> list[Table]:
         """Return the tables of layers and of the units of the highest UnitMem."""
+        layers = self.result.layers_to_pandas()
         title, fields = "UnitMem", [*UNITS, number("mean", share)]
-        if self.result.has_holdout:
-            title += "; share of units won by members, and gap, against a holdout"
+        if "null" in layers:
+            title += (
+                ", its null, and units whose winner both halves of the views agree on"
+            )
             fields += [
-                number("member_share", percent, "members"),
-                p_of("member_share"),
-                number("gap", signed),
-                p_of("gap"),
+                number("null", share),
+                number("agreement", percent, "agree"),
+                number("weak", str),
             ]
+        tables = [make_table(title, layers, fields, bar="mean", full=1.0)]
+        if self.result.has_holdout:
+            tables += self._against_holdout(layers)
         units = self.result.to_pandas()
         live = units[~units["dead"]].sort_values("unit_mem", ascending=False)
         top: list[Field] = [
             text("layer"),
             number("unit", str),
             number("unit_mem", share, "UnitMem"),
-            text("filename", "image"),
         ]
-        layers = self.result.layers_to_pandas()
+        if "agreement" in units:
+            of_halves = live["agreement"].map({1.0: "same", 0.0: "other"})
+            live = live.assign(halves=of_halves.fillna("-"))
+            top += [text("halves")]
+        top += [text("filename", "image")]
         return [
-            make_table(title, layers, fields, bar="mean", full=1.0),
+            *tables,
             make_table("The units of the highest UnitMem", live.head(10), top),
         ]
+
+    def _against_holdout(self, layers: pd.DataFrame) -> list[Table]:
+        tables = []
+        for name, called, shown, title in (
+            ("member_share", "members", percent, "Units won by members"),
+            ("gap", "gap", signed, "Gap: UnitMem on members minus on others"),
+        ):
+            fields = [
+                text("layer"),
+                number(name, shown, called),
+                interval(name, shown),
+                p_of(name),
+            ]
+            if f"{name}_p_adjusted" in layers:
+                adjusted = f"{name}_p_adjusted"
+                fields.append(Field("p adjusted", (adjusted,), p_value))
+            if self.result.has_reference:
+                title += ", mean of f and of g with exchanged roles"
+                fields.append(number(f"{name}_f", shown, "f alone"))
+            tables.append(make_table(title, layers, fields))
+        return tables
 
     def words(self) -> str:
         """Say whether units prefer images that the encoder was trained on."""
@@ -95,8 +126,36 @@ class UnitMemReport(Report[UnitMemResult]):
                 "images that the encoder never saw, so without a holdout nothing can be "
                 "concluded about memorisation."
             )
+        return f"{self._selectivity()}{self._preference()}"
+
+    def _selectivity(self) -> str:
+        """Compare UnitMem with the one to expect if no image were special."""
         layers = self.result.layers_to_pandas()
+        if "null" not in layers or not layers["null"].notna().any():
+            return ""
+        above = layers[layers["mean"] > layers["null"]]
+        if not len(above):
+            return (
+                "Mean UnitMem does not exceed that of units without a special image in "
+                f"any of {len(layers)} layers. "
+            )
+        most = largest(layers.assign(excess=layers["mean"] - layers["null"]), "excess")
+        return (
+            f"Mean UnitMem exceeds that of units without a special image in {len(above)} "
+            f"of {len(layers)} layers, most in {most['layer']}: {most['mean']:.2f} "
+            f"instead of {most['null']:.2f}. "
+        )
+
+    def _preference(self) -> str:
+        """Say whether members win more units than expected by chance."""
+        layers = _with_adjusted_p(self.result.layers_to_pandas(), "member_share")
         found = found_above(layers, "member_share", chance=0.5)
+        averaged = (
+            " Images that win units of both encoders cancel: this is the mean share of f "
+            "and of g with exchanged roles."
+            if self.result.has_reference
+            else ""
+        )
         if len(found):
             most = largest(found, "member_share")
             return (
@@ -105,7 +164,7 @@ class UnitMemReport(Report[UnitMemResult]):
                 f"{most['member_share']:.0%} (95% interval "
                 f"{most['member_share_low']:.0%} to {most['member_share_high']:.0%}; by "
                 f"chance {most['member_share_null_low']:.0%} to "
-                f"{most['member_share_null_high']:.0%})."
+                f"{most['member_share_null_high']:.0%}).{averaged}"
             )
         surpassed = layers[
             (layers["member_share_p"] < LEVEL) & (layers["member_share"] < 0.5)
@@ -114,13 +173,13 @@ class UnitMemReport(Report[UnitMemResult]):
             return (
                 "Holdout images win more units than expected by chance "
                 f"(p < {LEVEL}) in {len(surpassed)} of {len(layers)} layers. Members and "
-                "holdout may differ in kind; then nothing can be concluded."
+                f"holdout may differ in kind; then nothing can be concluded.{averaged}"
             )
         highest = layers["member_share_high"].max()
         return (
             f"Members do not win more units than expected by chance (p < {LEVEL}) in any "
             f"of {len(layers)} layers. This does not rule out memorisation: the "
-            f"intervals of the member share reach up to {highest:.0%}."
+            f"intervals of the member share reach up to {highest:.0%}.{averaged}"
         )
 
     def measured(self) -> str:
@@ -135,8 +194,17 @@ class UnitMemReport(Report[UnitMemResult]):
         """Say what a high UnitMem does not show."""
         said = [
             "A high UnitMem alone does not show memorisation: units are also selective "
-            "for images that the encoder never saw."
+            "for images that the encoder never saw.",
+            "UnitMem depends on the numbers of images and views and on the "
+            "rectification. Compare only results in which they are the same.",
         ]
+        units = self.result.to_pandas()
+        if "agreement" in units and units["agreement"].notna().any():
+            changed = 1 - units["agreement"].mean()
+            said.append(
+                f"The image that wins a unit depends on the views: it differs between two "
+                f"halves of the views in {changed:.0%} of the live units."
+            )
         if self.result.has_holdout:
             said.append(
                 "Members and holdout must come from one distribution: any encoder "
@@ -146,8 +214,12 @@ class UnitMemReport(Report[UnitMemResult]):
 
     @property
     def tested_layers(self) -> int:
-        """How many layers are tested, each by itself: none without a holdout."""
-        return len(self.result.layers_to_pandas()) if self.result.has_holdout else 0
+        """How many layers are tested without adjustment: none without a holdout."""
+        layers = self.result.layers_to_pandas()
+        # Adjusted p-values allow for the number of layers.
+        if not self.result.has_holdout or "member_share_p_adjusted" in layers:
+            return 0
+        return len(layers)
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
@@ -192,6 +264,12 @@ class UnitMemReport(Report[UnitMemResult]):
         legend(axes)
 
 
+def _with_adjusted_p(layers: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Layers with the adjusted p-value as the p-value; older results lack it."""
+    adjusted = layers.get(f"{name}_p_adjusted", layers[f"{name}_p"])
+    return layers.assign(**{f"{name}_p": adjusted})
+
+
 def plot_epochs(
     results: Sequence[Result], ax: Axes | None = None
 ) -> tuple[Figure, Axes]:
@@ -205,7 +283,8 @@ def plot_epochs(
         The figure and its axes.
 
     Raises:
-        MemorizationError: If UnitMem was not measured.
+        MemorizationError: If UnitMem was not measured, or epochs differ in the numbers
+            of images or views or in the rectification.
     """
     tables = [
         result.layers_to_pandas().assign(epoch=result.settings["epoch"])
@@ -216,6 +295,7 @@ def plot_epochs(
         raise MemorizationError(
             "UnitMem was not measured in training: there is nothing to plot over epochs."
         )
+    refuse_incomparable([of for of in results if isinstance(of, UnitMemResult)])
     axes = new_axes() if ax is None else ax
     units = pd.concat(tables, ignore_index=True)
     set_labels(axes, "UnitMem in training, mean of each layer", "UnitMem", "epoch")

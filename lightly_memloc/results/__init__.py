@@ -10,7 +10,7 @@ from lightly_memloc.results.membership import MembershipResult
 from lightly_memloc.results.probe import ProbeResult
 from lightly_memloc.results.result import Result, find_result, load_result
 from lightly_memloc.results.ssl_mem_runs import SSLMemRunsResult
-from lightly_memloc.results.unit_mem import UnitMemResult
+from lightly_memloc.results.unit_mem import UnitMemResult, refuse_incomparable
 from lightly_memloc.results.unit_tuning import UnitTuningResult
 
 __all__ = [
@@ -29,4 +29,5 @@ __all__ = [
     "load_epochs",
     "load_result",
     "plot_epochs",
+    "refuse_incomparable",
 ]

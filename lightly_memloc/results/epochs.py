@@ -26,7 +26,8 @@ def plot_epochs(
         The figure and its axes.
 
     Raises:
-        MemorizationError: If UnitMem was not measured.
+        MemorizationError: If UnitMem was not measured, or epochs differ in the numbers
+            of images or views or in the rectification.
     """
     # By name: results are measured and read without what draws them.
     drawn_by = import_module("lightly_memloc.report.unit_mem")

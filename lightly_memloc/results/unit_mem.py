@@ -1,5 +1,7 @@
 """The result of measuring UnitMem."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
@@ -11,7 +13,9 @@ class UnitMemResult(Result):
 
     ``to_pandas()`` has one row per unit. Columns: ``layer``, ``unit``, ``unit_mem``,
     ``mu_max``, ``mu_rest``, ``index`` and ``filename`` of the image with the largest
-    activation, ``dead``.
+    activation, ``dead``, ``agreement``: whether this image is the same over both halves
+    of the views (1 or 0; NaN for dead units, or if UnitMem was followed in training),
+    and ``weak``: whether ``mu_max`` is below 1% of the layer's median.
     """
 
     kind = "unit-mem"
@@ -23,6 +27,11 @@ class UnitMemResult(Result):
         return bool(self.tables["layers"]["member_share"].notna().any())
 
     @property
+    def has_reference(self) -> bool:
+        """Whether a reference encoder was measured on the same images."""
+        return "member_share_f" in self.tables["layers"]
+
+    @property
     def names_several_images(self) -> bool:
         """Whether it lists several images per unit, for ``top_images_to_pandas()``."""
         return len(self.tables.get("top_images", ())) > 0
@@ -31,11 +40,20 @@ class UnitMemResult(Result):
         """Return one row per layer.
 
         Columns: ``layer``, ``kind``, ``units``, ``dead``, ``mean`` and ``median`` of
-        UnitMem over live units, ``member_share`` and ``gap`` against the holdout, each
-        with ``_low``, ``_high`` and ``_p`` (NaN without a holdout),
-        ``member_share_null_low`` and ``member_share_null_high``, between which 95% of
-        shares are by chance, and ``rectified``: whether the layer gave negative
-        outputs, which were rectified.
+        UnitMem over live units, ``null``: the mean to expect if no image were special,
+        ``agreement``: the share of live units whose winner is the same over both halves
+        of the views, ``weak``: the number of weak units, ``member_share`` and ``gap``
+        against the holdout, each with ``_low``, ``_high``, ``_p`` and ``_p_adjusted``
+        for the number of layers (NaN without a holdout), ``member_share_null_low`` and
+        ``member_share_null_high``, between which 95% of shares are by chance, and
+        ``rectified``: whether the layer gave negative outputs, which were rectified.
+
+        With a reference encoder, member share and gap are averages over both encoders
+        with the roles exchanged. ``member_share_f`` and ``gap_f`` with the same endings
+        are those of the measured encoder alone.
+
+        Results of older versions lack ``null``, ``agreement``, ``weak`` and
+        ``_p_adjusted``.
         """
         return self.to_pandas("layers")
 
@@ -68,3 +86,33 @@ class UnitMemResult(Result):
             | self._by_layer("member_share", "member_share")
             | self._by_layer("gap", "gap")
         )
+
+
+# What UnitMem depends on, other than the encoder, and how messages call it.
+_CONDITIONS = {
+    "images": "number of images",
+    "n_views": "number of views",
+    "rectify": "rectification",
+}
+
+
+def refuse_incomparable(results: Sequence[Result]) -> None:
+    """Check that results of unit metrics can be compared.
+
+    The maximum grows with the number of images, shrinks with the number of views, and
+    rectified outputs have another mean.
+
+    Args:
+        results: Results of UnitMem or ClassMem.
+
+    Raises:
+        MemorizationError: If they differ in the number of images, the number of views
+            or the rectification.
+    """
+    for name, called in _CONDITIONS.items():
+        found = sorted({str(result.settings.get(name)) for result in results})
+        if len(found) > 1:
+            raise MemorizationError(
+                f"These results differ in the {called} ({' and '.join(found)}), on which "
+                "UnitMem depends: compare results with the same one."
+            )

@@ -10,6 +10,7 @@ from lightly_memloc.estimation import (
     top_images_table,
     unit_mem_tables,
     unit_table,
+    winner_agreement,
 )
 
 
@@ -25,6 +26,7 @@ VALUES = {
     "mu_max": np.array([3.0, 5.0, 0.0, 7.0, 5.0]),
     "mu_rest": np.array([1.0, 3.0, 0.0, 1.0, 3.0]),
     "dead": np.array([False, False, True, False, False]),
+    "null": np.array([0.2, 0.4, 0.9, np.nan, 0.1]),
 }
 WINNERS = [(4, "d.png"), (2, "b.png"), (4, "d.png"), (1, "a.png"), (2, "b.png")]
 
@@ -56,19 +58,44 @@ def test_tables_without_a_holdout_have_its_columns_empty():
     tables = unit_mem_tables(LAYERS, VALUES, WINNERS, [True, False])
     assert tables["units"].columns.tolist() == [
         *["layer", "unit", "unit_mem", "mu_max", "mu_rest"],
-        *["index", "filename", "dead"],
+        *["index", "filename", "dead", "agreement", "weak"],
     ]
     assert tables["units"]["filename"].tolist() == [name for _, name in WINNERS]
-    endings = ["", "_low", "_high", "_p", "_null_low", "_null_high"]
+    endings = ["", "_low", "_high", "_p", "_p_adjusted", "_null_low", "_null_high"]
     against = [f"member_share{ending}" for ending in endings]
-    against += [f"gap{ending}" for ending in endings[:4]]
+    against += [f"gap{ending}" for ending in endings[:5]]
     assert tables["layers"].columns.tolist() == [
         *["layer", "kind", "units", "dead", "mean", "median"],
+        *["null", "agreement", "weak"],
         *against,
         "rectified",
     ]
     assert tables["layers"][against].isna().all(axis=None)
     assert tables["layers"]["rectified"].tolist() == [True, False]
+
+
+def test_null_agreement_and_weak_units_of_each_layer():
+    """Unit 2 is dead: its null and its agreement do not count."""
+    values = VALUES | {
+        "mu_max": np.array([3.0, 5.0, 0.0, 7.0, 0.03]),
+        "agreement": np.array([1.0, 0.0, np.nan, 1.0, 1.0]),
+    }
+    tables = unit_mem_tables(LAYERS, values, WINNERS, [True, False])
+    # The medians of mu_max are 4 and 3.515.
+    assert tables["units"]["weak"].tolist() == [False, False, False, False, True]
+    layers = tables["layers"]
+    assert layers["null"].tolist() == pytest.approx([0.3, 0.1])
+    assert layers["agreement"].tolist() == [0.5, 1.0]
+    assert layers["weak"].tolist() == [0, 1]
+
+
+def test_winners_agree_if_they_are_the_same_over_both_halves():
+    top = {
+        "image": np.array([[4, 2, 7, 1, 5, 2, 7, 1]]),
+        "activation": np.array([[1.0, 3.0, 0.0, 0.0, 2.0, 1.0, 1.0, 0.0]]),
+    }
+    agreement = winner_agreement(top, np.array([False, False, False, True]))
+    np.testing.assert_array_equal(agreement, [0, 1, 0, np.nan])
 
 
 @pytest.fixture
@@ -96,6 +123,23 @@ def test_member_share_and_gap_of_each_layer(counts):
     tables = unit_mem_tables(LAYERS, VALUES, WINNERS, [True, False], estimates)
     assert tables["layers"]["member_share"].tolist() == [0.5, 1.0]
     assert tables["layers"]["gap"].tolist() == pytest.approx(expected)
+
+
+def test_a_reference_averages_over_encoders_with_exchanged_roles(counts):
+    """Exchanged roles of the same encoder are the encoder itself."""
+    own = holdout_estimates(counts, [2, 1], seed=0)
+    exchanged = {
+        "wins": counts["wins"][[2, 3, 0, 1]],
+        "largest": counts["largest"][::-1],
+        "total": counts["total"][::-1],
+    }
+    pair = holdout_estimates(counts, [2, 1], seed=0, reference=exchanged)
+    np.testing.assert_allclose(pair.member_share.value, own.member_share.value)
+    np.testing.assert_allclose(pair.gap.value, own.gap.value)
+    tables = unit_mem_tables(LAYERS, VALUES, WINNERS, [True, False], pair, own)
+    endings = ["", "_low", "_high", "_p", "_p_adjusted"]
+    for name in ("member_share", "gap"):
+        assert {f"{name}_f{ending}" for ending in endings} <= set(tables["layers"])
 
 
 def test_images_of_live_units_by_rank():

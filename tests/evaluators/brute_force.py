@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 
 from lightly_memloc import MultiViewDataset, functional
+from lightly_memloc.functional.selectivity_null import selectivity_null
 from lightly_memloc.metrics import MemberShare
 from tests.evaluators.tiny import KINDS, STATES, UNITS
 from tests.metrics.streaming import estimates_of
@@ -225,6 +226,32 @@ def activations(model, dataset, transform, indices, n_views, seed, rectify):
     return {layer: np.array(rows) for layer, rows in mu.items()}, negative
 
 
+def winners_of_halves(model, dataset, transform, indices, n_views, seed, rectify):
+    """The images that activate each unit most over either half of the views."""
+    views = MultiViewDataset(dataset, transform, n_views=n_views, seed=seed)
+    half = n_views // 2
+    winners = []
+    for part in (slice(half), slice(n_views - half, None)):
+        mu = {layer: [] for layer in UNITS}
+        for index in indices:
+            of_image = outputs(model, views[int(index)][0][part])
+            for layer, (module, channel_dim) in UNITS.items():
+                z = np.moveaxis(of_image[module], channel_dim, -1)
+                z = RECTIFY[rectify](z).reshape(-1, z.shape[-1])
+                mu[layer].append(z.mean(axis=0))
+        # An image of which nothing is left after rectification wins nothing.
+        winners.append(
+            {
+                layer: [
+                    indices[int(np.argmax(of))] if max(of) != 0 else None
+                    for of in np.transpose(rows)
+                ]
+                for layer, rows in mu.items()
+            }
+        )
+    return winners
+
+
 def selectivity(largest, rest):
     """(largest - rest) / (largest + rest), 0 for a dead unit."""
     return 0.0 if largest == 0 else (largest - rest) / (largest + rest)
@@ -260,12 +287,18 @@ def unit_mem(
         model, dataset, transform, measured, n_views, seed, rectify
     )
     is_member = np.isin(measured, indices)
-    units, top = [], []
+    members = [int(i) for i in measured[is_member]]
+    first, last = winners_of_halves(
+        model, dataset, transform, members, n_views, seed, rectify
+    )
+    units, top, nulls = [], [], []
     for layer, of_layer in mu.items():
         for unit, of_unit in enumerate(of_layer.T):
             on_members = of_unit[is_member]
             winner = int(measured[is_member][on_members.argmax()])
             others = np.delete(on_members, on_members.argmax())
+            moments = others.mean(), others.var()
+            is_signed = bool(others.min() < 0)
             others = np.median(others) if rest == "median" else np.mean(others)
             units.append(
                 {
@@ -279,10 +312,22 @@ def unit_mem(
                     "dead": bool(on_members.max() == 0),
                 }
             )
+            is_same = first[layer][unit] == last[layer][unit] is not None
+            units[-1]["agreement"] = np.nan if units[-1]["dead"] else float(is_same)
+            null = selectivity_null(
+                *(np.array([of]) for of in (*moments, others)),
+                len(members),
+                np.array([is_signed]),
+            )
+            nulls.append(np.nan if units[-1]["dead"] else null[0])
             if not units[-1]["dead"]:
                 for rank, i in enumerate(np.argsort(-of_unit, kind="stable")[:6]):
                     top.append((layer, unit, rank + 1, measured[i], of_unit[i]))
     units = pd.DataFrame(units)
+    largest = units["mu_max"].abs().where(~units["dead"])
+    medians = largest.groupby(units["layer"]).median()
+    units["weak"] = largest < 0.01 * units["layer"].map(medians)
+    of_layer = {layer: units["layer"] == layer for layer in UNITS}
     top = pd.DataFrame(top, columns=["layer", "unit", "rank", "index", "mu"])
     share = MemberShare([rows.shape[1] for rows in mu.values()], *mix, seed=seed)
     share.update(
@@ -297,6 +342,9 @@ def unit_mem(
         "layers": by_layer(units, "unit_mem", rectified).assign(
             **estimate("member_share", against_holdout.member_share),
             **estimate("gap", against_holdout.gap),
+            null=[np.nanmean(np.array(nulls)[of]) for of in of_layer.values()],
+            agreement=[units["agreement"][of].mean() for of in of_layer.values()],
+            weak=[units["weak"][of].sum() for of in of_layer.values()],
         ),
         "top_images": top,
         "images": pd.DataFrame(

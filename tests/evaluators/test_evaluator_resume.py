@@ -43,6 +43,9 @@ def measure(pair, split, transform):
         options = {"indices": range(14)} | options
         if name == "class_mem":
             return memloc.measure_class_mem(f, dataset, view, **options)
+        if name == "unit_mem of two":
+            of_two = {"reference": g, "split": roles, "indices": None}
+            return memloc.measure_unit_mem(f, dataset, view, **options | of_two)
         options = {"holdout": range(14, 24)} | options
         return memloc.measure_unit_mem(f, dataset, view, **options)
 
@@ -61,6 +64,24 @@ def assert_identical(result, expected):
     assert result.settings == expected.settings
     for name, table in result.tables.items():
         pd.testing.assert_frame_equal(table, expected.tables[name], check_exact=True)
+
+
+@pytest.mark.parametrize("batch_size", [1, 5, 24])
+def test_neither_batches_nor_an_interruption_change_a_pairs_units(
+    measure, split, tmp_path, batch_size
+):
+    expected = measure("unit_mem of two", Shades())
+    state = tmp_path / "state"
+    if batch_size < 24:
+        sized = {"batch_size": batch_size}
+        interrupt(measure, "unit_mem of two", state, reads=7, **sized)
+    result = measure(
+        "unit_mem of two", Shades(), state_file=state, batch_size=batch_size
+    )
+    for name, table in expected.tables.items():
+        pd.testing.assert_frame_equal(result.tables[name], table, rtol=1e-9)
+    mix = {"members": 7, "independent": 7}
+    assert (result.settings["reference"], result.settings["mix"]) == (True, mix)
 
 
 @pytest.mark.parametrize("name", ["layer_mem", "unit_mem", "class_mem"])

@@ -62,6 +62,24 @@ def every_swap(mu, n_groups):
     ]
 
 
+def standard_error(mu, n_groups):
+    """From the spread among swaps of equally many groups, and from the jackknife."""
+    squares = []
+    for size in range(n_groups + 1):
+        alike = [
+            brute_force(mu, swapped, n_groups)
+            for swapped in itertools.combinations(range(n_groups), size)
+        ]
+        squares += [(gap - np.mean(alike)) ** 2 for gap in alike]
+    without = [
+        brute_force(mu[:, np.arange(mu.shape[1]) % n_groups != group])
+        for group in range(n_groups)
+    ]
+    jackknife = sum((gap - np.mean(without)) ** 2 for gap in without)
+    factor = n_groups / (n_groups - 1)
+    return np.sqrt((np.mean(squares) * factor + jackknife / factor) / 2)
+
+
 @pytest.mark.parametrize(
     ("n_images", "n_groups"), [(5, 5), (40, 10), (64, 9), (7, 1), (23, 4)]
 )
@@ -77,11 +95,15 @@ def test_p_value_and_interval_against_every_swap(n_images, n_groups, seed):
     mu = activations(n_images, 4, seed)
     every = every_swap(mu, n_groups)
     value = brute_force(mu)
-    estimate = unit_mem_gap(*grouped(mu, n_groups), confidence=0.8)
+    # At this level few swaps cannot move the ends of the interval.
+    confidence = 1 - 0.9 * 2 / 2**n_groups
+    estimate = unit_mem_gap(*grouped(mu, n_groups), confidence=confidence)
     assert estimate.p.tolist() == [share_as_far(every, value)]
-    margin = (estimate.high[0] - estimate.low[0]) / 2
-    assert margin == pytest.approx(np.quantile(np.abs(every), 0.8), rel=1e-10)
-    assert (estimate.low[0] + estimate.high[0]) / 2 == pytest.approx(value, rel=1e-10)
+    margin = standard_error(mu, n_groups) * stats.t.ppf(
+        (1 + confidence) / 2, n_groups - 1
+    )
+    assert estimate.low[0] == pytest.approx(value - margin, rel=1e-9)
+    assert estimate.high[0] == pytest.approx(value + margin, rel=1e-9)
 
 
 def test_sets_of_unequal_size():
@@ -171,23 +193,110 @@ def test_swaps_that_leave_a_side_with_one_image_are_left_out():
         np.where(there[..., None], mu, -np.inf),
         np.where(there[..., None], mu, 0),
         there.astype(float),
-        confidence=0.6,
     )
     assert estimate.value[0] == pytest.approx(every[0], rel=1e-10)
     assert estimate.p.tolist() == [share_as_far(every, every[0])]
-    margin = np.quantile(np.abs(every), 0.6)
-    assert estimate.high[0] == pytest.approx(every[0] + margin, rel=1e-10)
 
 
 def test_one_image_on_a_side_is_nothing_to_compare():
     largest, total, counts = grouped(activations(3, 2), 3)
     largest[0, 1:], total[0, 1:], counts[0, 1:] = -np.inf, 0, 0
     estimate = unit_mem_gap(largest, total, counts)
-    np.testing.assert_array_equal(list(estimate), np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(list(estimate), np.full((5, 1), np.nan))
 
 
 def test_one_group_says_nothing_about_significance():
-    assert unit_mem_gap(*grouped(activations(9, 3), 1)).p[0] == 1
+    estimate = unit_mem_gap(*grouped(activations(9, 3), 1))
+    assert estimate.p[0] == 1
+    assert np.isnan([estimate.low[0], estimate.high[0]]).all()
+
+
+def simulated(rng, n_images, effect, n_units=24):
+    """Units that share their images, one of the members memorised in each."""
+    common = rng.standard_normal((2, n_images, 1))
+    mu = np.exp(0.5 * common + rng.standard_normal((2, n_images, n_units)))
+    mu[0, rng.permutation(n_units) % n_images, np.arange(n_units)] *= np.exp(effect)
+    return mu
+
+
+def unit_mem_of_units(mu):
+    largest = mu.max(axis=0)
+    rest = (mu.sum(axis=0) - largest) / (len(mu) - 1)
+    return (largest - rest) / (largest + rest)
+
+
+@pytest.mark.parametrize("effect", [0.0, 3.0])
+def test_intervals_cover_and_agree_with_p_values(effect):
+    rng = np.random.default_rng(0)
+    truth, repeats = 0.0, 300
+    if effect:
+        drawn = [simulated(rng, 16, effect) for _ in range(4000)]
+        truth = np.mean(
+            [
+                unit_mem_of_units(m).mean() - unit_mem_of_units(o).mean()
+                for m, o in drawn
+            ]
+        )
+    mus = [simulated(rng, 16, effect) for _ in range(repeats)]
+    groups = [grouped(mu, 8) for mu in mus]
+    largest, total = (
+        np.concatenate([of[i] for of in groups], axis=2) for i in range(2)
+    )
+    estimate = unit_mem_gap(largest, total, groups[0][2], layer_sizes=[24] * repeats)
+    covered = ((estimate.low <= truth) & (truth <= estimate.high)).sum()
+    assert covered >= stats.binom.ppf(0.01, repeats, 0.93)
+    excludes = (estimate.low > 0) | (estimate.high < 0)
+    np.testing.assert_array_equal(excludes, estimate.p <= 0.05)
+    if effect:
+        # The margin does not contain the effect, as quantiles of swapped gaps do.
+        every = np.array(every_swap(mus[0], 8))
+        margin = (estimate.high - estimate.low).mean() / 2
+        assert truth > 0.15
+        assert margin < 0.7 * np.quantile(np.abs(every), 0.95)
+
+
+def test_layers_side_by_side():
+    mu = activations(20, 12)
+    mu[..., 4:6] = 0
+    sizes = [4, 2, 6]
+    largest, total, counts = grouped(mu, 6)
+    together = unit_mem_gap(largest, total, counts, layer_sizes=sizes)
+    edges = np.cumsum([0, *sizes])
+    for layer, (first, last) in enumerate(itertools.pairwise(edges)):
+        alone = unit_mem_gap(*grouped(mu[..., first:last], 6))
+        for name in ("value", "low", "high", "p"):
+            np.testing.assert_allclose(
+                getattr(together, name)[layer], getattr(alone, name)[0], rtol=1e-12
+            )
+    assert np.isnan(together.p_adjusted[1])
+    # Max-T over both live layers by hand.
+    every = np.abs([every_swap(mu[..., :4], 6), every_swap(mu[..., 6:], 6)])
+    z = every / np.sqrt((every**2).mean(axis=1, keepdims=True))
+    order = np.argsort(z[:, 0])
+    larger = share_as_far(z.max(axis=0), z[order[1], 0])
+    smaller = max(larger, share_as_far(z[order[0]], z[order[0], 0]))
+    adjusted = together.p_adjusted[[0, 2]]
+    assert adjusted[order[1]] == pytest.approx(larger)
+    assert adjusted[order[0]] == pytest.approx(smaller)
+
+
+def test_with_a_reference_the_roles_of_its_gap_are_exchanged():
+    f, g = activations(14, 5), activations(14, 5, seed=1)
+    largest, total, counts = grouped(f, 6)
+    estimate = unit_mem_gap(largest, total, counts, reference=grouped(g, 6)[:2])
+    assert estimate.value[0] == pytest.approx(
+        (brute_force(f) + brute_force(g[::-1])) / 2, rel=1e-10
+    )
+    pairs = zip(every_swap(f, 6), every_swap(g[::-1], 6), strict=True)
+    every = [(of_f + of_g) / 2 for of_f, of_g in pairs]
+    assert estimate.p.tolist() == [share_as_far(every, every[0])]
+
+
+def test_an_encoder_compared_with_itself_has_no_gap():
+    largest, total, counts = grouped(activations(14, 5), 6)
+    estimate = unit_mem_gap(largest, total, counts, reference=(largest, total))
+    fields = (estimate.value, estimate.low, estimate.high, estimate.p)
+    assert [field[0] for field in fields] == [0, 0, 0, 1]
 
 
 def test_without_anything_to_find():
@@ -206,7 +315,7 @@ def test_without_anything_to_find():
 def test_nothing_to_compare(n_images):
     mu = np.zeros((2, n_images, 3)) if n_images > 1 else activations(1, 3)
     estimate = unit_mem_gap(*grouped(mu, n_images))
-    np.testing.assert_array_equal(list(estimate), np.full((4, 1), np.nan))
+    np.testing.assert_array_equal(list(estimate), np.full((5, 1), np.nan))
 
 
 def test_units_of_many_blocks():

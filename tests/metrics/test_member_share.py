@@ -116,7 +116,8 @@ def test_layers_side_by_side():
         alone = MemberShare(sizes[layer], members, holdout)
         expected = estimates_of(stream(alone, columns, index))
         for estimate, one in zip(together, expected, strict=True):
-            for field, number in zip(estimate, one, strict=True):
+            for name in ("value", "low", "high", "p"):
+                field, number = getattr(estimate, name), getattr(one, name)
                 np.testing.assert_allclose(field[layer], number[0], rtol=1e-12)
 
 
@@ -323,6 +324,28 @@ def test_the_seed_decides_which_images_are_grouped():
         for seed in range(3)
     ]
     assert len(set(intervals)) == 3
+
+
+def test_clusters_are_dealt_to_groups_as_a_whole():
+    rng = np.random.default_rng(0)
+    members, holdout = np.arange(40), np.arange(40, 80)
+    sizes = [1, 2, 3, 4, 5, 6, 7, 6, 3, 2, 1]
+    of_side = np.repeat(np.arange(len(sizes)), sizes)
+    names = np.concatenate([rng.permutation(of_side), rng.permutation(of_side)])
+    clusters = {i: (i >= 40, int(name)) for i, name in enumerate(names)}
+    metric = MemberShare(2, members, holdout, clusters=clusters)
+    for cluster in set(clusters.values()):
+        together = {metric.group_of[i] for i in clusters if clusters[i] == cluster}
+        assert len(together) == 1
+    # The eleventh cluster joins the other one of a single image.
+    counts = np.bincount(list(metric.group_of.values()), minlength=20)
+    assert sorted(counts[:10]) == sorted(counts[10:]) == [2, 2, 2, 3, 3, 4, 5, 6, 6, 7]
+
+
+def test_there_are_no_more_groups_than_clusters():
+    clusters = {i: i // 4 for i in range(32)}
+    metric = MemberShare(2, range(16), range(16, 32), clusters=clusters)
+    assert metric.num_groups == 2 * 4
 
 
 def test_not_a_number_is_refused():

@@ -372,7 +372,7 @@ def test_what_a_bar_shows():
         ssl_mem_runs: [relative, None],
         # Of an AUC, what is above chance.
         membership: [[0, 24, 48], [0, 24, 48]],
-        unit_mem: [[12, 48, 0], None],
+        unit_mem: [[12, 48, 0], None, None, None],
         class_mem: [[12, 48, 0]],
         unit_tuning: [[0, 24, 6]],
         analysis: [None, relative, None, [0, 24, 6], [12, 24, 48]],

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from rich.console import Console
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.report import report_of
+from lightly_memloc.report.saved import save_epochs
 from lightly_memloc.results import (
     UnitMemResult,
     load_epochs,
@@ -126,3 +128,93 @@ def test_units_name_the_layer_whose_members_win_most():
     assert holdout.startswith(
         "Holdout images win more units than expected by chance (p < 0.01) in 2 of 4"
     )
+
+
+def with_reference(**columns):
+    """Four layers of a pair, with the columns of a result of today."""
+    layers = pd.DataFrame(
+        {
+            "layer": LAYERS,
+            "kind": "conv",
+            "units": 8,
+            "dead": 0,
+            "mean": [0.5, 0.6, 0.7, 0.8],
+            "median": 0.5,
+            "null": [0.45, 0.65, 0.5, 0.8],
+            "agreement": 0.25,
+            "weak": 1,
+            **estimate("member_share", [0.9, 0.8, 0.7, 0.1], [0.001] * 4),
+            "member_share_p_adjusted": [0.002, 0.04, 0.004, 0.001],
+            "member_share_null_low": 0.35,
+            "member_share_null_high": 0.65,
+            **estimate("gap", [0.1, 0.2, 0.3, 0.4], [0.001] * 4),
+            "gap_p_adjusted": 0.003,
+            "member_share_f": 0.6,
+            "gap_f": 0.7,
+        }
+        | columns
+    )
+    units = pd.DataFrame(
+        {
+            "layer": LAYERS,
+            "unit": 0,
+            "unit_mem": [0.5, 0.6, 0.7, 0.8],
+            "filename": "a.png",
+            "dead": [False, False, False, True],
+            "agreement": [1.0, 0.0, 0.0, np.nan],
+        }
+    )
+    return UnitMemResult({"images": 9}, {"layers": layers, "units": units})
+
+
+def test_sentences_rest_on_adjusted_p_values():
+    report = report_of(with_reference())
+    assert report.words() == (
+        "Mean UnitMem exceeds that of units without a special image in 2 of 4 layers, "
+        "most in layer2.0: 0.70 instead of 0.50. Members win more units than expected "
+        "by chance (p < 0.01) in 2 of 4 layers, most in conv1: 90% (95% interval 80% to "
+        "100%; by chance 35% to 65%). Images that win units of both encoders cancel: "
+        "this is the mean share of f and of g with exchanged roles."
+    )
+    assert report.tested_layers == 0
+    assert any("in 67% of the live units" in limit for limit in report.limits())
+    nothing = report_of(with_reference(null=0.9)).words()
+    assert nothing.startswith(
+        "Mean UnitMem does not exceed that of units without a special image in any of 4"
+    )
+
+
+def test_tables_show_the_null_and_f_alone_within_a_terminal():
+    layers, shares, gaps, top = report_of(with_reference()).tables()
+    assert [column.header for column in layers.columns][-4:] == [
+        *["mean", "null", "agree", "weak"]
+    ]
+    assert layers.rows[0][-4:] == ("0.500", "0.450", "25%", "1")
+    assert shares.rows[0] == (*("conv1", "90%", "80% 100%", ".001", ".002", "60%"),)
+    assert gaps.rows[0][-2:] == (".003", "+0.700")
+    assert [row[3] for row in top.rows] == ["other", "other", "same"]
+    for table in (layers, shares, gaps, top):
+        console = Console(width=80)
+        with console.capture() as shown:
+            console.print(table)
+        # The title, the header and one line per row.
+        assert len(shown.get().splitlines()) == 2 + len(table.rows)
+
+
+def test_epochs_under_other_conditions_are_not_compared(unit_results, tmp_path):
+    first, second = epochs(unit_results["unit-mem"], 0, 1)
+    for name, value, called in (
+        ("images", 3, "number of images"),
+        ("n_views", 99, "number of views"),
+        ("rectify", "abs", "rectification"),
+    ):
+        other = replace(second, settings=second.settings | {name: value})
+        with pytest.raises(MemorizationError, match=f"differ in the {called}"):
+            plot_epochs([first, other])
+    run = tmp_path / "run"
+    for result in (first, other):
+        folder = run / "training" / "f" / "memorization"
+        result.save(folder / f"epoch={result.settings['epoch']}" / "unit-mem")
+    with pytest.warns(MemorizationWarning, match="no figure .* differ in the rect"):
+        save_epochs(run)
+    assert not (folder / "unit_mem.png").exists()
