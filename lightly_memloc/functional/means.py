@@ -77,7 +77,7 @@ def mean_estimate(
     )
     resampled = np.concatenate([_studentized(m - center, e) for m, e in drawn])
     freedom = len(first) - 1
-    return _inverted(columns.mean(axis=0), error, resampled, confidence, freedom)
+    return inverted(columns.mean(axis=0), error, resampled, confidence, freedom)
 
 
 def difference_of_means(
@@ -318,7 +318,7 @@ def _contrast(
     n_resamples = resampling.get("n_resamples", _RESAMPLES)
     permuted = assigned.permuted(n_resamples, rng)
     resampled = np.concatenate([_studentized(*of(labels)) for labels in permuted])
-    return _inverted(value, error, resampled, confidence)
+    return inverted(value, error, resampled, confidence)
 
 
 def _stratum_means(values: Array, stratum: NDArray[np.int64]) -> Array:
@@ -334,7 +334,7 @@ def _studentized(value: Array, error: Array) -> Array:
         return np.where(value == 0, 0.0, np.abs(value) / error)
 
 
-def _inverted(
+def inverted(
     value: Array,
     error: Array,
     resampled: Array,

@@ -1,15 +1,26 @@
 """Membership inference: how well a score separates members from others."""
 
 from fractions import Fraction
-from math import ceil, floor
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
+from typing_extensions import Unpack
 
 from lightly_memloc.functional.estimate import Estimate
-from lightly_memloc.functional.resampling import Array
+from lightly_memloc.functional.means import inverted
+from lightly_memloc.functional.resampling import (
+    Array,
+    Assignment,
+    ResamplingArguments,
+    as_far,
+    step_down_p,
+)
+from lightly_memloc.functional.separation import Separated, Separation, ranks_of
+
+_RESAMPLES = 2000
 
 
 class Membership(NamedTuple):
@@ -18,7 +29,7 @@ class Membership(NamedTuple):
     Attributes:
         auc: Area under the ROC curve: the chance that a member's score exceeds a
             non-member's, ties counted half; 0.5 if the score carries no information.
-            Its p-value is that of the two-sided Mann-Whitney test against 0.5.
+            Its p-value is two-sided.
         tpr: Share of members above the threshold that at most 1% of non-members are
             expected to exceed; at most 0.01 by chance. Its p-value is one-sided.
     """
@@ -32,29 +43,42 @@ def membership(
     non_members: ArrayLike,
     false_positives: float | None = 0.01,
     confidence: float = 0.95,
+    **resampling: Unpack[ResamplingArguments],
 ) -> Membership:
     """Compute AUC, and the true positive rate at a low false positive rate [0].
 
-    The interval of the AUC is computed on the logit scale and with Student's t. Its
-    variance is the larger one of DeLong's [1], which vanishes for few images and for an
-    AUC near 0 or 1, and Hanley and McNeil's [2]. An AUC of 0 or 1 keeps a finite
-    interval.
+    The p-value of the AUC comes from permuting the images' set labels and comparing the
+    studentized AUC [1]. The test is exact if members and non-members are exchangeable,
+    and approximately valid if they differ in variance and size. The standard error is
+    DeLong's [2], summed over groups of images [3] if there are any. Where the AUC is
+    near 0 or 1, Hanley and McNeil's [4] is its least value. The interval is computed on
+    the logit scale, with the quantile of the permuted statistics. It excludes 0.5
+    exactly if p is at most ``1 - confidence``.
 
     The threshold of the true positive rate at the false positive rate ``a`` is the
     ``floor(a (M + 1))``-th highest score of the M non-members. A further non-member
-    exceeds it with a probability of at most ``a``. If members and non-members are
-    exchangeable, the number of members above the threshold follows the negative
-    hypergeometric distribution, which gives the p-value. The interval combines a
-    bracket of the threshold, whose true false positive rate follows a Beta
-    distribution, with the Clopper-Pearson interval of the members above it. It covers
-    the true positive rate at ``a`` with at least the confidence, for scores of any
-    distribution. Its lower end is 0 for few non-members: at 1% and a confidence of 95%
-    below 437.
+    exceeds it with a probability of at most ``a``, for images without groups. The
+    p-value tests whether members and non-members are exchangeable. It comes from the
+    negative hypergeometric distribution or, with groups or strata, from permutations.
+
+    The interval of the rate combines a bracket of the threshold, whose true false
+    positive rate follows a Beta distribution, with the Clopper-Pearson interval of the
+    members above it. It covers the true positive rate at ``a`` with at least the
+    confidence, for scores of any distribution. Its lower end is 0 for few non-members:
+    at 1% and a confidence of 95% below 437. With groups, the effective number of
+    members follows from the design effect [5]. Non-members count as if each group had
+    the same score throughout.
 
     - [0]: Membership Inference Attacks From First Principles, 2021,
       https://arxiv.org/abs/2112.03570
-    - [1]: DeLong et al., 1988, https://doi.org/10.2307/2531595
-    - [2]: Hanley and McNeil, 1982, https://doi.org/10.1148/radiology.143.1.7063747
+    - [1]: A studentized permutation test for the non-parametric Behrens-Fisher problem,
+      Neubert and Brunner, 2007, https://doi.org/10.1016/j.csda.2006.05.024
+    - [2]: DeLong et al., 1988, https://doi.org/10.2307/2531595
+    - [3]: Nonparametric analysis of clustered ROC curve data, Obuchowski, 1997,
+      https://doi.org/10.2307/2533958
+    - [4]: Hanley and McNeil, 1982, https://doi.org/10.1148/radiology.143.1.7063747
+    - [5]: Confidence intervals for proportions with small expected number of positive
+      counts estimated from survey data, Korn and Graubard, 1998
 
     Args:
         members: Shape ``(N,)`` or ``(N, L)``: scores that are larger for members, N >= 2.
@@ -62,13 +86,17 @@ def membership(
         false_positives: The false positive rate, between 0 and 1. None computes the AUC
             alone: all fields of ``tpr`` are NaN.
         confidence: Coverage of the intervals.
+        resampling: ``n_resamples``, ``seed``, ``groups`` and ``strata``. The last two
+            have an entry for each of the ``N + M`` images, members first.
 
     Returns:
-        Estimates with fields of shape ``(L,)``.
+        Estimates with fields of shape ``(L,)``, with ``p_adjusted`` for the number of
+        layers.
 
     Raises:
-        ValueError: If a set has fewer than two images, the shapes do not fit, or the
-            non-members are fewer than :func:`non_members_needed`.
+        ValueError: If a set has fewer than two images or groups, the shapes do not fit,
+            a group has images in both sets, there are too few resamples, or the
+            non-members, or their groups, are fewer than :func:`non_members_needed`.
 
     Examples:
         >>> from lightly_memloc.functional import membership
@@ -85,19 +113,42 @@ def membership(
             "Expected scores of at least two members and two non-members in as many "
             f"layers, got {np.shape(members)} and {np.shape(non_members)}."
         )
-    layers = list(zip(first.T, second.T, strict=True))
-    auc = [_auc(one, other, confidence) for one, other in layers]
-    if false_positives is None:
-        return Membership(Estimate(*np.array(auc).T), Estimate.unknown(len(layers)))
-    needed = non_members_needed(false_positives)
-    if len(second) < needed:
+    labels = np.arange(len(first) + len(second)) < len(first)
+    assigned = Assignment.of(labels, resampling.get("groups"), resampling.get("strata"))
+    n_groups = int(assigned.label.sum()), int((~assigned.label).sum())
+    if min(n_groups) < 2:
         raise ValueError(
-            f"Expected at least {needed} non-members for a false positive rate of "
-            f"{false_positives:g}, got {len(second)}. Add non-members, raise "
-            "false_positives, or pass None to compute the AUC alone."
+            "Expected images of at least two groups in both sets, got "
+            f"{n_groups[0]} and {n_groups[1]}."
         )
-    tpr = [_tpr(one, other, false_positives, confidence) for one, other in layers]
-    return Membership(Estimate(*np.array(auc).T), Estimate(*np.array(tpr).T))
+    rate = None if false_positives is None else _exact(false_positives)
+    if false_positives is not None:
+        _refuse_few(n_groups[1], len(second), false_positives)
+    separation = Separation(np.concatenate([first, second]), assigned, rate)
+    observed = separation.of(assigned.label[None])
+    rng = np.random.default_rng(resampling.get("seed", 0))
+    n_resamples = resampling.get("n_resamples", _RESAMPLES)
+    blocks = [separation.of(of) for of in assigned.permuted(n_resamples, rng)]
+    permuted = Separated(*map(np.concatenate, zip(*blocks, strict=True)))
+    auc = _auc(observed, permuted, n_groups, confidence)
+    if rate is None:
+        return Membership(auc, Estimate.unknown(first.shape[1], "p_adjusted"))
+    groups = assigned.group[: len(first)], assigned.group[len(first) :]
+    ends = [
+        _tpr_interval(one, other, groups, rate, confidence)
+        for one, other in zip(first.T, second.T, strict=True)
+    ]
+    low, high = np.array(ends).T
+    value = observed.tpr[0]
+    if len(assigned.label) == len(labels) and not np.ptp(assigned.stratum):
+        # Members drawn before the rank-th non-member, from the highest score down.
+        above = np.round(value * len(first))
+        rank = ranks_of(rate, np.array([len(second)]))[0]
+        p = stats.nhypergeom.sf(above - 1, len(labels), len(first), rank)
+    else:
+        p = (1 + as_far(permuted.tpr, value).sum(axis=0)) / (1 + n_resamples)
+    p_adjusted = np.maximum(p, step_down_p(permuted.tpr, value))
+    return Membership(auc, Estimate(value, low, high, p, p_adjusted))
 
 
 def non_members_needed(false_positives: float) -> int:
@@ -127,80 +178,119 @@ def _exact(rate: float) -> Fraction:
     return Fraction(str(float(rate)))
 
 
-def _auc(first: Array, second: Array, confidence: float) -> tuple[float, ...]:
-    # Each image's share of the pairs that it wins.
-    wins_first = _share_below(np.sort(second), first)
-    wins_second = 1 - _share_below(np.sort(first), second)
-    auc = float(wins_first.mean())
-    low, high = _logit_interval(auc, wins_first, wins_second, confidence)
-    return auc, low, high, float(stats.mannwhitneyu(first, second).pvalue)
+def _refuse_few(n_groups: int, n: int, false_positives: float) -> None:
+    needed = non_members_needed(false_positives)
+    if n_groups >= needed:
+        return
+    counted = "non-members" if n_groups == n else "groups of non-members"
+    raise ValueError(
+        f"Expected at least {needed} {counted} for a false positive rate of "
+        f"{false_positives:g}, got {n_groups}. Add {counted}, raise "
+        "false_positives, or pass None to compute the AUC alone."
+    )
 
 
-def _logit_interval(
-    auc: float, wins_first: Array, wins_second: Array, confidence: float
-) -> tuple[float, float]:
-    n, m = len(wins_first), len(wins_second)
-    # Half an image of the smaller set keeps the logit finite and its error moderate.
-    margin = 1 / (2 * min(n, m))
-    center = min(max(auc, margin), 1 - margin)
-    parts = np.array([wins_first.var(ddof=1) / n, wins_second.var(ddof=1) / m])
-    delong = parts.sum()
-    variance = max(delong, _hanley_mcneil(center, n, m), _hanley_mcneil(center, m, n))
-    # Welch's degrees of freedom.
-    freedom = float(min(n, m) - 1)
-    if delong > 0:
-        freedom = max(freedom, delong**2 / (parts**2 / [n - 1, m - 1]).sum())
-    half = stats.t.ppf((1 + confidence) / 2, freedom) * np.sqrt(variance)
+def _auc(
+    observed: Separated,
+    permuted: Separated,
+    n_groups: tuple[int, int],
+    confidence: float,
+) -> Estimate:
+    # Half a group of the smaller set keeps the logit finite and its error moderate.
+    margin = 1 / (2 * min(n_groups))
+
+    def centers_and_errors(of: Separated) -> tuple[Array, Array]:
+        center = np.clip(of.auc, margin, 1 - margin)
+        # DeLong's variance vanishes where the sets are apart.
+        least = np.minimum(
+            _hanley_mcneil(center, n_groups), _hanley_mcneil(margin, n_groups)
+        )
+        return center, np.sqrt(np.maximum(of.variance, least))
+
+    (center,), (error,) = centers_and_errors(observed)
+    statistics = np.abs(permuted.auc - 0.5) / centers_and_errors(permuted)[1]
+    auc = observed.auc[0]
+    over_chance = inverted(auc - 0.5, error, statistics, confidence)
+    half = over_chance.high - over_chance.value
+    # Almost no permutation separates scores that are equal but for a few.
+    half = np.where(half > 0, half, stats.norm.isf((1 - confidence) / 2) * error)
     half /= center * (1 - center)
     low, high = special.expit(special.logit(center) + np.array([-half, half]))
+    # The logit scale, on which chance may lie inside, is wider far from chance.
+    low = np.where(over_chance.low > 0, np.maximum(low, np.nextafter(0.5, 1)), low)
+    high = np.where(over_chance.high < 0, np.minimum(high, np.nextafter(0.5, 0)), high)
     # The moved center must not exclude the estimate.
-    return min(float(low), auc), max(float(high), auc)
+    return Estimate(
+        auc,
+        np.minimum(low, auc),
+        np.maximum(high, auc),
+        over_chance.p,
+        over_chance.p_adjusted,
+    )
 
 
-def _hanley_mcneil(auc: float, n: int, m: int) -> float:
-    """Variance of the AUC of n members and m non-members with exponential scores."""
-    two_members = auc / (2 - auc) - auc**2
-    two_others = 2 * auc**2 / (1 + auc) - auc**2
-    spread = auc * (1 - auc) + (n - 1) * two_members + (m - 1) * two_others
-    return spread / (n * m)
+def _hanley_mcneil(auc: Array | float, n_groups: tuple[int, int]) -> Array:
+    """The larger variance of the AUC if one set's scores are exponential."""
+    n, m = n_groups
+    of_first = auc / (2 - auc) - auc**2
+    of_second = 2 * auc**2 / (1 + auc) - auc**2
+    larger, smaller = np.maximum(of_first, of_second), np.minimum(of_first, of_second)
+    larger, smaller = larger * (max(n, m) - 1), smaller * (min(n, m) - 1)
+    variance: Array = (auc * (1 - auc) + larger + smaller) / (n * m)
+    return variance
 
 
-def _share_below(ordered: Array, values: Array) -> Array:
-    """Share of ordered numbers below each value, equal ones counted half."""
-    below = np.searchsorted(ordered, values, "left")
-    up_to = np.searchsorted(ordered, values, "right")
-    share: Array = (below + up_to) / (2 * len(ordered))
-    return share
-
-
-def _tpr(
-    first: Array, second: Array, false_positives: float, confidence: float
-) -> tuple[float, ...]:
-    n, m = len(first), len(second)
-    rank = floor(_exact(false_positives) * (m + 1))
-    n_above = _above_rank(first, second, rank)
-    # Members drawn before the rank-th non-member, from the highest score down.
-    p = stats.nhypergeom.sf(n_above - 1, n + m, n, rank)
-
+def _tpr_interval(
+    first: Array,
+    second: Array,
+    groups: tuple[NDArray[np.int64], NDArray[np.int64]],
+    false_positives: Fraction,
+    confidence: float,
+) -> tuple[float, float]:
     # Half of each tail is for the threshold. The true false positive rate of the r-th
     # highest score follows Beta(r, m - r + 1): it exceeds the wanted one with the
     # probability that a binomial count is below r. The members get what the threshold,
     # which has a discrete rank, leaves of the tail.
     tail = (1 - confidence) / 2
+    m = int(_groups_worth(groups[1]))
     count = stats.binom(m, float(false_positives))
     stricter, looser = int(count.ppf(tail / 2)), int(count.ppf(1 - tail / 2)) + 1
+    descending = np.sort(second)[::-1]
     low, high = 0.0, 1.0
     if stricter >= 1:
         rest = 1 - (1 - tail) / count.sf(stricter - 1)
-        above = _above_rank(first, second, stricter)
+        is_above = first > descending[stricter * len(second) // m - 1]
+        n = _effective_size(is_above, groups[0], tail)
+        above = n * is_above.mean()
         low = stats.beta.ppf(rest, above, n - above + 1) if above else 0.0
     if looser <= m:
         rest = 1 - (1 - tail) / count.cdf(looser - 1)
-        above = _above_rank(first, second, looser)
-        high = stats.beta.isf(rest, above + 1, n - above) if above < n else 1.0
-    return n_above / n, float(low), float(high), float(p)
+        is_above = first > descending[-(-looser * len(second) // m) - 1]
+        n = _effective_size(is_above, groups[0], tail)
+        below = n * (1 - is_above.mean())
+        high = stats.beta.isf(rest, n - below + 1, below) if below else 1.0
+    return float(low), float(high)
 
 
-def _above_rank(first: Array, second: Array, rank: int) -> int:
-    """Number of members above the rank-th highest score of the non-members."""
-    return int((first > np.sort(second)[-rank]).sum())
+def _groups_worth(group: NDArray[np.int64]) -> float:
+    """How many independent images the images are worth if their groups are of one."""
+    sizes = np.bincount(group)
+    return float(len(group) ** 2 / (sizes**2).sum())
+
+
+def _effective_size(
+    is_above: NDArray[np.bool_], group: NDArray[np.int64], tail: float
+) -> float:
+    """How many independent images give the share the error that its groups give it."""
+    n, share = len(group), is_above.mean()
+    number, sizes = np.unique(group, return_inverse=True, return_counts=True)[1:]
+    if share in (0, 1):
+        return _groups_worth(group)
+    deviations = np.bincount(number, is_above) - sizes * share
+    n_groups = len(sizes)
+    variance = (deviations**2).sum() / n**2 * n_groups / (n_groups - 1)
+    if not variance:
+        return float(n)
+    quantiles = stats.t.isf(tail, [n - 1, n_groups - 1])
+    size = (1 + share * (1 - share) / variance) * (quantiles[0] / quantiles[1]) ** 2
+    return float(min(n, size))
