@@ -203,8 +203,8 @@ def measure_layer_mem(
 
     Raises:
         MemorizationError: If the encoders differ in architecture, the split does not
-            match the data set, a layer is not found, does not run or is called
-            ``index``, ``filename`` or ``role``, activations are not finite, or the
+            match the data set, a layer is not found, does not run or has the name of a
+            column (``index``, ``filename``, ``role``, ``group``, ``stratum``), activations are not finite, or the
             state file belongs to another measurement.
         UnreadableImageError: If an image cannot be read.
     """
@@ -262,7 +262,7 @@ def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
 
 def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
     for layer in layers:
-        if layer.name in ("index", "filename", "role"):
+        if layer.name in ("index", "filename", "role", "group", "stratum"):
             raise MemorizationError(
                 f"A layer is called {layer.name!r}, which is the name of a fixed column "
                 "in the table of images: rename the module, or exclude it with "
@@ -288,4 +288,8 @@ def _measured_roles(split: MemorizationSplit, has_reference: bool) -> pd.DataFra
     table = pd.concat(
         pd.DataFrame({"index": getattr(split, role), "role": role}) for role in roles
     )
-    return table.sort_values("index", ignore_index=True)
+    table = table.sort_values("index", ignore_index=True)
+    for column, of_images in (("group", split.groups), ("stratum", split.strata)):
+        if of_images is not None:
+            table[column] = of_images[table["index"].to_numpy()]
+    return table

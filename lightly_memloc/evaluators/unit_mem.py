@@ -191,12 +191,9 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
 
     def _assigned(self, images: NDArray[np.int64]) -> dict[str, Any]:
         """How images were assigned to their roles: groups and strata, if known."""
-        known = {
-            name: getattr(self.study.split, name, None) for name in ("groups", "strata")
-        }
-        return {
-            name: np.asarray(of)[images] for name, of in known.items() if of is not None
-        }
+        roles = self.study.roles
+        known = {"groups": roles.groups, "strata": roles.strata}
+        return {name: of[images] for name, of in known.items() if of is not None}
 
     def _images(self, index: NDArray[np.int64]) -> pd.DataFrame:
         """One row per image: index, file name, and member or holdout as its role."""

@@ -17,6 +17,7 @@ from lightly_memloc.report.report import (
     Drawing,
     Report,
     Step,
+    adjusted_p,
     found_above,
     largest,
 )
@@ -35,11 +36,10 @@ from lightly_memloc.report.tables import (
     UNITS,
     Field,
     Table,
+    adjusted_p_of,
     interval,
     make_table,
     number,
-    p_of,
-    p_value,
     percent,
     share,
     signed,
@@ -107,11 +107,8 @@ class UnitMemReport(Report[UnitMemResult]):
                 text("layer"),
                 number(name, shown, called),
                 interval(name, shown),
-                p_of(name),
+                adjusted_p_of(name, layers),
             ]
-            if f"{name}_p_adjusted" in layers:
-                adjusted = f"{name}_p_adjusted"
-                fields.append(Field("p adjusted", (adjusted,), p_value))
             if self.result.has_reference:
                 title += ", mean of f and of g with exchanged roles"
                 fields.append(number(f"{name}_f", shown, "f alone"))
@@ -148,8 +145,9 @@ class UnitMemReport(Report[UnitMemResult]):
 
     def _preference(self) -> str:
         """Say whether members win more units than expected by chance."""
-        layers = _with_adjusted_p(self.result.layers_to_pandas(), "member_share")
+        layers = self.result.layers_to_pandas()
         found = found_above(layers, "member_share", chance=0.5)
+        tested, n_layers = f"adjusted p < {LEVEL}", len(layers)
         averaged = (
             " Images that win units of both encoders cancel: this is the mean share of f "
             "and of g with exchanged roles."
@@ -159,27 +157,25 @@ class UnitMemReport(Report[UnitMemResult]):
         if len(found):
             most = largest(found, "member_share")
             return (
-                f"Members win more units than expected by chance (p < {LEVEL}) in "
-                f"{len(found)} of {len(layers)} layers, most in {most['layer']}: "
-                f"{most['member_share']:.0%} (95% interval "
-                f"{most['member_share_low']:.0%} to {most['member_share_high']:.0%}; by "
-                f"chance {most['member_share_null_low']:.0%} to "
-                f"{most['member_share_null_high']:.0%}).{averaged}"
+                f"Members win more units than expected by chance ({tested}) in "
+                f"{len(found)} of {n_layers} layers. The largest share is that of "
+                f"{most['layer']}: {most['member_share']:.0%}, where 95% of shares by "
+                f"chance are between {most['member_share_null_low']:.0%} and "
+                f"{most['member_share_null_high']:.0%}.{averaged}"
             )
-        surpassed = layers[
-            (layers["member_share_p"] < LEVEL) & (layers["member_share"] < 0.5)
-        ]
+        is_below = adjusted_p(layers, "member_share") < LEVEL
+        surpassed = layers[is_below & (layers["member_share"] < 0.5)]
         if len(surpassed):
             return (
-                "Holdout images win more units than expected by chance "
-                f"(p < {LEVEL}) in {len(surpassed)} of {len(layers)} layers. Members and "
-                f"holdout may differ in kind; then nothing can be concluded.{averaged}"
+                f"Holdout images win more units than expected by chance ({tested}) in "
+                f"{len(surpassed)} of {n_layers} layers. Members and holdout may differ "
+                f"in kind; then nothing can be concluded.{averaged}"
             )
         highest = layers["member_share_high"].max()
         return (
-            f"Members do not win more units than expected by chance (p < {LEVEL}) in any "
-            f"of {len(layers)} layers. This does not rule out memorisation: the "
-            f"intervals of the member share reach up to {highest:.0%}.{averaged}"
+            f"Members do not win more units than expected by chance ({tested}) in any of "
+            f"{n_layers} layers. This does not rule out memorisation: the intervals of "
+            f"the member share reach up to {highest:.0%}.{averaged}"
         )
 
     def measured(self) -> str:
@@ -214,12 +210,8 @@ class UnitMemReport(Report[UnitMemResult]):
 
     @property
     def tested_layers(self) -> int:
-        """How many layers are tested without adjustment: none without a holdout."""
-        layers = self.result.layers_to_pandas()
-        # Adjusted p-values allow for the number of layers.
-        if not self.result.has_holdout or "member_share_p_adjusted" in layers:
-            return 0
-        return len(layers)
+        """How many layers are tested: none without a holdout."""
+        return len(self.result.layers_to_pandas()) if self.result.has_holdout else 0
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``unit_mem``, and ``member_share`` if there is a holdout."""
@@ -262,12 +254,6 @@ class UnitMemReport(Report[UnitMemResult]):
         layer_ticks(axes, layers["layer"].tolist())
         axes.set_ylim(0, 1.04)
         legend(axes)
-
-
-def _with_adjusted_p(layers: pd.DataFrame, name: str) -> pd.DataFrame:
-    """Layers with the adjusted p-value as the p-value; older results lack it."""
-    adjusted = layers.get(f"{name}_p_adjusted", layers[f"{name}_p"])
-    return layers.assign(**{f"{name}_p": adjusted})
 
 
 def plot_epochs(
