@@ -151,7 +151,8 @@ class _Estimates:
     def _scores(self, f: Array, g: Array | None) -> Array:
         if g is None:
             return np.full_like(f, np.nan)
-        return ssl_mem(f, g, self.normalization)
+        m: Array = ssl_mem(f, g, self.normalization)
+        return m
 
     def _of(self, estimator: Estimator, role: str) -> Estimate:
         rows = self.rows[role]

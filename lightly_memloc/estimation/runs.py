@@ -83,8 +83,10 @@ def combine_runs(
             f"{', '.join(lacking)} measured no candidates, or neither independent "
             "nor external images to compare them with."
         )
-    scores = run_scores(m, roles)
-    shuffled = run_scores(m, _shuffled(roles, images, seed)).layer_mem
+    normalization = first.settings.get("normalization", "relative")
+    scores = run_scores(m, roles, normalization)
+    by_chance = _shuffled(roles, images, seed)
+    shuffled = run_scores(m, by_chance, normalization).layer_mem
     published = np.stack(
         [result.to_pandas()["layer_mem"].to_numpy() for result in runs.values()]
     )

@@ -181,14 +181,26 @@ def alignment_gap(
     return log_ratio_of_means(candidate, external, **resampling).mapped(_tanh_of_half)
 
 
-def _scale(m: ArrayLike, normalization: Normalization, steps: bool) -> Array:
-    """SSLMem on the scale on which an offset is a constant, by layer or step."""
-    columns = np.asarray(m, dtype=np.float64)
-    if columns.ndim == 1:
-        columns = columns[:, None]
+def unbounded(ssl_mem: Array, normalization: Normalization) -> Array:
+    """Return SSLMem on the scale on which an offset between encoders is a constant.
+
+    Args:
+        ssl_mem: SSLMem of any shape.
+        normalization: That of SSLMem.
+    """
     if normalization == "relative":
-        columns = np.arctanh(np.clip(columns, -_LARGEST, _LARGEST))
-    return np.diff(columns, axis=1) if steps else columns
+        return np.arctanh(np.clip(ssl_mem, -_LARGEST, _LARGEST))
+    return ssl_mem
+
+
+def bounded(value: Array, normalization: Normalization) -> Array:
+    """Return what was computed from :func:`unbounded` on the scale of SSLMem.
+
+    Args:
+        value: Values of any shape.
+        normalization: That of SSLMem.
+    """
+    return np.tanh(value) if normalization == "relative" else value
 
 
 def _contrast(
@@ -200,12 +212,14 @@ def _contrast(
     resampling: ResamplingArguments,
 ) -> Estimate:
     """A part of the difference of two sets' means, on the scale of SSLMem."""
-    sets = [_scale(m, normalization, steps) for m in (first, second)]
-    if steps and not sets[0].shape[1]:
-        return Estimate.unknown(1, "p_adjusted")
-    difference = difference_of_means(*sets, **resampling)
-    of_part = difference.mapped(lambda value: part * value)
-    scaled = of_part.mapped(np.tanh) if normalization == "relative" else of_part
+    both = [np.asarray(m, dtype=np.float64) for m in (first, second)]
+    one, other = (unbounded(m.reshape(len(m), -1), normalization) for m in both)
+    if steps:
+        one, other = np.diff(one, axis=1), np.diff(other, axis=1)
+        if not one.shape[1]:
+            return Estimate.unknown(1, "p_adjusted")
+    difference = difference_of_means(one, other, **resampling)
+    scaled = difference.mapped(lambda value: bounded(part * value, normalization))
     return scaled.padded(1) if steps else scaled
 
 

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from lightly_memloc.functional.estimate import Estimate
+from lightly_memloc.functional.layer_mem import Normalization, bounded, unbounded
 from lightly_memloc.functional.means import student_mean
 from lightly_memloc.functional.resampling import Array
 
@@ -28,18 +29,23 @@ class RunScores(NamedTuple):
     layer_mem: Array
 
 
-def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
+def run_scores(
+    ssl_mem: ArrayLike, roles: ArrayLike, normalization: Normalization = "relative"
+) -> RunScores:
     """Compute each image's score in each of several runs, the runs' offsets removed.
 
     In a run, f is trained on candidates and g on independent images. Their SSLMem
     differs in sign and shares the run's offset, which is therefore midway between
-    their means; without independent images it is the mean of the external ones.
+    their means; without independent images it is the mean of the external ones. The
+    offset of relative SSLMem is removed on the scale of log distances, on which it is a
+    constant, as in :func:`symmetric_layer_mem`.
 
     Args:
         ssl_mem: Shape ``(K, N, L)``: SSLMem of N images in K runs and L layers. What
             is NaN is not measured.
         roles: Shape ``(K, N)``: 1 for a candidate, -1 for an independent image, 0 for
             an external one.
+        normalization: That of SSLMem.
 
     Raises:
         ValueError: If the shapes do not fit, or a run lacks candidates, or both
@@ -47,7 +53,7 @@ def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
 
     Examples:
         >>> from lightly_memloc.functional import run_scores
-        >>> run = run_scores([[[0.5], [0.1], [0.3]]], [[1, -1, 0]])
+        >>> run = run_scores([[[0.5], [0.1], [0.3]]], [[1, -1, 0]], "raw")
         >>> run.scores[0, :, 0].round(6), run.offset.round(6)
         (array([0.2, 0.2, nan]), array([[0.3]]))
     """
@@ -57,6 +63,7 @@ def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
             "Expected SSLMem of shape (K, N, L) and roles of shape (K, N), got "
             f"{m.shape} and {signs.shape}."
         )
+    m = unbounded(m, normalization)
     measured = np.asarray(~np.isnan(m).any(axis=2))
     scores, offset, means = np.full_like(m, np.nan), [], []
     for run in range(len(m)):
@@ -73,7 +80,8 @@ def run_scores(ssl_mem: ArrayLike, roles: ArrayLike) -> RunScores:
         for sign in (1, -1):
             rows = of_role[sign]
             scores[run, rows] = sign * (m[run, rows] - offset[-1])
-    return RunScores(scores, np.stack(offset), np.stack(means))
+    found = (scores, np.stack(offset), np.stack(means))
+    return RunScores(*(bounded(of, normalization) for of in found))
 
 
 def top_scores(scores: ArrayLike, share: float = 0.1) -> Array:

@@ -101,6 +101,6 @@ class AlignmentDistance(ImageMetric):
         order = torch.argsort(index)
         values = {"image": index[order], "distance": distances[order]}
         if self.halves:
-            whole, halves = values["distance"].split([1, 2], dim=1)
-            values |= {"distance": whole[:, 0], "halves": halves}
+            by_views = values["distance"]
+            values |= {"distance": by_views[:, 0], "halves": by_views[:, 1:]}
         return self._averaged(values, self.average)

@@ -433,7 +433,7 @@ def runs() -> Iterator[Case]:
         return roles, m + offset + roles[..., None] * effect
 
     def estimate(roles: Array, m: Array, n_resamples: int, seed: int) -> Estimate:
-        return student_mean(run_scores(m, roles).layer_mem)
+        return student_mean(run_scores(m, roles, "raw").layer_mem)
 
     for of, k in [(of, k) for of in (normal, lognormal, t3, clusters) for k in (3, 6)]:
         yield Case(

@@ -58,7 +58,7 @@ def scores_by_hand(runs):
         rows = result.samples_to_pandas().to_dict("records")
         for layer in NAMES:
             of = {
-                role: [row[layer] for row in rows if row["role"] == role]
+                role: [math.atanh(row[layer]) for row in rows if row["role"] == role]
                 for role in ("candidate", "independent", "external")
             }
             means = {r: statistics.fmean(x) for r, x in of.items() if x}
@@ -69,7 +69,7 @@ def scores_by_hand(runs):
             for row in rows:
                 sign = SIGNS.get(row["role"])
                 if sign:
-                    score = sign * (row[layer] - offset)
+                    score = math.tanh(sign * (math.atanh(row[layer]) - offset))
                     scores.setdefault((row["index"], layer), []).append(score)
     return scores
 
@@ -90,18 +90,31 @@ def test_without_independent_images_it_is_the_mean_of_calibrated_layer_mem():
     each = np.stack([result.to_pandas()["calibrated"] for result in runs.values()])
     result = combined(runs)
     assert_means(result.to_pandas(), "ssl_mem", each)
-    external = np.stack([result.to_pandas()["external"] for result in runs.values()])
-    assert_means(result.to_pandas(), "offset", external)
+    external = np.stack([mean_of(of, "external") for of in runs.values()])
+    assert_means(result.to_pandas(), "offset", np.tanh(external))
+
+
+def mean_of(result, role):
+    """Mean over the images of a role of half the log ratio of their distances."""
+    samples = result.samples_to_pandas()
+    m = samples.loc[samples["role"] == role, NAMES].to_numpy()
+    return (np.log((1 + m) / (1 - m)) / 2).mean(axis=0)
+
+
+def offset_of(result):
+    """The offset of a run with candidates and independent images."""
+    both = mean_of(result, "candidate") + mean_of(result, "independent")
+    return np.tanh(both / 2)
 
 
 def test_published_mean_and_offset():
     runs = drawn(2)
     tables = [result.to_pandas() for result in runs.values()]
     published = np.stack([table["layer_mem"] for table in tables])
-    others = np.stack([table["independent"] for table in tables])
+    offsets = np.stack([offset_of(of) for of in runs.values()])
     table = combined(runs).to_pandas()
     assert_means(table, "layer_mem", published)
-    assert_means(table, "offset", (published + others) / 2)
+    assert_means(table, "offset", offsets)
 
 
 def assert_means(table, name, each):
@@ -130,7 +143,7 @@ def test_a_row_a_run_and_layer():
         for column, expected in (
             ("ssl_mem", there["symmetric"]),
             ("layer_mem", there["layer_mem"]),
-            ("offset", (there["layer_mem"] + there["independent"]) / 2),
+            ("offset", offset_of(of_run)),
         ):
             np.testing.assert_allclose(here[column], expected, rtol=1e-10)
     means = rows.groupby("layer", sort=False)[list(ESTIMATES)].mean()

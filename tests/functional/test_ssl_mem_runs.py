@@ -1,12 +1,17 @@
 import math
+from functools import partial
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from lightly_memloc.functional import run_scores, student_mean
+from lightly_memloc import functional
+from lightly_memloc.functional import student_mean
 
 NAN = math.nan
+
+# As they are: relative scores are averaged on another scale.
+run_scores = partial(functional.run_scores, normalization="raw")
 
 
 def mean(values):
@@ -64,6 +69,20 @@ def test_scores_against_loops(candidate, independent, external, missing):
     np.testing.assert_allclose(run.offset, offset, rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(run.layer_mem, means, rtol=1e-10, atol=1e-14)
     assert np.isnan(run.scores[roles == 0]).all()
+
+
+def test_relative_scores_are_averaged_as_log_ratios_of_distances():
+    rng = np.random.default_rng(5)
+    roles = drawn_roles(rng, 3, 5, 4, 2)
+    m = np.tanh(rng.normal(size=(*roles.shape, 2)))
+    run, of_ratios = functional.run_scores(m, roles), by_hand(np.arctanh(m), roles)
+    for found, ratio in zip(run, of_ratios, strict=True):
+        np.testing.assert_allclose(found, np.tanh(ratio), rtol=1e-9)
+    # Distances of f that are longer by a factor change the offset alone.
+    a_f, a_g = 1 - m, 1 + m
+    other = functional.run_scores((a_g - 9 * a_f) / (a_g + 9 * a_f), roles)
+    np.testing.assert_allclose(other.scores, run.scores, rtol=1e-6)
+    np.testing.assert_allclose(other.layer_mem, run.layer_mem, rtol=1e-6)
 
 
 def test_each_run_takes_its_offset_from_the_images_that_it_has():
