@@ -183,9 +183,9 @@ def groups_of(dataset: Any) -> NDArray[Any] | None:
         parts = [groups_of(part) for part in dataset.datasets]
         known = [part for part in parts if part is not None]
         return np.concatenate(known) if len(known) == len(parts) else None
-    groups = getattr(dataset, "groups", None)
-    has_one_per_image = hasattr(groups, "__len__") and len(groups) == len(dataset)
-    return np.asarray(groups) if has_one_per_image else None
+    listed: Any = getattr(dataset, "groups", None)
+    has_one_per_image = hasattr(listed, "__len__") and len(listed) == len(dataset)
+    return np.asarray(listed) if has_one_per_image else None
 
 
 def fingerprint(dataset: Any) -> str:

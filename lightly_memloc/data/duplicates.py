@@ -90,19 +90,21 @@ class DuplicateSearch:
         """Whether the images have different roles."""
         return len(set(self._role_of.values())) > 1
 
-    def add(self, indices: Sequence[int], signatures: Sequence[Signature]) -> None:
-        """Add images; those without a role are left out.
+    def add(
+        self, indices: Sequence[int], signatures: Sequence[Signature | None]
+    ) -> None:
+        """Add images; those without a role or a signature are left out.
 
         Args:
             indices: Indices of the images.
-            signatures: Their signatures. There are none if the search is not needed.
+            signatures: Their signatures.
 
         Raises:
             MemorizationError: If an image is identical to one of another role, unless
                 that is allowed.
         """
-        for index, signature in zip(indices, signatures, strict=self.is_needed):
-            if index not in self._role_of:
+        for index, signature in zip(indices, signatures, strict=True):
+            if index not in self._role_of or signature is None:
                 continue
             twin = self._twin(index, signature)
             if twin is not None and not self._allow_duplicates:
@@ -157,8 +159,7 @@ class DuplicateSearch:
         """
         for state in states:
             columns = (state["digest"], state["thumbnail"].numpy(), state["is_small"])
-            if state["index"]:
-                self.add(state["index"], list(map(Signature, *columns)))
+            self.add(state["index"], list(map(Signature, *columns)))
 
     def _twin(self, index: int, signature: Signature) -> Duplicate | None:
         """The first image of another role with the same pixels."""
@@ -234,7 +235,7 @@ def find_duplicates(
             batch_size=64,
             sampler=sorted(role_of),
             num_workers=num_workers,
-            collate_fn=_readable,
+            collate_fn=_unzipped,
             # Otherwise a pass would draw a number from the global generator.
             generator=torch.Generator(),
         )
@@ -286,11 +287,10 @@ class _Signed(Dataset[tuple[int, Signature | None]]):
         return index, signature_of(image)
 
 
-def _readable(
+def _unzipped(
     items: list[tuple[int, Signature | None]],
-) -> tuple[list[int], list[Signature]]:
-    readable = [(index, of) for index, of in items if of is not None]
-    return [index for index, _ in readable], [of for _, of in readable]
+) -> tuple[list[int], list[Signature | None]]:
+    return [index for index, _ in items], [signature for _, signature in items]
 
 
 def _reported(found: list[Duplicate], allow_duplicates: bool) -> list[Duplicate]:

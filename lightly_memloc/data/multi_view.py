@@ -35,6 +35,10 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         anchor_transform: A transform without augmentation. If given, its output
             precedes the V views, as ``pairs="anchor"`` needs it.
 
+    Attributes:
+        signs: Whether to compute the signature of each image that is read.
+        signature: The signature of the image that was read last.
+
     Raises:
         MemorizationError: If ``n_views`` is too small or ``seed`` is negative. On
             access, if the transform does not return a tensor or views differ in size.
@@ -74,19 +78,14 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         self.n_views = n_views
         self.seed = seed
         self.anchor_transform = anchor_transform and view_transform(anchor_transform)
+        self.signs = False
+        self.signature: Signature | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Tensor, Any, str]:
         """Return views ``(V, C, H, W)``, target (-1 if unknown) and file name."""
-        views, target, filename, _ = self.signed(index, sign=False)
-        return views, target, filename
-
-    def signed(
-        self, index: int, sign: bool = True
-    ) -> tuple[Tensor, Any, str, Signature | None]:
-        """Return the item of an image and, if ``sign`` is set, the image's signature."""
         index = int(index)
         if not 0 <= index < len(self):
             raise IndexError(
@@ -96,7 +95,8 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             # The data set's own transform may be random.
             seed_generators(self.seed, index)
             image, target, filename = read_image(self.dataset, index)
-            signature = signature_of(image) if sign else None
+            if self.signs:
+                self.signature = signature_of(image)
             views = []
             for v in range(self.n_views):
                 seed_generators(self.seed, index, v)
@@ -104,7 +104,7 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             if self.anchor_transform is not None:
                 anchor = self.anchor_transform(image)
                 views.insert(0, _one_view(anchor, self.anchor_transform))
-        return _stack(views, filename), target, filename, signature
+        return _stack(views, filename), target, filename
 
 
 def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:

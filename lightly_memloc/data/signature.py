@@ -92,7 +92,7 @@ def _thumbnail(pixels: NDArray[Any]) -> NDArray[np.float16]:
     if thumbnail.std() <= _FLAT * np.abs(pixels).max():
         return np.zeros((SIDE, SIDE), dtype=np.float16)
     normalized = thumbnail / np.linalg.norm(thumbnail)
-    return normalized.astype(np.float16)
+    return np.asarray(normalized, dtype=np.float16)
 
 
 def _grey(pixels: NDArray[Any]) -> NDArray[np.float32]:

@@ -343,10 +343,8 @@ def _strata(values: Any, n: int, name: str = "strata") -> Indices:
 
 def _listed(values: Any, n: int, name: str) -> list[Any]:
     """One plain value per image."""
-    if isinstance(values, np.ndarray) or hasattr(values, "tolist"):
-        listed = values.tolist()
-    else:
-        listed = [of.item() if isinstance(of, np.generic) else of for of in values]
+    plain = values.tolist() if hasattr(values, "tolist") else values
+    listed = [of.item() if isinstance(of, np.generic) else of for of in plain]
     if len(listed) != n or any(isinstance(value, list) for value in listed):
         raise MemorizationError(
             f"Expected {name} to have one value for each of {n} images, got an array of "

@@ -28,14 +28,14 @@ class ViewBatch(NamedTuple):
         indices: Index of each image in the data set, shape ``(B,)``.
         targets: The images' targets, as the data set returns them.
         unreadable: The images of the batch that cannot be read.
-        signatures: What identifies each image, if this was asked for.
+        signatures: What identifies each image; None unless this was asked for.
     """
 
     views: Tensor | None
     indices: Tensor
     targets: list[Any]
     unreadable: list[UnreadableImage]
-    signatures: Sequence[Signature] = ()
+    signatures: Sequence[Signature | None] = ()
 
 
 def view_loader(
@@ -99,18 +99,19 @@ class _Reader(Dataset[_Item]):
 
     def __init__(self, dataset: MultiViewDataset, sign: bool) -> None:
         self.dataset = dataset
-        self.sign = sign
+        self.dataset.signs = sign
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> _Item:
+        self.dataset.signature = None
         try:
-            views, target, _, signature = self.dataset.signed(index, self.sign)
+            views, target, _ = self.dataset[index]
         except UnreadableImageError as error:
             filename = filename_of(self.dataset.dataset, index)
             return UnreadableImage(filename, str(error))
-        return index, views, target, signature
+        return index, views, target, self.dataset.signature
 
 
 def _collate(items: list[_Item]) -> ViewBatch:
@@ -130,5 +131,5 @@ def _collate(items: list[_Item]) -> ViewBatch:
         torch.tensor(indices),
         list(targets),
         unreadable,
-        [signature for signature in signatures if signature is not None],
+        signatures,
     )
