@@ -146,7 +146,7 @@ def _dealt(
     for image in images:
         together[clusters.get(image, image)].append(image)
     sizes = [0] * n_groups
-    dealt = {}
+    dealt: dict[int, int] = {}
     for cluster in sorted(together.values(), key=len, reverse=True):
         group = sizes.index(min(sizes))
         sizes[group] += len(cluster)

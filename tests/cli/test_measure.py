@@ -48,6 +48,7 @@ def test_a_measurement_that_is_not_resumed_begins_anew(run, trained, tmp_path):
     (tmp_path / "state.pt").write_bytes(b"of another measurement")
     code, _, _ = run("unit-mem", trained, "--views", 2, "--out", tmp_path)
     assert code == 0
+    assert load_result(tmp_path).settings["reference"]
     assert not (tmp_path / "state.pt").exists()
 
 
@@ -120,6 +121,13 @@ def test_probing(run, trained, tmp_path):
         (
             ("unit-mem", "digits", *OWN, "--checkpoint", "RUN/f.ckpt", "--resume"),
             "--resume needs --out",
+        ),
+        (
+            (
+                *("unit-mem", "digits", *OWN),
+                *("--checkpoint", "RUN/f.ckpt", "--reference", "RUN/f.ckpt"),
+            ),
+            "unit-mem --reference needs --split",
         ),
         (("measure", "magic", "RUN"), "it has class_mem, layer_mem, unit_mem"),
         (

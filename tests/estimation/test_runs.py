@@ -296,8 +296,10 @@ def test_images_that_only_external_runs_measured_have_no_score():
     samples = result.samples_to_pandas()
     last = samples[samples["layer"] == "three"].set_index("index")
     assert last["runs"].to_dict() == {0: 1, 1: 2, 2: 1}
-    # Offsets are 0.2 and 0.05.
-    assert last["ssl_mem"].to_dict() == pytest.approx({0: 0.2, 1: 0.075, 2: -0.05})
+    # Candidates and independent images are as far from the offset between them.
+    one, other = (math.tanh(math.atanh(m) / 2) for m in (0.4, 0.1))
+    expected = {0: one, 1: (one - other) / 2, 2: -other}
+    assert last["ssl_mem"].to_dict() == pytest.approx(expected)
 
 
 def test_an_effect_of_one_image_is_found_at_its_file_name():
@@ -339,12 +341,13 @@ def test_shuffling_keeps_the_number_of_each_role(sizes, expected):
     names = ["candidate", "independent", "external"]
     roles = np.repeat(names, sizes)
     m = np.zeros((sum(sizes), 3))
-    m[0] = 1
+    m[0] = math.tanh(1)
     if sizes[1]:
         m[roles == "external"] = 0.9
     runs = {str(number): layer_mem(m, roles) for number in range(40)}
     rows = combined(runs, seed=1).runs_to_pandas()
-    assert set(rows["shuffled"].round(9)) == {round(x, 9) for x in expected}
+    scaled = {round(math.tanh(x), 9) for x in expected}
+    assert set(rows["shuffled"].round(9)) == scaled
     share = (rows["shuffled"] > 0).groupby(rows["run"]).first().mean()
     contrasted = sizes[0] + (sizes[1] or sizes[2])
     assert abs(share - sizes[0] / contrasted) < 0.25
@@ -532,10 +535,11 @@ def test_shuffling_without_independent_images_counts_only_what_a_run_measured(n_
         index = np.sort(rng.choice(n_images, 6, replace=False))
         roles = ["candidate"] * 2 + ["external"] * 4
         m = np.zeros((6, 3))
-        m[0] = 1
+        m[0] = math.tanh(1)
         runs[str(number)] = layer_mem(m, roles, index)
     rows = combined(runs, seed=1).runs_to_pandas()
-    assert set(rows["shuffled"].round(9)) == {0.5, -0.25}
+    expected = {round(math.tanh(x), 9) for x in (0.5, -0.25)}
+    assert set(rows["shuffled"].round(9)) == expected
 
 
 def test_there_are_top_samples_of_small_roles():
