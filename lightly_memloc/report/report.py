@@ -16,9 +16,8 @@ from lightly_memloc.runtime.registry import Registry
 
 R = TypeVar("R", bound=Result)
 
-# The level at which a layer counts as found. Stricter than 0.05, since every layer is
-# tested.
-LEVEL = 0.01
+# The level at which a layer counts as found, by its adjusted p-value.
+LEVEL = 0.05
 
 # Draws a figure on axes, with its title.
 Drawing = Callable[[Axes], None]
@@ -199,10 +198,24 @@ def found_above(layers: pd.DataFrame, name: str, chance: float = 0.0) -> pd.Data
 
     Args:
         layers: One row per layer.
-        name: The estimate's column, with its p-value in ``_p``.
+        name: The estimate's column, with its p-value in ``_p_adjusted`` or ``_p``.
         chance: The value expected by chance.
     """
-    return layers[(layers[f"{name}_p"] < LEVEL) & (layers[name] > chance)]
+    return layers[(adjusted_p(layers, name) < LEVEL) & (layers[name] > chance)]
+
+
+def adjusted_p(layers: pd.DataFrame, name: str) -> "pd.Series[float]":
+    """Return the p-values of an estimate, adjusted for the number of layers.
+
+    A result without adjusted p-values gets Bonferroni's.
+
+    Args:
+        layers: One row per layer.
+        name: The estimate's column.
+    """
+    if f"{name}_p_adjusted" in layers:
+        return layers[f"{name}_p_adjusted"]
+    return (layers[f"{name}_p"] * len(layers)).clip(upper=1.0)
 
 
 def largest(layers: pd.DataFrame, name: str) -> "pd.Series[Any]":

@@ -150,6 +150,15 @@ def p_of(name: str) -> Field:
     return Field("p", (f"{name}_p",), p_value)
 
 
+def adjusted_p_of(name: str, layers: pd.DataFrame) -> Field:
+    """Return the field of an estimate's p-value, adjusted for the number of layers.
+
+    A table of layers without adjusted p-values shows the unadjusted ones.
+    """
+    column = f"{name}_p_adjusted"
+    return Field("adj. p", (column,), p_value) if column in layers else p_of(name)
+
+
 # What several tables begin or end with.
 LAYER = (text("layer"), text("kind"))
 UNITS = (*LAYER, number("units", str), number("dead", str))
