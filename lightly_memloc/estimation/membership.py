@@ -1,5 +1,6 @@
 """Membership inference from alignment."""
 
+import numpy as np
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
@@ -16,8 +17,10 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
     other encoder, and SSLMem, which needs a reference encoder that was not trained
     on the candidates.
 
-    The true positive rate at 1% false positives needs at least 99 external images. With
-    fewer, it is NaN, a note says how many are needed, and the AUC is computed alone.
+    The true positive rate at 1% false positives needs at least 99 external images, or
+    99 groups of them. With fewer, it is NaN, a note says how many are needed, and the
+    AUC is computed alone. Groups of images are permuted as a whole, within strata,
+    where the measurement's images have a ``group`` or ``stratum``.
 
     Args:
         result: The measurement, with at least two external images.
@@ -35,7 +38,13 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
             f"trained on: the measurement has {is_external.sum()}."
         )
     needed, found = non_members_needed(_FALSE_POSITIVES), int(is_external.sum())
-    resolved = found >= needed
+    order = np.concatenate([np.flatnonzero(is_member), np.flatnonzero(is_external)])
+    groups, strata = (
+        samples[name].to_numpy()[order] if name in samples else None
+        for name in ("group", "stratum")
+    )
+    independent = found if groups is None else len(np.unique(groups[-found:]))
+    resolved = independent >= needed
     names = layers["layer"].tolist()
     scores = {"alignment": -distances[[f"f:{name}" for name in names]].to_numpy()}
     if result.settings["reference"]:
@@ -46,13 +55,18 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
             values[is_member],
             values[is_external],
             false_positives=_FALSE_POSITIVES if resolved else None,
+            n_resamples=result.settings.get("n_resamples", 2000),
+            seed=result.settings.get("seed", 0),
+            groups=groups,
+            strata=strata,
         )
         columns = separated.auc.columns("auc") | separated.tpr.columns("tpr")
         tables.append(layers.assign(score=score, **columns))
     images = {"candidate": int(is_member.sum()), "external": found}
+    counted = "external images" if groups is None else "groups of external images"
     note = (
         f"The true positive rate at {_FALSE_POSITIVES:.0%} false positives needs at "
-        f"least {needed} external images, but there are {found}. Only the AUC is given."
+        f"least {needed} {counted}, but there are {independent}. Only the AUC is given."
     )
     return MembershipResult(
         {

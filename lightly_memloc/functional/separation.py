@@ -103,8 +103,9 @@ class _Ranked:
         is_first = labels.take(self._group, axis=1)
         members = np.zeros((len(labels), len(self._group) + 1), dtype=np.int32)
         np.cumsum(is_first, axis=1, out=members[:, 1:])
-        lower = members.take(self._below, axis=1) + members.take(self._up_to, axis=1)
-        lower = lower / 2
+        twice_lower = members.take(self._below, axis=1)
+        twice_lower += members.take(self._up_to, axis=1)
+        lower = twice_lower / 2
         others = (self._below + self._up_to) / 2 - lower
         return members, np.where(
             is_first, others / n[1, :, None], lower / n[0, :, None]
@@ -117,4 +118,7 @@ class _Ranked:
         others_up_to = self._steps - members[:, 1:]
         threshold = (others_up_to <= n_lower[:, None]).sum(axis=1)
         rows = np.arange(len(members))
-        return members[:, -1] - members[rows, self._up_to[threshold]]
+        above: NDArray[np.int64] = (
+            members[:, -1] - members[rows, self._up_to[threshold]]
+        )
+        return above

@@ -12,18 +12,19 @@ from lightly_memloc.report.report import (
     Drawing,
     Report,
     Step,
+    adjusted_p,
     found_above,
     largest,
 )
 from lightly_memloc.report.style import BLUE, ORANGE, layer_ticks, legend, set_labels
 from lightly_memloc.report.tables import (
     Table,
+    adjusted_p_of,
     counts,
     formatted,
     interval,
     make_table,
     number,
-    p_of,
     p_value,
     tenths_of_percent,
     text,
@@ -54,12 +55,16 @@ class MembershipReport(Report[MembershipResult]):
             text("layer"),
             number("auc", _hundredths, "AUC"),
             interval("auc", _hundredths),
-            p_of("auc"),
+            adjusted_p_of("auc", layers),
             number("tpr", tenths_of_percent, "TPR at 1% FPR"),
-            interval("tpr", tenths_of_percent),
         ]
-        if "tpr_p" in layers:  # Results of version 0.1.0 have none.
-            fields.append(p_of("tpr"))
+        # Only results of version 0.1.0 have no p-value; both do not fit 80 columns.
+        has_p = "tpr_p" in layers
+        fields.append(
+            adjusted_p_of("tpr", layers)
+            if has_p
+            else interval("tpr", tenths_of_percent)
+        )
         images = counts(self.result.settings["images"])
         return [
             make_table(
@@ -74,7 +79,7 @@ class MembershipReport(Report[MembershipResult]):
         ]
 
     def words(self) -> str:
-        """Say which layer reveals membership best, with and without a reference."""
+        """Say which layers reveal membership, with and without a reference."""
         layers = self.result.to_pandas()
         said = []
         for score, by in (
@@ -88,23 +93,24 @@ class MembershipReport(Report[MembershipResult]):
             if found.empty:
                 said.append(
                     f"By {by}, no layer separates members from non-members "
-                    f"(p < {LEVEL})."
+                    f"(adjusted p < {LEVEL})."
                 )
                 continue
             best = largest(found, "auc")
+            verb = "separates" if len(found) == 1 else "separate"
             said.append(
-                f"By {by}, {best['layer']} separates members from non-members best: AUC "
-                f"{best['auc']:.2f} (95% interval {best['auc_low']:.2f} to "
-                f"{best['auc_high']:.2f}; 0.50 by chance)."
+                f"By {by}, {len(found)} of {len(of)} layers {verb} members from "
+                f"non-members (adjusted p < {LEVEL}). AUC is largest in "
+                f"{best['layer']}: {best['auc']:.2f} (0.50 by chance)."
             )
             if pd.notna(best["tpr"]):
                 p = ""
                 if "tpr_p" in best:
-                    p = f", p = {p_value(best['tpr_p'])}".replace("= <", "< ")
+                    p = f", adjusted p = {p_value(adjusted_p(of, 'tpr')[best.name])}"
+                    p = p.replace("= <", "< ")
                 said.append(
                     f"At 1% false positives it identifies {best['tpr']:.1%} of the "
-                    f"members (95% interval {best['tpr_low']:.1%} to "
-                    f"{best['tpr_high']:.1%}; 1% by chance{p})."
+                    f"members (1% by chance{p})."
                 )
         return " ".join(said)
 

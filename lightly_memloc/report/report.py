@@ -218,7 +218,7 @@ def found_above(layers: pd.DataFrame, name: str, chance: float = 0.0) -> pd.Data
 
     Args:
         layers: One row per layer.
-        name: The estimate's column, with its p-value in ``_p``.
+        name: The estimate's column, with its p-value in ``_p_adjusted`` or ``_p``.
         chance: The value expected by chance.
     """
     found = (adjusted_p(layers, name) < LEVEL) & (layers[name] > chance)

@@ -8,9 +8,10 @@ class MembershipResult(Result):
 
     ``to_pandas()`` has one row per score and layer. Columns: ``layer``, ``kind``,
     ``score`` (``"alignment"`` of f alone, or ``"ssl_mem"`` against g); ``auc`` and
-    ``tpr``, the true positive rate at 1% false positives, each with ``_low``, ``_high``
-    and ``_p``. By chance, ``auc`` is 0.5 and ``tpr`` is at most 0.01. ``tpr`` is NaN
-    with fewer than 99 external images.
+    ``tpr``, the true positive rate at 1% false positives, each with ``_low``,
+    ``_high``, ``_p`` and ``_p_adjusted``, which is adjusted for the layers of a score.
+    By chance, ``auc`` is 0.5 and ``tpr`` is at most 0.01. ``tpr`` is NaN with fewer than
+    99 external images, or groups of them.
     """
 
     kind = "membership"

@@ -831,11 +831,11 @@ def attacks() -> Iterator[Case]:
         threshold = np.quantile(others, 0.99, method="inverted_cdf")
         return float((members > threshold).mean())
 
-    def auc(members: Array, others: Array, n_resamples: int, seed: int) -> Estimate:
-        return membership(members, others, false_positives=None).auc
+    def auc(members: Array, others: Array, groups: Any = None, **draws: int):
+        return membership(members, others, None, groups=groups, **draws).auc
 
-    def tpr(members: Array, others: Array, n_resamples: int, seed: int) -> Estimate:
-        return membership(members, others).tpr
+    def tpr(members: Array, others: Array, groups: Any = None, **draws: int):
+        return membership(members, others, groups=groups, **draws).tpr
 
     for scenario, of, n, m, scale, effect in SEPARATIONS:
         data = partial(draw, of, n, m, scale)
@@ -848,6 +848,96 @@ def attacks() -> Iterator[Case]:
             truth = partial(tpr_truth, of, 1.0)
             data = partial(draw, of, n, m, 1.0)
             yield Case("tpr", of.__name__, (n, m), data, tpr, truth, 1.0)
+    for of, n, m in ((clusters, 48, 48), (duplicates, 48, 48)):
+        groups = groups_of(of, n, m)
+        yield Case(
+            "auc",
+            f"{of.__name__}, with groups",
+            (n, m),
+            partial(draw, of, n, m, 1.0),
+            partial(auc, groups=groups),
+            partial(auc_truth, of, 1.0),
+            1.0,
+        )
+    # A false positive rate of 1% takes 99 groups of non-members.
+    for of, n, m in (
+        (clusters, 200, 400),
+        (clusters, 200, 2000),
+        (duplicates, 100, 200),
+    ):
+        groups = groups_of(of, n, m)
+        yield Case(
+            "tpr",
+            f"{of.__name__}, with groups",
+            (n, m),
+            partial(draw, of, n, m, 1.0),
+            partial(tpr, groups=groups),
+            partial(tpr_truth, of, 1.0),
+            1.0,
+        )
+
+
+def groups_of(of: Distribution, n: int, m: int) -> Array:
+    """Groups of the images of two sets: clusters of four, or images and copies."""
+
+    def of_set(size: int) -> Array:
+        number = np.arange(size)
+        if of is clusters:
+            return number // 4
+        return np.where(number < size - size // 4, number, number - size + size // 4)
+
+    return np.concatenate([of_set(n), n + of_set(m)])
+
+
+def attacks_of_layers() -> Iterator[Case]:
+    """AUC and TPR over 12 correlated layers: whether any layer is found."""
+    layers = 12
+
+    def draw(
+        of: Distribution, n: int, m: int, rng: Generator, count: int, effect: float
+    ):
+        shape = n + m, count, layers
+        common = of(rng, shape[:2])[..., None]
+        scores = np.sqrt(0.5) * common + np.sqrt(0.5) * of(rng, shape)
+        scores[:n, :, -1] += effect
+        return scores[:n].swapaxes(1, 2), scores[n:].swapaxes(1, 2)
+
+    def estimate(name: str, groups: Any, members: Array, others: Array, **draws: int):
+        found = [
+            getattr(
+                membership(
+                    members[..., i],
+                    others[..., i],
+                    0.01 if name == "tpr" else None,
+                    groups=groups,
+                    **draws,
+                ),
+                name,
+            ).p_adjusted.min()
+            for i in range(members.shape[-1])
+        ]
+        unknown = Estimate.unknown(len(found))
+        return Estimate(unknown.value, unknown.low, unknown.high, np.array(found))
+
+    for name, of, n, m in (
+        ("auc", normal, 20, 20),
+        ("auc", lognormal, 20, 20),
+        ("auc", ties, 20, 20),
+        ("auc", clusters, 48, 48),
+        ("tpr", normal, 50, 100),
+        ("tpr", ties, 50, 100),
+        ("tpr", clusters, 100, 400),
+    ):
+        groups = groups_of(of, n, m) if of is clusters else None
+        yield Case(
+            f"{name}, p_adjusted over 12 layers",
+            of.__name__ + (", with groups" if of is clusters else ""),
+            (n, m),
+            partial(draw, of, n, m),
+            partial(estimate, name, groups),
+            lambda effect: effect,
+            1.0,
+        )
 
 
 def correlations() -> Iterator[Case]:
@@ -1092,6 +1182,7 @@ STATISTICS: tuple[Callable[[], Iterator[Case]], ...] = (
     shares,
     unit_gaps,
     attacks,
+    attacks_of_layers,
     correlations,
     overlaps,
     accuracies,

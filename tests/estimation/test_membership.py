@@ -12,7 +12,7 @@ from tests.estimation.measured import from_distances
 ROLES = ["candidate"] * 30 + ["external"] * 40 + ["independent"] * 20
 
 
-def measured(with_reference, roles=ROLES):
+def measured(with_reference, roles=ROLES, groups=None, strata=None):
     rng = np.random.default_rng(0)
     is_member = np.array(roles) == "candidate"
     f = rng.uniform(0.5, 1, (len(roles), 2)) - 0.2 * is_member[:, None] * [0, 1]
@@ -24,8 +24,11 @@ def measured(with_reference, roles=ROLES):
             "role": roles,
         }
     )
+    if groups is not None:
+        images["group"], images["stratum"] = groups, strata
     settings = {
-        "seed": 0,
+        "seed": 0 if groups is None else 3,
+        "n_resamples": 2000 if groups is None else 39,
         "normalization": "relative",
         "top_k": 5,
         "reference": with_reference,
@@ -63,7 +66,7 @@ def test_each_score_is_tested_against_external_images():
     for first, scores in ((0, -f), (2, (g - f) / (g + f))):
         expected = membership(scores[:30], scores[external])
         columns = expected.auc.columns("auc") | expected.tpr.columns("tpr")
-        assert len(columns) == 8
+        assert len(columns) == 10
         for name, column in columns.items():
             assert table[name][first : first + 2].tolist() == pytest.approx(column)
 
@@ -88,6 +91,35 @@ def test_rate_is_given_from_99_external_images_on(n, tmp_path):
 def test_one_encoder_has_its_alignment_alone():
     table = infer_membership(measured(False)[0]).to_pandas()
     assert table["score"].tolist() == ["alignment"] * 2
+
+
+@pytest.mark.parametrize("n", [98, 99])
+def test_groups_and_strata_of_the_images(n):
+    """Every group is a pair of images; strata alternate."""
+    roles = np.repeat(["candidate"] * 15 + ["external"] * n, 2)
+    order = np.random.default_rng(1).permutation(len(roles))
+    groups = np.char.add("g", (np.arange(len(roles)) // 2).astype(str))[order]
+    strata = (np.arange(len(roles)) // 2 % 2)[order]
+    result, f, _ = measured(False, roles[order].tolist(), groups, strata)
+    found = infer_membership(result)
+    table = found.to_pandas()
+    rows = [np.flatnonzero(roles[order] == of) for of in ("candidate", "external")]
+    both = np.concatenate(rows)
+    expected = membership(
+        -f[rows[0]],
+        -f[rows[1]],
+        0.01 if n == 99 else None,
+        n_resamples=39,
+        seed=3,
+        groups=groups[both],
+        strata=strata[both],
+    )
+    for name, estimate in zip(("auc", "tpr"), expected, strict=True):
+        for column, values in estimate.columns(name).items():
+            np.testing.assert_allclose(table[column], values)
+    if n == 98:
+        (note,) = found.settings["notes"]
+        assert "at least 99 groups of external images, but there are 98" in note
 
 
 @pytest.mark.parametrize("n", [0, 1])

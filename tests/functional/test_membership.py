@@ -3,10 +3,25 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from sklearn.metrics import roc_auc_score
 
 from lightly_memloc.functional import membership, non_members_needed
+from tests.functional.exact import (
+    assert_p_value,
+    assert_quantile,
+    relabellings,
+    share_as_far,
+)
+
+
+def batch(seed, n, m, count, shift=0.0, decimals=9):
+    """Data sets as the columns of one call."""
+    rng = np.random.default_rng(seed)
+    return (
+        rng.normal(shift, 1, (n, count)).round(decimals),
+        rng.normal(0, 1, (m, count)).round(decimals),
+    )
 
 
 def drawn(seed, n, m, shift=0.0, decimals=9):
@@ -21,22 +36,90 @@ def drawn(seed, n, m, shift=0.0, decimals=9):
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (30, 50), (150, 320)])
 def test_area_against_scikit_learn(n, m, decimals):
     first, second = drawn(n, n, m, 0.7, decimals)
-    auc = membership(first, second, false_positives=None).auc
+    auc = membership(first, second, false_positives=None, n_resamples=19).auc
     labels, scores = [1] * n + [0] * m, np.concatenate([first, second])
     assert auc.value[0] == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
-    assert auc.p[0] == pytest.approx(stats.mannwhitneyu(first, second).pvalue)
 
 
-def test_interval_of_the_area_by_hand():
-    """DeLong's variance exceeds Hanley and McNeil's for members of two kinds."""
-    first = np.array([9.0] * 6 + [-9.0] * 6)
-    second = np.arange(12.0) / 100
-    # Half of the members win all pairs: AUC 1/2, and all non-members win half.
-    variance = (12 * 0.25 / 11) / 12
-    half = stats.t.ppf(0.975, 11) * np.sqrt(variance) / 0.25
-    auc = membership(first, second, false_positives=None).auc
-    assert auc.low[0] == pytest.approx(1 / (1 + np.exp(half)))
-    assert auc.high[0] == pytest.approx(1 / (1 + np.exp(-half)))
+def studentized(scores, labels, groups):
+    """AUC minus 1/2 and its standard error, from all pairs of images."""
+    first, second = scores[labels], scores[~labels]
+    wins = (first[:, None] > second) + (first[:, None] == second) / 2
+    auc, variance = wins.mean(), 0
+    for shares, of in ((wins.mean(1), groups[labels]), (wins.mean(0), groups[~labels])):
+        names = np.unique(of)
+        sums = [np.sum(shares[of == name] - auc) for name in names]
+        k = len(names)
+        variance += np.square(sums).sum() * k / (k - 1) / len(shares) ** 2
+    n, m = (len(np.unique(groups[of])) for of in (labels, ~labels))
+    # Hanley and McNeil's variance at AUC a, the larger one of both orders.
+    leasts = []
+    for a in (
+        np.clip(auc, 1 / (2 * min(n, m)), 1 - 1 / (2 * min(n, m))),
+        1 / (2 * min(n, m)),
+    ):
+        q1, q2 = a / (2 - a) - a**2, 2 * a**2 / (1 + a) - a**2
+        leasts.append(
+            max(
+                (a * (1 - a) + (n - 1) * x + (m - 1) * y) / (n * m)
+                for x, y in ((q1, q2), (q2, q1))
+            )
+        )
+    return auc - 0.5, np.sqrt(max(variance, min(leasts)))
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_p_and_interval_of_the_area_against_every_relabelling(size):
+    groups = np.arange(9 * size) // size
+    scores = np.random.default_rng(4).normal(0, 1, (9, 1)) + np.random.default_rng(
+        5
+    ).normal(0, 0.5, (9, size))
+    scores = scores.round(1).ravel()
+    scores[: 4 * size] += 0.3
+    labels = np.arange(9) < 4
+    null = []
+    for of_groups in relabellings(labels):
+        deviation, error = studentized(scores, of_groups[groups], groups)
+        null.append(abs(deviation) / error)
+    deviation, error = studentized(scores, labels[groups], groups)
+    n = 4 * size
+    auc = membership(
+        scores[:n], scores[n:], None, 0.8, n_resamples=1999, groups=groups
+    ).auc
+    assert auc.value[0] == pytest.approx(0.5 + deviation)
+    assert_p_value(auc.p[0], share_as_far(null, deviation / error), 1999)
+    slope = auc.value[0] * (1 - auc.value[0])
+    # The end that is farther from chance.
+    end = auc.high[0] if deviation > 0 else auc.low[0]
+    logit = special.logit([auc.value[0], end])
+    quantile = abs(logit[1] - logit[0]) * slope / error
+    assert_quantile(quantile, 0.8, null, 1999)
+
+
+def test_strata_are_permuted_within():
+    """Nine of ten pairs of neighbours, one of them a member, differ alike."""
+    scores = np.array([10.0 * k + d for d in (0.5, 0) for k in range(6)])
+    strata = np.tile(np.arange(6), 2)
+    auc, tpr = membership(scores[:6], scores[6:], 0.2, n_resamples=1999, strata=strata)
+    null = []
+    for of in itertools.product([True, False], repeat=6):
+        labels = np.array([*of, *(not x for x in of)])
+        deviation, error = studentized(scores, labels, np.arange(12))
+        null.append(abs(deviation) / error)
+    deviation, error = studentized(scores, np.arange(12) < 6, np.arange(12))
+    assert_p_value(auc.p[0], share_as_far(null, deviation / error), 1999)
+    # The highest image of all is a member, or none is above: an even chance.
+    assert tpr.value[0] == pytest.approx(1 / 6)
+    assert_p_value(tpr.p[0], 0.5, 1999)
+
+
+def test_interval_of_the_area_excludes_chance_exactly_if_p_is_small():
+    for n, m in ((5, 5), (10, 10), (12, 40)):
+        first, second = batch(1, n, m, 200, 0.8)
+        auc = membership(first, second, None, n_resamples=199).auc
+        excluded = (auc.low > 0.5) | (auc.high < 0.5)
+        assert 0 < excluded.sum() < 200
+        np.testing.assert_array_equal(excluded, auc.p <= 0.05 + 1e-12)
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 200), (200, 3), (60, 60)])
@@ -144,31 +227,128 @@ def test_interval_of_the_rate_covers_the_truth(n, m, decimals):
     shift = 1.5
     edge = 2.35 if decimals == 1 else stats.norm.isf(0.01)
     truth = stats.norm.sf(edge - shift)
-    covered = 0
-    for seed in range(200):
-        tpr = membership(*drawn(seed, n, m, shift, decimals)).tpr
-        assert tpr.low[0] <= tpr.value[0] <= tpr.high[0]
-        covered += tpr.low[0] <= truth <= tpr.high[0]
-    assert covered >= 190
+    tpr = membership(*batch(0, n, m, 200, shift, decimals), n_resamples=19).tpr
+    assert ((tpr.low <= tpr.value) & (tpr.value <= tpr.high)).all()
+    assert ((tpr.low <= truth) & (truth <= tpr.high)).sum() >= 190
 
 
 @pytest.mark.parametrize("decimals", [0, 9])
 @pytest.mark.parametrize(("n", "m"), [(50, 99), (5000, 100), (100, 1000)])
 def test_p_value_of_the_rate_is_not_too_small(n, m, decimals):
-    p = [membership(*drawn(s, n, m, 0, decimals)).tpr.p[0] for s in range(300)]
+    tpr = membership(*batch(0, n, m, 300, 0, decimals), n_resamples=19).tpr
     # 5% of 300 are 15, with a standard deviation of 3.8.
-    assert np.sum(np.array(p) <= 0.05) <= 15 + 3 * 3.8
+    assert np.sum(tpr.p <= 0.05) <= 15 + 3 * 3.8
 
 
 @pytest.mark.parametrize("shift", [0.0, 1.0, 3.3])
 @pytest.mark.parametrize(("n", "m"), [(5, 5), (10, 10), (100, 10), (10, 300), (50, 50)])
 def test_interval_of_the_area_covers_the_truth(n, m, shift):
     truth = stats.norm.cdf(shift / np.sqrt(2))
-    covered = 0
+    auc = membership(*batch(0, n, m, 200, shift), None, n_resamples=199).auc
+    assert ((auc.low <= truth) & (truth <= auc.high)).sum() >= 183
+
+
+def test_unequal_variances_and_sizes_keep_the_level():
+    """The Mann-Whitney test finds 13% of 10 members of threefold s.d. against 50."""
+    first, second = batch(0, 10, 50, 400)
+    auc = membership(3 * first, second, None, n_resamples=199).auc
+    # 5% of 400 are 20, with a standard deviation of 4.4.
+    assert np.sum(auc.p <= 0.05) <= 20 + 3 * 4.4
+    plain = [
+        stats.mannwhitneyu(*x).pvalue for x in zip(3 * first.T, second.T, strict=True)
+    ]
+    assert np.sum(np.array(plain) <= 0.05) > 20 + 3 * 4.4
+
+
+def in_groups(seed, n, m, count, shift=0.0):
+    """Groups of four, intraclass correlation 0.8, and the images' groups."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(0, np.sqrt(0.8), (n + m, 1, count))
+    scores = shared + rng.normal(0, np.sqrt(0.2), (n + m, 4, count))
+    scores = scores.reshape(-1, count)
+    scores[: 4 * n] += shift
+    return scores[: 4 * n], scores[4 * n :], np.arange(4 * (n + m)) // 4
+
+
+def test_groups_keep_the_level_and_the_coverage():
+    first, second, groups = in_groups(20, 12, 12, 200)
+    auc = membership(first, second, None, n_resamples=499, groups=groups).auc
+    alone = membership(first, second, None, n_resamples=199).auc
+    # 5% of 200 are 10, with a standard deviation of 3.1.
+    assert np.sum(auc.p <= 0.05) <= 10 + 3 * 3.1 < 40 < np.sum(alone.p <= 0.05)
+    first, second, groups = in_groups(1, 12, 12, 200, 1.0)
+    auc = membership(first, second, None, n_resamples=499, groups=groups).auc
+    truth = stats.norm.cdf(1 / np.sqrt(2))
+    assert ((auc.low <= truth) & (truth <= auc.high)).sum() >= 183
+
+
+def test_groups_keep_the_level_and_the_coverage_of_the_rate():
+    first, second, groups = in_groups(0, 30, 110, 150)
+    tpr = membership(first, second, n_resamples=199, groups=groups).tpr
+    # 5% of 150 are 7.5, with a standard deviation of 2.7.
+    assert np.sum(tpr.p <= 0.05) <= 7.5 + 3 * 2.7
+    first, second, groups = in_groups(1, 30, 110, 150, 2.0)
+    tpr = membership(first, second, n_resamples=19, groups=groups).tpr
+    truth = stats.norm.sf(stats.norm.isf(0.01) - 2)
+    assert ((tpr.low <= truth) & (truth <= tpr.high)).sum() >= 140
+
+
+def test_groups_that_repeat_an_image_are_worth_one():
+    """The interval of the rate is that of one image per group."""
+    first, second = drawn(2, 40, 500, 1.5)
+    groups = np.arange(540).repeat(3)
+    once = membership(first, second, n_resamples=19).tpr
+    thrice = membership(
+        first.repeat(3), second.repeat(3), n_resamples=19, groups=groups
+    ).tpr
+    # Korn and Graubard take t with the number of groups minus one.
+    assert 0 < thrice.low[0] <= once.low[0] < once.low[0] + 0.1
+    assert thrice.low[0] == pytest.approx(once.low[0], abs=0.02)
+    assert thrice.high[0] == pytest.approx(once.high[0], abs=0.02)
+
+
+def test_groups_of_non_members_bound_the_resolution():
+    first, second, groups = in_groups(0, 5, 98, 1)
+    expected = r"at least 99 groups of non-members .* got 98\."
+    with pytest.raises(ValueError, match=expected):
+        membership(first, second, groups=groups)
+    assert membership(first, second).tpr.p.shape == (1,)
+
+
+def test_a_group_in_both_sets():
+    with pytest.raises(ValueError, match="Group 1 has images of both sets"):
+        membership([1.0, 2.0], [3.0, 4.0], None, groups=[0, 1, 1, 2])
+
+
+def test_two_groups_per_set_are_needed():
+    with pytest.raises(ValueError, match="two groups in both sets, got 1 and 2"):
+        membership([1.0, 2.0], [3.0, 4.0], None, groups=[0, 0, 1, 2])
+
+
+def test_adjusted_p_of_layers():
+    first, second = drawn(3, 60, 120, 0.4)
+    repeated = membership(
+        np.stack([first] * 4, 1), np.stack([second] * 4, 1), n_resamples=199
+    )
+    # A layer that repeats another costs nothing.
+    np.testing.assert_array_equal(repeated.auc.p_adjusted, repeated.auc.p)
+    several = membership(*batch(5, 60, 120, 6, 0.4), n_resamples=499)
+    for estimate in several:
+        assert (estimate.p_adjusted >= estimate.p).all()
+        assert (estimate.p_adjusted <= 6 * estimate.p + 4 / np.sqrt(500)).all()
+    assert several.auc.p_adjusted.max() > several.auc.p.max() / 2
+
+
+def test_familywise_error_over_correlated_layers():
+    rng, found, rejected = np.random.default_rng(0), [], []
     for seed in range(200):
-        auc = membership(*drawn(seed, n, m, shift), false_positives=None).auc
-        covered += auc.low[0] <= truth <= auc.high[0]
-    assert covered >= 186
+        scores = rng.normal(0, 1, (120, 6)) + rng.normal(0, 1, (120, 1))
+        both = membership(scores[:20], scores[20:], n_resamples=99, seed=seed)
+        found.append([estimate.p_adjusted.min() <= 0.05 for estimate in both])
+        rejected.append([estimate.p.min() <= 0.05 for estimate in both])
+    # 5% of 200 are 10, with a standard deviation of 3.1.
+    assert (np.sum(found, axis=0) <= 10 + 3 * 3.1).all()
+    assert np.sum(rejected, axis=0)[0] > 10 + 3 * 3.1
 
 
 def test_each_layer_by_itself():

@@ -5,7 +5,7 @@ from lightly_memloc.report import report_of
 from lightly_memloc.results import (
     MembershipResult,
 )
-from tests.report.shown import estimate, line
+from tests.report.shown import estimate, line, printed
 
 
 def test_membership_shows_each_score_against_chance(results):
@@ -34,13 +34,39 @@ def test_membership_names_the_best_layer_of_those_that_are_found():
     )
     text = report_of(MembershipResult({}, {"layers": layers})).words()
     assert text == (
-        "By the encoder's own alignment, layer2.0 separates members from non-members "
-        "best: AUC 0.70 (95% interval 0.60 to 0.80; 0.50 by chance). At 1% false "
-        "positives it identifies 30.0% of the members (95% interval 20.0% to "
-        "40.0%; 1% by chance, p = .002)."
+        "By the encoder's own alignment, 2 of 4 layers separate members from "
+        "non-members (adjusted p < 0.05). AUC is largest in layer2.0: 0.70 (0.50 by "
+        "chance). At 1% false positives it identifies 30.0% of the members (1% by "
+        "chance, adjusted p = .008)."
     )
     none = report_of(MembershipResult({}, {"layers": layers[3:]})).words()
     assert "no layer separates members from non-members" in none
+
+
+def test_what_is_said_and_shown_rests_on_adjusted_p():
+    """A layer whose own p is small is not named if the adjusted one is large."""
+    layers = pd.DataFrame(
+        {
+            "layer": ["layer3.residual.conv1", "x" * 24, "fc"],
+            "score": "alignment",
+            **estimate("auc", [0.9, 0.8, 0.7], 0.001),
+            "auc_p_adjusted": [0.2, 0.04, 0.03],
+            **estimate("tpr", [1.0, 0.3, 0.2], 0.001),
+            "tpr_p_adjusted": [0.3, 0.012, 0.02],
+        }
+    )
+    settings = {"images": {"candidate": 5000, "external": 5000}}
+    report = report_of(MembershipResult(settings, {"layers": layers}))
+    assert "2 of 3 layers separate" in report.words()
+    assert f"largest in {'x' * 24}: 0.80" in report.words()
+    assert "30.0% of the members (1% by chance, adjusted p = .012)" in report.words()
+    (table,) = report.tables()
+    assert [row[3] for row in table.rows] == [".200", ".040", ".030"]
+    assert [row[-1] for row in table.rows] == [".300", ".012", ".020"]
+    # Neither layer's name is folded in 80 columns.
+    shown = printed(report.result)
+    assert "layer3.residual.conv1 " in shown
+    assert f"{'x' * 24} " in shown
 
 
 def test_few_external_images_leave_the_rate_out():
@@ -51,10 +77,10 @@ def test_few_external_images_leave_the_rate_out():
     )
     settings = {"images": {"candidate": 9, "external": 9}, "notes": ["Too few."]}
     report = report_of(MembershipResult(settings, {"layers": layers}))
-    assert report.words().endswith("0.50 by chance).")
+    assert report.words().endswith("fc: 0.90 (0.50 by chance).")
     (table,) = report.tables()
     assert table.title.endswith("9 external; by chance: AUC 0.50, TPR 1%)")
-    assert table.rows[0][-3:] == ("-", "-", "-")
+    assert table.rows[0][-2:] == ("-", "-")
     assert report.limits() == ["Too few."]
 
 
@@ -71,5 +97,5 @@ def test_a_saved_result_without_p_value_of_the_rate_is_shown():
     )
     settings = {"images": {"candidate": 9, "external": 9}}
     report = report_of(MembershipResult(settings, {"layers": layers}))
-    assert report.words().endswith("(95% interval 20.0% to 40.0%; 1% by chance).")
+    assert report.words().endswith("30.0% of the members (1% by chance).")
     assert report.tables()[0].rows[0][-1] == "20.0% 40.0%"
