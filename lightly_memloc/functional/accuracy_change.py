@@ -11,31 +11,28 @@ from lightly_memloc.functional.resampling import Array
 def accuracy_change(
     before: ArrayLike, after: ArrayLike, confidence: float = 0.95
 ) -> Estimate:
-    r"""Estimate the change of accuracy over trials that share test images.
+    """Estimate the change of accuracy over trials that share test images.
 
     Trials that differ in their random seeds, or in the encoder, are tested on the same
     images. Their mean change varies with the images and with the trials:
 
-    .. math:: \mathrm{se}^2 = v + \max\Bigl(0, \frac{s^2}{T} - w\Bigr), \quad
-        v = \sum_i \Bigl(\frac{1}{T} \sum_t r_{ti} \Bigr)^2, \quad
-        r_{ti} = \frac{d_{ti} - \bar d_t}{n_t}
+    ``se^2 = v + max(0, s^2 / T - w)``
 
-    Here, :math:`d_{ti}` is the change of image i in trial t, :math:`\bar d_t` the mean
-    over the :math:`n_t` test images of the trial, and :math:`s` the standard deviation
-    of these T means. The variance over images :math:`v` is for a single trial that of
+    Here, ``s`` is the standard deviation of the mean changes of the T trials, and ``v``
+    the variance over images of their mean. For a single trial, ``v`` is that of
     McNemar's test [0]: the share of images that change minus the squared change, divided
     by their number. It is the same for T trials with the same changes. It falls to one
     T-th of it if trials change unrelated images, or are tested on different images. The
-    variance over trials counts as far as it exceeds :math:`w`, what the images alone
-    contribute to it: the mean variance of the :math:`\bar d_t` over images minus their
-    mean covariance, divided by T.
+    variance over trials counts as far as it exceeds ``w``, what the images alone
+    contribute to it: the mean variance of a trial's mean change over images minus the
+    mean covariance of two trials, divided by T.
 
     The variances over images include two more images per trial, of which one is gained
     and one lost [1]. They follow the other images in how far trials agree. Without them,
     the error would be zero if no image changes.
 
-    The interval is Student's, with degrees of freedom by Satterthwaite [2]: :math:`s^2`
-    has T - 1, the variance over images infinitely many. It is at least as wide as
+    The interval is Student's, with degrees of freedom by Satterthwaite [2]: the variance
+    over trials has T - 1, that over images infinitely many. It is at least as wide as
     Student's interval over trials alone, because Satterthwaite's is too narrow for few
     trials that differ much. The p-value agrees with the interval.
 

@@ -68,8 +68,9 @@ def kendall_tau(
     exact for few images without ties.
 
     Images are assumed to be independent: duplicates and clusters of images make the
-    interval too narrow. In simulations of independent images, 95% intervals cover tau
-    in at least 93% of cases from 10 images on, in at least 90% with 5 images.
+    interval too narrow. In simulations of 5 to 48 independent images, 95% intervals
+    cover tau in at least 94% of cases; with 5 images in 98%. If the rankings are equal or
+    opposite, the other end is that of a tau that differs by half of a pair.
 
     - [0]: Tests for rank correlation coefficients, 1957,
       https://doi.org/10.1093/biomet/44.3-4.470
@@ -104,9 +105,11 @@ def kendall_tau(
         return Estimate(*(np.asarray(field) for field in fields))
     error = _fisher_error(a, b, test.statistic)
     half = stats.norm.ppf((1 + confidence) / 2) * error
-    with np.errstate(divide="ignore"):
-        z = np.arctanh(test.statistic)
-    low, high = np.tanh(z - half), np.tanh(z + half)
+    # Half of a pair: the interval of equal rankings would have no width.
+    bound = 1 - 1 / (len(a) * (len(a) - 1) / 2)
+    z = np.arctanh(np.clip(test.statistic, -bound, bound))
+    low = min(np.tanh(z - half), test.statistic)
+    high = max(np.tanh(z + half), test.statistic)
     p = max(test.pvalue, 2 * stats.norm.sf(np.abs(z) / error))
     return Estimate(*(np.asarray(field) for field in (test.statistic, low, high, p)))
 
