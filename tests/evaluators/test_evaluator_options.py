@@ -33,9 +33,10 @@ def measure(pair, split, transform):
         f, g = pair if model is None else (model, None)
         if name == "layer_mem":
             return memloc.measure_layer_mem(f, g, dataset, split, transform, **options)
-        options["indices"] = split.candidate
         if name == "unit_mem":
-            options["holdout"] = split.external
+            options |= {"reference": g, "split": split}
+        else:
+            options["indices"] = split.candidate
         function = getattr(memloc, f"measure_{name}")
         return function(f, dataset, transform, **options)
 

@@ -30,11 +30,10 @@ QUIET = {
 def measurement(request, encoders, digits, small_split, transform):
     """The encoder, what makes its evaluator, and what measures the same in one call."""
     f, g = encoders
-    candidate, external = small_split.candidate, small_split.external
+    candidate = small_split.candidate
+    of_pair = {"reference": g, "split": small_split}
     measure = {
-        "unit_mem": partial(
-            memloc.measure_unit_mem, f, digits, transform, candidate, external
-        ),
+        "unit_mem": partial(memloc.measure_unit_mem, f, digits, transform, **of_pair),
         "layer_mem": partial(
             memloc.measure_layer_mem, f, g, digits, small_split, transform
         ),
