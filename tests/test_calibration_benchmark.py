@@ -7,15 +7,14 @@ import pytest
 from scipy import stats
 
 from lightly_memloc.functional import Estimate, student_mean
-from tests.benchmarks.calibration import (
+from tests.benchmarks.calibration.case import (
     POPULATION,
     SHAPES,
     Case,
-    all_cases,
     shifted,
-    simulate,
     stratified,
 )
+from tests.benchmarks.calibration.simulation import all_cases, simulate
 
 N = 5
 

@@ -151,8 +151,7 @@ class _Estimates:
     def _scores(self, f: Array, g: Array | None) -> Array:
         if g is None:
             return np.full_like(f, np.nan)
-        m: Array = ssl_mem(f, g, self.normalization)
-        return m
+        return np.asarray(ssl_mem(f, g, self.normalization), dtype=np.float64)
 
     def _of(self, estimator: Estimator, role: str) -> Estimate:
         rows = self.rows[role]

@@ -106,8 +106,8 @@ class MembershipReport(Report[MembershipResult]):
             if pd.notna(best["tpr"]):
                 p = ""
                 if "tpr_p" in best:
-                    p = f", adjusted p = {p_value(adjusted_p(of, 'tpr')[best.name])}"
-                    p = p.replace("= <", "< ")
+                    adjusted = adjusted_p(of, "tpr")[of["layer"] == best["layer"]].iloc[0]
+                    p = f", adjusted p = {p_value(adjusted)}".replace("= <", "< ")
                 said.append(
                     f"At 1% false positives it identifies {best['tpr']:.1%} of the "
                     f"members (1% by chance{p})."
