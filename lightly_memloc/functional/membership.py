@@ -291,6 +291,6 @@ def _effective_size(
     variance = (deviations**2).sum() / n**2 * n_groups / (n_groups - 1)
     if not variance:
         return float(n)
-    quantiles = stats.t.isf(tail, [n - 1, n_groups - 1])
+    quantiles = stats.t.isf(tail, np.array([n - 1, n_groups - 1]))
     size = (1 + share * (1 - share) / variance) * (quantiles[0] / quantiles[1]) ** 2
     return float(min(n, size))

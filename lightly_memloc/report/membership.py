@@ -106,7 +106,8 @@ class MembershipReport(Report[MembershipResult]):
             if pd.notna(best["tpr"]):
                 p = ""
                 if "tpr_p" in best:
-                    p = f", adjusted p = {p_value(adjusted_p(of, 'tpr')[best.name])}"
+                    of_best = adjusted_p(of, "tpr")[of["layer"] == best["layer"]]
+                    p = f", adjusted p = {p_value(of_best.iloc[0])}"
                     p = p.replace("= <", "< ")
                 said.append(
                     f"At 1% false positives it identifies {best['tpr']:.1%} of the "
