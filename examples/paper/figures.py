@@ -31,14 +31,14 @@ def draw(tables, images):
             "above",
             {"simclr": "SimCLR", "supervised": "supervised"},
             "UnitMem above ClassMem",
-            "units with UnitMem above ClassMem",
+            "share of units",
             0.5,
         ),
         "ties": plots.ties(
             tables["ties"],
             {"simclr": "SimCLR", "supervised": "supervised"},
             "Tied to an image more than to a class, equal counts",
-            "units tied to an image",
+            "share of units",
         ),
         "images": plots.gallery(tables["images"], images),
         "sublayers_simclr": plots.sublayers(
@@ -66,7 +66,7 @@ def draw(tables, images):
             layer_mem,
             "symmetric",
             {"simclr": "weaker", "simclr_strong": "stronger"},
-            "LayerMem by augmentation of training and of measuring",
+            "LayerMem by augmentation of training / of measuring",
             "symmetric LayerMem",
         ),
     }

@@ -77,7 +77,7 @@ def trainings(table, column, chosen, title, ylabel, chance=0.0):
 
 
 def augmentations(layer_mem, column, augmented, title, ylabel):
-    """Plot a column along depth, by augmentation of training and of measuring."""
+    """Plot a column along depth, by augmentation of training / of measuring."""
     axes = new_axes()
     set_labels(axes, title, ylabel)
     styles = [(BLUE, "D"), (ORANGE, "s")]
@@ -88,7 +88,7 @@ def augmentations(layer_mem, column, augmented, title, ylabel):
             subject = "trained" if by == training else f"under/{by}"
             of = _where(layer_mem, training=training, subject=subject)
             means = over_pairs(of, [column], ["layer"])
-            label = f"trained {trained}, measured {measured}"
+            label = f"{trained} / {measured}"
             line_with_band(axes, means, column, label, color, marker, line)
     _along(axes, means["layer"])
     return axes.figure

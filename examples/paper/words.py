@@ -1,5 +1,6 @@
 """Sentences about the results, made from the numbers."""
 
+import numpy as np
 import pandas as pd
 from verdict import CONFIRMED, CONTRADICTED, LEVEL, NOT_CONFIRMED, NOT_TESTABLE
 
@@ -14,11 +15,11 @@ _WIDER = 2
 
 
 def between(of, name="value"):
-    """Format an effect with its interval; small effects get one more digit."""
+    """Format an effect with its interval, if any; small effects get one more digit."""
     values = of[name], of[f"{name}_low"], of[f"{name}_high"]
-    digits = 4 if max(map(abs, values)) < 0.01 else 3
+    digits = 4 if np.nanmax(np.abs(values)) < 0.01 else 3
     value, low, high = (f"{value:+.{digits}f}" for value in values)
-    return f"{value} ({low} to {high})"
+    return value if pd.isna(values[1]) else f"{value} ({low} to {high})"
 
 
 def equals(name, p):
@@ -38,6 +39,8 @@ def about_claim(of):
     deciding = [row for row in of["rows"] if row["decides"]]
     if not deciding:
         return _untestable(of)
+    if pd.isna(of["p"]):
+        return _verdict(of)
     said = [_verdict(of)]
     said += _one(deciding[0]) if len(deciding) == 1 else _several(deciding)
     said += _published(of, deciding) + _controls(deciding)
@@ -86,10 +89,12 @@ def about_trainings(trainings):
         if not any(_found(of, column) > 0 for column in both)
     ]
     return [
-        f"Symmetric LayerMem rises with depth in {listed(found['rise'])}. Members win "
-        f"more than half of the units of the last third of the layers in "
-        f"{listed(found['share'])}. Neither shows in {listed(neither)} (5% level after "
-        "Holm's correction over the trainings)."
+        "Trainings in which symmetric LayerMem rises with depth (adjusted p of at most "
+        f"{LEVEL}, see below): {listed(found['rise'])}.",
+        "Trainings in which members win more than half of the units of the last third "
+        f"of the layers: {listed(found['share'])}.",
+        "Trainings in which neither shows, which does not exclude memorisation: "
+        f"{listed(neither)}.",
     ]
 
 
@@ -104,7 +109,7 @@ def listed(names):
 def _claims(names, claims):
     if not names:
         return "none."
-    return " ".join(f"{claims[name]['text']} (`{name}`)" for name in names)
+    return " ".join(f"`{name}` {claims[name]['text']}" for name in names)
 
 
 def _untestable(of):
@@ -125,11 +130,14 @@ def _untestable(of):
 
 
 def _verdict(of):
+    said = f"**{of['verdict'].capitalize()}**"
+    if pd.isna(of["p"]):
+        return f"{said}, because there are too few pairs for an interval."
     values = ", ".join(
         equals(name, of[column])
         for name, column in (("p", "p"), ("Holm p", "holm"), ("q", "q"))
     )
-    said = f"**{of['verdict'].capitalize()}** ({values})."
+    said += f" ({values})."
     if of["verdict"] == NOT_CONFIRMED and of["p"] <= LEVEL:
         said += " The p-value alone is below the level, but it is one of many claims."
     return said
@@ -137,8 +145,6 @@ def _verdict(of):
 
 def _one(row):
     """Describe the interval of a claim's only effect."""
-    if pd.isna(row["value_low"]):
-        return ["There are too few pairs for an interval."]
     if row["value_low"] > 0 or row["value_high"] < 0:
         side = "above" if row["value_low"] > 0 else "below"
         return [f"The interval of the effect lies {side} zero."]
@@ -162,7 +168,7 @@ def _published(of, deciding):
     said = []
     if of["published"] and deciding[0]["estimator"] != "published":
         q = equals("q", of["published_q"])
-        said.append(f"The published metric's verdict is: {of['published']} ({q}).")
+        said.append(f"Verdict of the published metric: {of['published']} ({q}).")
     for row in deciding:
         for other in of["rows"]:
             if (other["effect"], other["estimator"]) == (row["effect"], "published"):
@@ -177,24 +183,27 @@ def _published(of, deciding):
 
 def _controls(deciding):
     """Say on which controls the deciding effects differ from zero."""
-    controls = [
-        (row["effect"], subject, of)
-        for row in deciding
-        for subject, of in row["subjects"].items()
+    differs = {
+        subject: [
+            row["effect"]
+            for row in deciding
+            if row["subjects"][subject]["value_p"] <= LEVEL
+        ]
+        for subject in deciding[0]["subjects"]
         if subject != "trained"
-    ]
-    if not controls:
+    }
+    if not differs:
         return []
+    number = len(differs) * len(deciding)
     found = [
-        f"{SUBJECTS[subject]}, `{effect}` ({equals('p', of['value_p'])})"
-        for effect, subject, of in controls
-        if of["value_p"] <= LEVEL
+        SUBJECTS[subject] + (f" ({listed(effects)})" if len(deciding) > 1 else "")
+        for subject, effects in differs.items()
+        if effects
     ]
-    if not found:
-        return ["On the controls no deciding effect differs from zero at the 5% level."]
     return [
-        f"On the controls, {len(found)} of {len(controls)} deciding effects differ from "
-        f"zero at the 5% level, before correction: {'; '.join(found)}."
+        f"On the controls, {sum(map(len, differs.values()))} of {number} deciding "
+        "effects differ from zero at the 5% level, before correction"
+        + (f": {'; '.join(found)}." if found else ".")
     ]
 
 
