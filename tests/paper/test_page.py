@@ -85,6 +85,7 @@ def test_the_summary_follows_from_the_effects(folder, noise):
 
 def test_a_p_value_whose_q_is_above_the_level_is_called_out(folder):
     table = pd.read_csv(folder / "verdicts.csv")
+    table["p"] = table["p"].clip(lower=0.06)
     table.loc[table["claim"] == "3b", ["p", "holm", "q"]] = [0.041, 0.9, 0.151]
     table.to_csv(folder / "verdicts.csv", index=False)
     page = render(folder)
