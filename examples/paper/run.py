@@ -90,6 +90,15 @@ def _add_seconds(folder, name, seconds):
     path.write_text(json.dumps(known) + "\n")
 
 
+def _discard_measurements(out):
+    """Discard all measurements and how long they took."""
+    discard(out)
+    for path in out.glob(f"pair-*/*/{SECONDS}"):
+        seconds = json.loads(path.read_text())
+        seconds.pop("measuring", None)
+        path.write_text(json.dumps(seconds) + "\n")
+
+
 def _refuse_other(out, scale):
     """Refuse a folder of other settings, except another number of pairs."""
     asked = json.loads(json.dumps(asdict(scale)))
@@ -141,7 +150,7 @@ def main():
     )
     asked = parser.parse_args()
     if asked.remeasure:
-        discard(asked.out)
+        _discard_measurements(asked.out)
     scale = SCALES[asked.scale]
     command = (
         f"python examples/paper/run.py --data {asked.data.name} --out OUT "
