@@ -30,9 +30,15 @@ def draw(tables, images):
             unit_mem,
             "above",
             {"simclr": "SimCLR", "supervised": "supervised"},
-            "Tied to an image more than to a class",
-            "units with UnitMem above ClassMem",
+            "UnitMem above ClassMem",
+            "share of units",
             0.5,
+        ),
+        "ties": plots.ties(
+            tables["ties"],
+            {"simclr": "SimCLR", "supervised": "supervised"},
+            "Tied to an image more than to a class, equal counts",
+            "share of units",
         ),
         "images": plots.gallery(tables["images"], images),
         "sublayers_simclr": plots.sublayers(
@@ -56,11 +62,11 @@ def draw(tables, images):
             "symmetric LayerMem",
         ),
         "epochs": plots.epochs(tables["unit_mem_epochs"]),
-        "augmentation": plots.trainings(
+        "augmentation": plots.augmentations(
             layer_mem,
             "symmetric",
-            {"simclr": "crops and flips", "simclr_strong": "and colours"},
-            "LayerMem by augmentation",
+            {"simclr": "weaker", "simclr_strong": "stronger"},
+            "LayerMem by augmentation of training / of measuring",
             "symmetric LayerMem",
         ),
     }

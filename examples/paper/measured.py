@@ -4,9 +4,13 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import ties  # noqa: F401
+from units import read_units
+
 from lightly_memloc.results import load_epochs, load_result
 
-SECONDS = "seconds.json"
+SECONDS = "times.json"
+CONTROLS = ("untrained", "shuffled", "external")
 
 
 @dataclass(frozen=True)
@@ -15,7 +19,8 @@ class Measured:
 
     Attributes:
         folder: Folder of the pairs with this number, with one folder per training.
-        subject: ``"trained"``, or the name of a control.
+        subject: ``"trained"``, the name of a control, or ``"under/<training>"``: trained,
+            and measured with the augmentation of another training.
         loaded: Results that were already loaded, by folder.
     """
 
@@ -28,29 +33,20 @@ class Measured:
         return replace(self, subject=subject)
 
     def __call__(self, training, name, subject=None):
-        """Load a result by its name, for the trained encoders or a control."""
+        """Load a result by its name, of this subject or another."""
         folder = self.folder / training
         subject = subject or self.subject
-        if subject != "trained":
+        if subject in CONTROLS:
             folder = folder / "controls" / subject
+        elif subject != "trained":
+            folder = folder / subject
         if folder / name not in self.loaded:
             self.loaded[folder / name] = load_result(folder / name)
         return self.loaded[folder / name]
 
     def units(self, training, subject=None):
-        """Compute UnitMem of each layer, averaged over f and g.
-
-        f was trained on the candidates and g on the independent images. Both are
-        measured on both sets. An image that wins units of any encoder counts for
-        members in one encoder and against members in the other. What remains in member
-        share and gap is memorisation.
-        """
-        f, g = (
-            self(training, name, subject).layers_to_pandas()
-            for name in ("unit-mem", "unit-mem-g")
-        )
-        columns = ["mean", "member_share", "gap"]
-        return f.assign(**{name: (f[name] + g[name]) / 2 for name in columns})
+        """Return UnitMem of each layer, with the roles of f and g exchanged."""
+        return read_units(lambda name: self(training, name, subject))
 
     def mean_unit_mem_by_epoch(self, training):
         """Compute the mean UnitMem over layers in each epoch of training f."""
@@ -58,5 +54,5 @@ class Measured:
         return [of.layers_to_pandas()["mean"].mean() for of in epochs]
 
     def seconds(self, training):
-        """Return how many seconds training and measuring took."""
+        """Return how many seconds ``training`` and ``measuring`` took, where known."""
         return json.loads((self.folder / training / SECONDS).read_text())

@@ -2,30 +2,24 @@
 
     python examples/paper/page.py docs/results/paper
 
-writes ``docs/results/paper.md``: the page with what the committed tables show and how
-their scale was chosen.
+writes ``docs/results/paper.md``: the page of the committed tables, with how their scale
+was chosen.
 """
 
 import json
 import sys
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 from claims import CLAIMS, DECIDES
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from measured import CONTROLS
 from over_pairs import over_pairs
 from power import power_table, spread_known
-from tables import CONTROLS
-from verdict import NOT_CONFIRMED
+from verdict import CONFIRMED, LEVEL, NOT_TESTABLE
+from words import SUBJECTS, about_claim, between, summary
 
 from lightly_memloc.report import p_value
-
-_SUBJECTS = {
-    "untrained": "untrained encoders",
-    "shuffled": "shuffled roles",
-    "external": "external images alone",
-}
 
 
 def render(folder):
@@ -41,7 +35,7 @@ def render(folder):
 
 
 def render_committed(folder):
-    """Render the page of the committed tables, with conclusions.
+    """Render the page of the committed tables, with how their scale was chosen.
 
     Args:
         folder: The folder of the tables, with the effects of the pilot in ``pilot``.
@@ -54,26 +48,14 @@ def render_committed(folder):
         pd.read_csv(Path(folder) / name / "effects.csv") for name in ("", "pilot")
     )
     template = _environment().get_template("committed.md.jinja")
+    power = power_table(pilot, results)
+    known = set(power["claim"])
     return template.render(
         contents,
-        found=partial(_found, contents["claims"]),
-        wider=partial(_wider, contents["claims"]),
-        power=power_table(pilot, results).to_dict("records"),
+        power=power.to_dict("records"),
+        later=[name for name, of in DECIDES.items() if of and name not in known],
         spread=spread_known(pilot["pair"].nunique()),
     )
-
-
-def _found(claims, name, estimator):
-    """Return the effect, over pairs, of a claim that has only one effect."""
-    (row,) = (row for row in claims[name]["rows"] if row["estimator"] == estimator)
-    return row
-
-
-def _wider(claims, name, estimator, other):
-    """Return how many times as wide an estimator's interval is as another's."""
-    ends = [_found(claims, name, of) for of in (estimator, other)]
-    widths = [of["value_high"] - of["value_low"] for of in ends]
-    return round(widths[0] / widths[1])
 
 
 def _environment():
@@ -84,7 +66,7 @@ def _environment():
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"between": _between, "p": p_value}
+    environment.filters |= {"between": between, "p": p_value}
     return environment
 
 
@@ -94,11 +76,17 @@ def _contents(folder):
     estimates = pd.read_csv(folder / "estimates.csv")
     verdicts = pd.read_csv(folder / "verdicts.csv").set_index("claim")
     accuracy = pd.read_csv(folder / "accuracy.csv")
+    trainings = pd.read_csv(folder / "trainings.csv").to_dict("records")
+    simulated = pd.read_csv(folder / "simulated.csv").to_dict("records")
+    claims = {claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS}
     return {
-        "claims": {
-            claim.name: _of_claim(claim, estimates, verdicts) for claim in CLAIMS
-        },
-        "subjects": _SUBJECTS,
+        "claims": claims,
+        "verdicts": pd.Series([of["verdict"] for of in claims.values()]).value_counts(),
+        "tested": sum(of["verdict"] != NOT_TESTABLE for of in claims.values()),
+        "summary": summary(claims, trainings),
+        "by_training": trainings,
+        "simulated": simulated,
+        "subjects": SUBJECTS,
         "on_controls": _on_controls(estimates),
         "run": json.loads((folder / "run.json").read_text(encoding="utf-8")),
         "accuracy": over_pairs(accuracy, ["accuracy"], ["training"]).to_dict("records"),
@@ -117,24 +105,23 @@ def _of_claim(claim, estimates, verdicts):
             {
                 "effect": effect,
                 "estimator": estimator,
-                "decides": estimator in claim.decides,
+                "decides": estimator == claim.decides,
                 "subjects": subjects,
                 **subjects["trained"],
             }
         )
-    return {
+    shown = {
+        **verdict.fillna({"published": ""}).to_dict(),
         "text": claim.text,
-        "pairs": verdict["pairs"],
-        "verdict": verdict["verdict"],
-        "published": verdict["published"] if pd.notna(verdict["published"]) else "",
         "called_out": [
-            _SUBJECTS[control]
+            SUBJECTS[control]
             for control in CONTROLS
-            if verdict[f"published_{control}"] == "confirmed"
+            if verdict[f"published_{control}"] == CONFIRMED
         ],
         "controls": claim.controls,
         "rows": rows,
     }
+    return shown | {"shows": about_claim(shown)}
 
 
 def _on_controls(estimates):
@@ -145,27 +132,17 @@ def _on_controls(estimates):
     # An effect relative to a control is exactly zero for this control: leave it out.
     of = estimates[(estimates["subject"] != "trained") & (estimates["value"] != 0)]
     published = of["estimator"] == "published"
-    deciding = [
-        row.estimator in DECIDES[row.claim] for row in of[~published].itertuples()
-    ]
+    deciding = of[~published]["estimator"] == of[~published]["claim"].map(DECIDES)
     return {
         name: {
             "effects": len(rows),
-            "found": int((rows["verdict"] != NOT_CONFIRMED).sum()),
+            "found": int((rows["value_p"] <= LEVEL).sum()),
         }
         for name, rows in (
             ("published", of[published]),
             ("deciding", of[~published][deciding]),
         )
     }
-
-
-def _between(of):
-    """Format an effect with its interval; small effects get one more digit."""
-    values = of["value"], of["value_low"], of["value_high"]
-    digits = 4 if max(map(abs, values)) < 0.01 else 3
-    value, low, high = (f"{value:+.{digits}f}" for value in values)
-    return f"{value} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 """One pair of encoders, f and g: training, measurements and interventions."""
 
-from pathlib import Path
-
 import numpy as np
 import private_mae  # noqa: F401
 import torch
+from keep import keep
+from scale import AUGMENTED, TIED
+from ties import measure_ties
+from units import measure_units
 
 import lightly_memloc as memloc
 from lightly_memloc.data import Study
@@ -17,118 +19,129 @@ from lightly_memloc.training import (
     TrainingConfig,
     make_backbone,
     make_plain_transform,
+    make_transform,
 )
 
 
-def study_pair(folder, training, data, draw, number, scale, device):
-    """Train a pair in a run folder and measure it there.
-
-    Existing trainings and results in the folder are kept.
+def train_pair(folder, data, draw, number, scale, device):
+    """Train a pair in a run folder. A complete training is kept.
 
     Args:
-        folder: The run folder.
-        training: The settings of the training and what is measured beside it.
+        folder: The run folder, with the name of the training.
         data: The folder of images.
         draw: The roles of the images.
         number: Number of the pair.
         scale: What is trained and measured.
         device: The device.
+
+    Returns:
+        The run.
     """
-    # Each pair has its own seeds; all trainings of a pair share them.
-    config = TrainingConfig.for_data(str(data), seed=number, **training.settings)
-    split = draw.split(number)
-    run = Run.train(
+    training = scale.trainings[folder.name]
+    return Run.train(
         folder,
         str(data),
-        split,
-        config,
+        draw.split(number),
+        _config(data, training, number),
         device=device,
         callbacks=training.callbacks,
     )
+
+
+def measure_pair(run, draw, number, scale, device):
+    """Measure a trained pair in its run folder. Existing results are kept.
+
+    Args:
+        run: The run.
+        draw: The roles of the images.
+        number: Number of the pair.
+        scale: What is trained and measured.
+        device: The device.
+    """
+    name = run.folder.name
+    training, split = scale.trainings[name], run.split
     dataset, transform = run.dataset(), run.transform()
     encoders = run.encoder("f"), run.encoder("g")
     options = {"n_views": scale.n_views, "seed": number, "device": device}
-    layer_mem = _measure(run.folder, encoders, dataset, split, transform, options)
-    plain = make_plain_transform(config)
+    subjects = {run.folder: (encoders, split)}
+    if training.controls:
+        fresh = _untrained(run.config, number)
+        controls = run.folder / "controls"
+        subjects |= {
+            controls / "untrained": (fresh, split),
+            controls / "shuffled": (encoders, _shuffled(split, number)),
+            controls / "external": (encoders, _of_external(split, number)),
+        }
+    for folder, (of, roles) in subjects.items():
+        measured = of, dataset, roles, transform
+        _measure(folder, *measured, options)
+        if name in TIED:
+            keep(folder / "ties", lambda of=measured: measure_ties(*of, **options))
+    for other in AUGMENTED.keys() - {name} if name in AUGMENTED else ():
+        config = _config(run.data, scale.trainings[other], number)
+        measured = encoders, dataset, split, make_transform(config)
+        _measure_layers_and_units(run.folder / "under" / other, *measured, options)
+    plain = make_plain_transform(run.config)
     task = ProbeTask(dataset, draw.probe_train, draw.probe_test, plain)
-    _keep(
+    keep(
         run.folder / "probe",
         lambda: measure_probes({"f": encoders[0]}, task, ["logistic"], device=device),
     )
-    if training.controls:
-        fresh = _untrained(config, number)
-        controls = {
-            "untrained": (fresh, split),
-            "shuffled": (encoders, _shuffled(split, number)),
-            "external": (encoders, _of_external(split, number)),
-        }
-        for name, (of, roles) in controls.items():
-            into = run.folder / "controls" / name
-            _measure(into, of, dataset, roles, transform, options)
     if training.interventions:
-        seeds = range(number * scale.trials, (number + 1) * scale.trials)
-        trials = {"seeds": seeds, "device": device}
-        _keep(
-            run.folder / "prune",
-            lambda: measure_pruning(
-                encoders[0],
-                Study(dataset, transform, split, n_views=scale.n_views),
-                task,
-                amount=scale.pruned,
-                **trials,
-            ),
-        )
-        _keep(
-            run.folder / "finetune",
-            lambda: measure_fine_tuning(
-                encoders[0], layer_mem, task, epochs=scale.tuning_epochs, **trials
-            ),
-        )
+        study = Study(dataset, transform, split, n_views=scale.n_views)
+        _intervene(run.folder, encoders[0], study, task, number, scale, device)
+
+
+def _config(data, training, number):
+    """Make the settings of a training. All trainings of a pair share its seeds."""
+    return TrainingConfig.for_data(str(data), seed=number, **training.settings)
 
 
 def _measure(folder, encoders, dataset, split, transform, options):
-    """Measure LayerMem, UnitMem and ClassMem, and analyse them together.
-
-    UnitMem of f compares candidates with independent images. UnitMem of g compares
-    independent images with candidates.
-
-    Returns:
-        The result of LayerMem.
-    """
-    f, g = encoders
-    candidate, independent = split.candidate, split.independent
-    layer_mem = _keep(
-        folder / "layer-mem",
-        lambda: memloc.measure_layer_mem(f, g, dataset, split, transform, **options),
+    """Measure LayerMem, UnitMem and ClassMem, and analyse them together."""
+    layer_mem, unit_mem = _measure_layers_and_units(
+        folder, encoders, dataset, split, transform, options
     )
-    unit_mem = _keep(
-        folder / "unit-mem",
-        lambda: memloc.measure_unit_mem(
-            f, dataset, transform, candidate, holdout=independent, **options
-        ),
-    )
-    _keep(
-        folder / "unit-mem-g",
-        lambda: memloc.measure_unit_mem(
-            g, dataset, transform, independent, holdout=candidate, **options
-        ),
-    )
-    class_mem = _keep(
+    class_mem = keep(
         folder / "class-mem",
-        lambda: memloc.measure_class_mem(f, dataset, transform, candidate, **options),
+        lambda: memloc.measure_class_mem(
+            encoders[0], dataset, transform, split.candidate, **options
+        ),
     )
-    _keep(
-        folder / "analysis",
-        lambda: analyze(layer_mem, unit_mem, class_mem),
-    )
-    return layer_mem
+    keep(folder / "analysis", lambda: analyze(layer_mem, unit_mem, class_mem))
 
 
-def _keep(folder, measure):
-    """Load a result from its folder, or measure and save it first."""
-    if not (Path(folder) / "result.json").is_file():
-        measure().save(folder)
-    return load_result(folder)
+def _measure_layers_and_units(folder, encoders, dataset, split, transform, options):
+    """Measure LayerMem, and UnitMem with exchanged roles."""
+    layer_mem = keep(
+        folder / "layer-mem",
+        lambda: memloc.measure_layer_mem(
+            *encoders, dataset, split, transform, **options
+        ),
+    )
+    return layer_mem, measure_units(
+        folder, encoders, dataset, split, transform, options
+    )
+
+
+def _intervene(folder, encoder, study, task, number, scale, device):
+    """Prune and fine-tune an encoder by what was measured of it."""
+    seeds = range(number * scale.trials, (number + 1) * scale.trials)
+    trials = {"seeds": seeds, "device": device}
+    keep(
+        folder / "prune",
+        lambda: measure_pruning(encoder, study, task, amount=scale.pruned, **trials),
+    )
+    keep(
+        folder / "finetune",
+        lambda: measure_fine_tuning(
+            encoder,
+            load_result(folder / "layer-mem"),
+            task,
+            epochs=scale.tuning_epochs,
+            **trials,
+        ),
+    )
 
 
 def _untrained(config, seed):

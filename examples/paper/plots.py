@@ -76,6 +76,42 @@ def trainings(table, column, chosen, title, ylabel, chance=0.0):
     return axes.figure
 
 
+def augmentations(layer_mem, column, augmented, title, ylabel):
+    """Plot a column along depth, by augmentation of training / of measuring."""
+    axes = new_axes()
+    set_labels(axes, title, ylabel)
+    styles = [(BLUE, "D"), (ORANGE, "s")]
+    for (training, trained), (color, marker) in zip(
+        augmented.items(), styles, strict=True
+    ):
+        for (by, measured), line in zip(augmented.items(), ("-", "--"), strict=True):
+            subject = "trained" if by == training else f"under/{by}"
+            of = _where(layer_mem, training=training, subject=subject)
+            means = over_pairs(of, [column], ["layer"])
+            label = f"{trained} / {measured}"
+            line_with_band(axes, means, column, label, color, marker, line)
+    _along(axes, means["layer"])
+    return axes.figure
+
+
+def ties(table, chosen, title, ylabel):
+    """Plot the share of units tied to an image along depth, seen and unseen."""
+    axes = new_axes()
+    set_labels(axes, title, ylabel)
+    styles = [(BLUE, "D"), (ORANGE, "s")]
+    for (training, label), (color, marker) in zip(chosen.items(), styles, strict=True):
+        for seen, images, line in (
+            (True, "training images", "-"),
+            (False, "unseen images", "--"),
+        ):
+            of = _where(table, training=training, seen=seen)
+            means = over_pairs(of, ["tied"], ["layer"])
+            series = f"{label}, {images}", color, marker, line
+            line_with_band(axes, means, "tied", *series)
+    _along(axes, means["layer"], 0.5)
+    return axes.figure
+
+
 def sublayers(layer_mem, training, title):
     """Plot what attention and the MLP of each block add, without the offset."""
     of = _where(layer_mem, training=training, subject="trained")

@@ -48,7 +48,8 @@ def power_table(pilot, results):
 
     Returns:
         The pilot's number of pairs, mean and standard deviation; the smallest effect
-        that the number of main pairs detects; and their own standard deviation.
+        that the number of main pairs detects; and their own standard deviation. Effects
+        that the pilot did not measure are left out.
     """
     n_pairs = results["pair"].nunique()
     keys = ["claim", "effect", "estimator"]
@@ -56,7 +57,7 @@ def power_table(pilot, results):
     rows = []
     for key, of in _trained(pilot).groupby(keys, sort=False):
         claim, _, estimator = key
-        if estimator not in DECIDES[claim]:
+        if estimator != DECIDES[claim] or key not in after.index:
             continue
         mean, deviation = of["value"].mean(), of["value"].std()
         row = dict(zip(keys, key, strict=True))

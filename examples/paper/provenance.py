@@ -2,6 +2,7 @@
 
 import os
 import platform
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ def made_with(pairs, scale, command):
         A document of plain types.
     """
     seconds = [of.seconds(name) for of in pairs.values() for name in scale.trainings]
+    trained = [of["training"] for of in seconds if "training" in of]
     return {
         "command": command,
         "pairs": scale.pairs,
@@ -29,7 +31,10 @@ def made_with(pairs, scale, command):
         "pruned": scale.pruned,
         "trials": scale.trials,
         "privacy": _privacy(scale),
-        "core_hours": round(sum(seconds) / 3600, 1),
+        "training_hours": round(sum(trained) / 3600, 1),
+        "trained_before": len(seconds) - len(trained),
+        "measuring_hours": round(sum(of["measuring"] for of in seconds) / 3600, 1),
+        "lightly_memloc": version("lightly-memloc"),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),

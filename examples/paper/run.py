@@ -5,7 +5,7 @@
 Trains pairs of encoders, measures them, and writes tables and figures to
 ``OUT/results`` and a page with the verdicts to ``OUT/results.md``. To resume an
 interrupted run, run the same command again: finished trainings and measurements are
-read from OUT.
+read from OUT. ``--remeasure`` measures again and keeps the trained encoders.
 """
 
 import argparse
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from images import Draw, unpack
+from keep import discard, measurements
 from measured import SECONDS, Measured
 from pool import call_all
 from scale import SCALES, smoke
@@ -24,9 +25,10 @@ from terminal import show_verdicts
 
 from lightly_memloc.data import open_dataset
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.training import Run
 
 try:
-    from pair import study_pair
+    from pair import measure_pair, train_pair
     from write import write_results
 except ImportError as error:
     sys.exit(
@@ -55,24 +57,46 @@ def reproduce(data, out, scale, command, device="auto", workers=1):
     images = unpack(data, out)
     pairs = {number: out / f"pair-{number}" for number in scale.numbers}
     calls = [
-        (folder / name, training, images, number, scale, device)
+        (folder / name, images, number, scale, device)
         for number, folder in pairs.items()
-        for name, training in scale.trainings.items()
+        for name in scale.trainings
     ]
     call_all(_study, calls, workers, "Trainings", out / "log.txt")
     measured = {number: Measured(folder) for number, folder in pairs.items()}
     write_results(measured, scale, command, images, out / "results")
 
 
-def _study(folder, training, images, number, scale, device):
-    """Study a pair and record how long it took."""
+def _study(folder, images, number, scale, device):
+    """Train and measure a pair, and record how long each took."""
     # The sum of floats depends on the number of threads.
     torch.set_num_threads(1)
-    start = time.monotonic()
     draw = Draw(open_dataset(images), scale.roles, scale.probes)
-    study_pair(folder, training, images, draw, number, scale, device)
-    if not (folder / SECONDS).is_file():
-        (folder / SECONDS).write_text(json.dumps(time.monotonic() - start) + "\n")
+    there = Run.is_run(folder) and Run(folder).is_trained
+    start = time.monotonic()
+    run = train_pair(folder, images, draw, number, scale, device)
+    if not there:
+        _add_seconds(folder, "training", time.monotonic() - start)
+    there, start = measurements(folder), time.monotonic()
+    measure_pair(run, draw, number, scale, device)
+    if measurements(folder) != there:
+        _add_seconds(folder, "measuring", time.monotonic() - start)
+
+
+def _add_seconds(folder, name, seconds):
+    """Add the seconds of a part to those of earlier calls."""
+    path = folder / SECONDS
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    known[name] = known.get(name, 0) + seconds
+    path.write_text(json.dumps(known) + "\n")
+
+
+def _discard_measurements(out):
+    """Discard all measurements and how long they took."""
+    discard(out)
+    for path in out.glob(f"pair-*/*/{SECONDS}"):
+        seconds = json.loads(path.read_text())
+        seconds.pop("measuring", None)
+        path.write_text(json.dumps(seconds) + "\n")
 
 
 def _refuse_other(out, scale):
@@ -118,7 +142,15 @@ def main():
     parser.add_argument(
         "--smoke", action="store_true", help="Run everything with tiny numbers."
     )
+    parser.add_argument(
+        "--remeasure",
+        action="store_true",
+        help="Discard the measurements in OUT first, and keep the trained encoders. "
+        "To resume, leave it out.",
+    )
     asked = parser.parse_args()
+    if asked.remeasure:
+        _discard_measurements(asked.out)
     scale = SCALES[asked.scale]
     command = (
         f"python examples/paper/run.py --data {asked.data.name} --out OUT "

@@ -3,6 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+# The trainings whose encoders are measured with the augmentation of either.
+AUGMENTED = {
+    "simclr": "the weaker augmentation",
+    "simclr_strong": "the stronger augmentation",
+}
+# The trainings whose units are compared by equal numbers of images and classes.
+TIED = ("simclr", "supervised")
+
 
 @dataclass(frozen=True)
 class Training:
@@ -135,7 +143,7 @@ def smoke(scale):
 
     return replace(
         scale,
-        roles=(8, 8, 8, 24),
+        roles=(20, 20, 20, 60),
         probes=(20, 20),
         trainings={name: shrunk(of) for name, of in scale.trainings.items()},
         pairs=3,

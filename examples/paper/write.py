@@ -23,8 +23,12 @@ def write_results(pairs, scale, command, images, folder):
     folder.mkdir(exist_ok=True)
     effects = tables.effects(pairs)
     estimates = tables.estimates(effects)
+    by_layer = tables.by_layer(pairs, scale.trainings)
     written = {
-        **tables.by_layer(pairs, scale.trainings),
+        **by_layer,
+        "trainings": tables.by_training(by_layer, scale.trainings),
+        "ties": tables.tied(pairs),
+        "simulated": tables.simulated(),
         "effects": effects,
         "estimates": estimates,
         "verdicts": tables.verdicts(estimates),

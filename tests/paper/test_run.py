@@ -1,3 +1,4 @@
+import json
 import re
 import shutil
 import sys
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import run
 from claims import CLAIMS
+from keep import keep
 from page import render
 from run import reproduce
 
@@ -37,7 +39,8 @@ def test_each_claim_is_measured_in_each_pair_and_control(effects, tiny):
         of = effects[claim.name]
         subjects = ("trained", *claim.controls)
         assert set(of.index.get_level_values("subject")) == set(subjects)
-        assert set(claim.decides) <= set(of.index.get_level_values("estimator"))
+        estimators = set(of.index.get_level_values("estimator"))
+        assert claim.decides in {None, *estimators}
         effects_of_subject = of.groupby("subject").size()
         assert (effects_of_subject % tiny.pairs == 0).all()
         assert effects_of_subject.nunique() == 1
@@ -88,11 +91,52 @@ def test_units_are_tied_to_images_where_unit_mem_is_larger(out, effects):
         return (units[0]["unit_mem"] > units[1]["class_mem"])[live].mean()
 
     trained, untrained = share("simclr"), share("simclr", "controls", "untrained")
-    over = "units tied to an image, over half", "published"
+    over = "units with UnitMem above ClassMem, over half", "published"
     assert effects[("2a", *over, "trained", 1)] == pytest.approx(trained - 0.5)
     assert effects[("2a", *over, "untrained", 1)] == pytest.approx(untrained - 0.5)
-    effect = effects["2a", "units tied to an image", "over untrained", "trained", 1]
-    assert effect == pytest.approx(trained - untrained)
+
+
+@pytest.mark.parametrize(
+    ("claim", "training", "to", "sign"),
+    [("2e", "simclr", "an image", 1), ("2f", "supervised", "a class", -1)],
+)
+def test_ties_are_compared_between_seen_and_unseen_images(
+    out, effects, claim, training, to, sign
+):
+    table = saved(out, 2, training, "ties", "layers.csv")
+    share = {}
+    for encoder in "fg":
+        for seen in (True, False):
+            of = table[(table["encoder"] == encoder) & (table["seen"] == seen)]
+            share[encoder, seen] = np.average(of["tied"], weights=of["units"])
+    expected = sum(share[of, True] - share[of, False] for of in "fg") / 2
+    effect = f"units tied to {to}, training images over unseen"
+    found = effects[claim, effect, "seen over unseen", "trained", 2]
+    assert found == pytest.approx(sign * expected)
+
+
+def test_augmentations_of_training_are_compared_under_the_same_augmentation(
+    out, effects
+):
+    def last(*folders):
+        return saved(out, 1, *folders, "layer-mem", "layers.csv")["symmetric"].iloc[-1]
+
+    def views(*folders):
+        path = out.joinpath("pair-1", *folders, "layer-mem", "distances.csv")
+        return pd.read_csv(path)["f:pool"]
+
+    weaker = "measured under the weaker augmentation"
+    stronger = "measured under the stronger augmentation"
+    of = effects["7d"].xs(("symmetric", "trained", 1), level=(1, 2, 3))
+    assert of.to_dict() == pytest.approx(
+        {
+            weaker: last("simclr") - last("simclr_strong", "under", "simclr"),
+            stronger: last("simclr", "under", "simclr_strong") - last("simclr_strong"),
+        }
+    )
+    own = effects["7d", "each measured under its own augmentation", "symmetric, own"]
+    assert own["trained", 1] == pytest.approx(last("simclr") - last("simclr_strong"))
+    assert not np.allclose(views("simclr"), views("simclr", "under", "simclr_strong"))
 
 
 def test_atypical_images_are_those_that_g_aligns_worst(out, effects):
@@ -142,11 +186,13 @@ def test_units_are_compared_in_the_last_third_of_layers(out, effects):
     for claim, more, less in (
         ("2d", ["simclr"], ["supervised"]),
         ("7c", ["simclr"], ["simclr", "controls", "untrained"]),
-        ("7e", ["simclr"], ["simclr_strong"]),
     ):
         of = effects[claim].xs("member share", level="estimator")
         (found,) = of.xs(("trained", 1), level=("subject", "pair"))
         assert found == pytest.approx(late(*more) - late(*less))
+    of = effects["7e", "measured under the weaker augmentation", "member share"]
+    expected = late("simclr") - late("simclr_strong", "under", "simclr")
+    assert of["trained", 1] == pytest.approx(expected)
 
 
 def test_accuracies_are_compared_within_a_pair(out, effects):
@@ -194,6 +240,36 @@ def test_running_again_trains_what_is_lost_and_makes_the_same(out, archive, tiny
         assert after[name] == before[name], name
     assert len(kept) > 100
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_measurements_of_another_version_are_refused(out, tmp_path):
+    folder = shutil.copytree(out / "pair-1/mae/probe", tmp_path / "probe")
+    head = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps(head | {"version": "0.0.1"}))
+    with pytest.raises(MemorizationError, match=r"lightly-memloc 0\.0\.1.*--remeasure"):
+        keep(folder, None)
+
+
+def test_trained_pairs_are_measured_again_and_not_trained(out, archive, tiny, tmp_path):
+    copied = shutil.copytree(out, tmp_path / "out")
+    run._discard_measurements(copied)
+    for path in copied.glob("pair-*/*/times.json"):
+        assert set(json.loads(path.read_text())) == {"training"}
+    (copied / "scale.json").unlink()
+    for path in copied.glob("pair-*/*/times.json"):
+        path.unlink()
+    names = {path.name for path in copied.glob("pair-*/*/*")}
+    files = {"f.ckpt", "g.ckpt", "losses.csv", "config.yaml", "split.json"}
+    assert names - {"controls", "under"} == files | {"training"}
+    assert not list(copied.glob("pair-*/*/controls/*/*"))
+    trained = {of: of.stat().st_mtime_ns for of in copied.glob("pair-*/**/*.ckpt")}
+    reproduce(archive, copied, tiny, "the command", "cpu", workers=2)
+    assert {of: of.stat().st_mtime_ns for of in trained} == trained
+    before, after = contents(out / "results"), contents(copied / "results")
+    for name in before.keys() - {"run.json"}:
+        assert after[name] == before[name], name
+    made = json.loads(after["run.json"])
+    assert made["trained_before"] == made["trainings"] == 14
 
 
 def test_the_page_beside_the_tables_shows_all_figures(out):

@@ -3,6 +3,7 @@
 from claims import (
     acting,
     atypical,
+    augmentation,
     consistency,
     depth,
     generality,
@@ -11,11 +12,20 @@ from claims import (
 )
 from claims.claim import Claim
 
-CLAIMS = [
-    claim
-    for finding in (depth, labels, atypical, sublayers, acting, consistency, generality)
-    for claim in finding.CLAIMS
-]
+_FINDINGS = (
+    depth,
+    labels,
+    atypical,
+    sublayers,
+    acting,
+    consistency,
+    generality,
+    augmentation,
+)
+CLAIMS = sorted(
+    (claim for finding in _FINDINGS for claim in finding.CLAIMS),
+    key=lambda claim: claim.name,
+)
 DECIDES = {claim.name: claim.decides for claim in CLAIMS}
 
 __all__ = ["CLAIMS", "DECIDES", "Claim"]

@@ -31,24 +31,24 @@ CLAIMS = [
         "5a",
         "Fine-tuning the most memorising layer beats fine-tuning the last one.",
         _tuned("last"),
-        ("accuracy",),
+        "accuracy",
     ),
     Claim(
         "5b",
         "Fine-tuning the most memorising layer beats fine-tuning a random one.",
         _tuned("random"),
-        ("accuracy",),
+        "accuracy",
     ),
     Claim(
         "5c",
         "Pruning units of highest UnitMem costs more than pruning random units.",
         _pruned("random", "highest"),
-        ("accuracy",),
+        "accuracy",
     ),
     Claim(
         "5d",
         "Pruning units of lowest UnitMem costs less than pruning random units.",
         _pruned("lowest", "random"),
-        ("accuracy",),
+        "accuracy",
     ),
 ]

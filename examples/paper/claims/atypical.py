@@ -40,14 +40,14 @@ CLAIMS = [
         "3a",
         "The most memorised images are memorised far more than the least memorised.",
         _extremes,
-        ("over external",),
+        "over external",
         CONTROLS,
     ),
     Claim(
         "3b",
         "Images hard to align for an encoder that never saw them are memorised more.",
         _unlike,
-        ("over external",),
+        "over external",
         CONTROLS,
     ),
 ]

@@ -13,12 +13,13 @@ class Claim:
         text: The claim in words.
         measure: Function that computes the effects in a pair, by effect and estimator,
             from its measurements. An effect is positive if the paper is right.
-        decides: Estimators that decide the verdict; each effect must show in all.
+        decides: Estimator that decides the verdict; each of its effects must show.
+            None for a claim that cannot be tested as it is stated.
         controls: Controls, with nothing to find, on which effects are also measured.
     """
 
     name: str
     text: str
     measure: Callable
-    decides: tuple[str, ...]
+    decides: str | None
     controls: tuple[str, ...] = ()

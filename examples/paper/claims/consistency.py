@@ -26,7 +26,7 @@ CLAIMS = [
         "6",
         "Neighbouring layers memorise the same images; distant layers do not.",
         _near_and_far,
-        ("over external",),
+        "over external",
         ("untrained", "shuffled", "external"),
     ),
 ]

@@ -28,14 +28,14 @@ CLAIMS = [
         "1a",
         "LayerMem rises with depth.",
         _rises,
-        ("symmetric",),
+        "symmetric",
         ("untrained", "shuffled", "external"),
     ),
     Claim(
         "1b",
         "Every layer contains highly memorising units.",
         _in_every_layer,
-        ("member share",),
+        "member share",
         ("untrained", "shuffled", "external"),
     ),
 ]

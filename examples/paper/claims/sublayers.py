@@ -29,7 +29,7 @@ CLAIMS = [
         f"4{letter}",
         f"With {title}, MLPs of a vision transformer memorise more than attention.",
         _mlp_over_attention(training),
-        ("symmetric",),
+        "symmetric",
         controls,
     )
     for letter, title, training, controls in (
