@@ -106,8 +106,9 @@ class MembershipReport(Report[MembershipResult]):
             if pd.notna(best["tpr"]):
                 p = ""
                 if "tpr_p" in best:
-                    adjusted = adjusted_p(of, "tpr")[of["layer"] == best["layer"]].iloc[0]
-                    p = f", adjusted p = {p_value(adjusted)}".replace("= <", "< ")
+                    of_best = adjusted_p(of, "tpr")[of["layer"] == best["layer"]]
+                    p = f", adjusted p = {p_value(of_best.iloc[0])}"
+                    p = p.replace("= <", "< ")
                 said.append(
                     f"At 1% false positives it identifies {best['tpr']:.1%} of the "
                     f"members (1% by chance{p})."

@@ -41,6 +41,7 @@ from tests.benchmarks.calibration.page import (
     LOWEST_COVERAGE,
     is_missed,
     page_with,
+    tables,
 )
 from tests.benchmarks.calibration.simulation import all_cases, row_of
 
@@ -100,7 +101,7 @@ def main() -> None:
     if options.only is None:
         table.to_csv(RESULTS / "calibration.csv", index=False, float_format="%.4g")
         page = RESULTS / "calibration.md"
-        page.write_text(page_with(page.read_text(), table))
+        page.write_text(page_with(page.read_text(), "coverage", tables(table)))
     show(table)
 
 

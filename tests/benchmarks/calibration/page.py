@@ -1,8 +1,7 @@
-"""The page "How the numbers were checked", from what calibration.py simulated."""
+"""Tables of the page "How the numbers were checked"."""
 
 import pandas as pd
 
-BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 LOWEST_COVERAGE, HIGHEST_TYPE_1 = 0.93, 0.06
 _COLUMNS = {
     "scenario": "scenario",
@@ -30,20 +29,24 @@ def tables(rows: pd.DataFrame) -> str:
     )
 
 
-def page_with(page: str, rows: pd.DataFrame) -> str:
-    """Return a page with the tables of the rows between its markers."""
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    return f"{before}{BEGIN}\n\n{tables(rows)}\n{END}{after}"
+def page_with(page: str, name: str, text: str) -> str:
+    """Return a page with a text between the two comments of a name."""
+    before, _, after = page.split(f"<!-- {name} -->")
+    return f"<!-- {name} -->".join([before, f"\n\n{text}\n", after])
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Make a table in Markdown."""
+    lines = [table.columns, ["---"] * len(table.columns), *table.to_numpy()]
+    return "".join(f"| {' | '.join(map(str, cells))} |\n" for cells in lines)
 
 
 def _table(rows: pd.DataFrame) -> str:
     shown = [name for name in _COLUMNS if not rows[name].isna().all()]
-    lines = [[_COLUMNS[name] for name in shown], ["---"] * len(shown)]
-    lines += [
-        [_cell(name, row[name]) for name in shown] for row in rows.to_dict("records")
-    ]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    cells = {
+        _COLUMNS[name]: [_cell(name, value) for value in rows[name]] for name in shown
+    }
+    return markdown(pd.DataFrame(cells))
 
 
 def _cell(name: str, value: str | float) -> str:
