@@ -74,6 +74,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
 	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
 	$(BIN)/python -m tests.benchmarks.calibration
+	$(BIN)/python -m tests.benchmarks.null_pairs
 
 clean:
 	rm -rf $(VENV) $(LOWEST) build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache

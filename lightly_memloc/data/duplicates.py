@@ -127,6 +127,15 @@ class DuplicateSearch:
         near = [pair for pair in self._near() if pair.indices not in known]
         return identical + near
 
+    def copies(self) -> dict[int, int]:
+        """Return the identical images of one role: the index of the first, by index."""
+        first: dict[tuple[str, str], int] = {}
+        of_image = {}
+        for index in sorted(self._signatures):
+            key = (self._role_of[index], self._signatures[index].digest)
+            of_image[index] = first.setdefault(key, index)
+        return {index: of for index, of in of_image.items() if index != of}
+
     def report(self) -> list[Duplicate]:
         """Warn of the duplicates among the images added, and return them.
 

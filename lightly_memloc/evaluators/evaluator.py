@@ -91,6 +91,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.layers: list[CapturedLayer] = []
         self.skipped: list[str] = []
         self.duplicates: list[Duplicate] = []
+        self.copies: dict[int, int] = {}
         self.first_batch = 0
         self._search = self._new_search()
         self._state_file = (
@@ -252,7 +253,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def reset(self) -> None:
         """Discard an earlier measurement: the encoder may have changed since."""
         self.layers, self.skipped, self.first_batch = [], [], 0
-        self.duplicates, self._search = [], self._new_search()
+        self.duplicates, self.copies, self._search = [], {}, self._new_search()
         self.metrics.clear()
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -351,7 +352,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             )
         whole = self._new_search()
         whole.merge(*gathered(self._search.state()))
-        self.duplicates = whole.report()
+        self.duplicates, self.copies = whole.report(), whole.copies()
         self._result = self.compute()
         if self._state_file is not None:
             self._state_file.remove()

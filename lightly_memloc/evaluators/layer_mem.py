@@ -136,6 +136,10 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         seen = np.unique(np.concatenate([i for of in measured.values() for i, _ in of]))
         images = self.roles.set_index("index").loc[seen].reset_index()
         images.insert(1, "filename", self.filenames(seen.tolist()))
+        if self.copies and "group" not in images:
+            # Copies of an image are not independent of it.
+            group = [self.copies.get(index, index) for index in seen.tolist()]
+            images.insert(3, "group", group)
         layers = [(layer.name, layer.kind) for layer in self.layers]
         return estimate_layer_mem(
             Readings.aligned(images, layers, measured),

@@ -9,7 +9,14 @@ from matplotlib.axes import Axes
 
 from lightly_memloc.functional import n_detected
 from lightly_memloc.report.charts import accuracies, along_depth, sorted_scores
-from lightly_memloc.report.report import LEVEL, REPORTS, Drawing, Report, Step
+from lightly_memloc.report.report import (
+    LEVEL,
+    REPORTS,
+    Drawing,
+    Report,
+    Step,
+    adjusted_p,
+)
 from lightly_memloc.report.style import BLUE, GREY, ORANGE, set_labels
 from lightly_memloc.report.tables import (
     ACCURACY,
@@ -184,12 +191,12 @@ class CurationReport(Report[CurationResult]):
 
     def _trained_without(self) -> str:
         layers = self.result.layers_to_pandas()
-        found = layers[layers["difference_p"] < LEVEL]
+        found = layers[adjusted_p(layers, "difference") < LEVEL]
         accuracy = self.result.accuracy_to_pandas().set_index("encoder")["accuracy"]
         said = (
             "An encoder trained without them differs from one trained without "
             f"as many random images in {len(found) or 'none'} of {len(layers)} layers "
-            f"(calibrated LayerMem, p < {LEVEL}); their accuracies are "
+            f"(calibrated LayerMem, adjusted p < {LEVEL}); their accuracies are "
             f"{accuracy['without memorized']:.1%} and {accuracy['without random']:.1%}."
         )
         last = layers.iloc[-1]

@@ -141,7 +141,7 @@ def test_membership_of_a_measured_run(run, trained):
 
 def test_analysing_what_was_measured(run, trained, tmp_path):
     for command in ("layer-mem", "unit-mem", "class-mem"):
-        assert run(command, trained, "--views", 2)[0] == 0
+        assert run(command, trained, "--views", 4)[0] == 0
     code, out, err = run("analyze", trained, "--out", tmp_path / "analysis")
     assert (code, err) == (0, "")
     lines = [line for line in out.splitlines() if str(tmp_path) not in line]

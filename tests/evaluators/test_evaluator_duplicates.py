@@ -76,6 +76,13 @@ def test_copies_within_a_role_are_measured(measure, name):
     assert not result.settings["allow_duplicates"]
 
 
+def test_copies_within_a_role_are_a_group(measure):
+    images = measure("layer_mem", shades({4: 1, 16: 13, 17: 13})).samples_to_pandas()
+    group = images.set_index("index")["group"].to_dict()
+    assert group == {i: i for i in range(18)} | {4: 1, 16: 13, 17: 13}
+    assert "group" not in measure("layer_mem", shades({})).samples_to_pandas()
+
+
 def test_a_measurement_of_one_role_compares_nothing(measure):
     assert measure("class_mem", shades({14: 3})).settings["duplicates"] == []
 

@@ -16,6 +16,11 @@ def relabellings(labels):
         yield np.isin(np.arange(n), chosen)
 
 
+def resamples(n):
+    """Positions of every draw of n out of n with replacement, shape (n^n, n)."""
+    return np.array(list(itertools.product(range(n), repeat=n)))
+
+
 def share_as_far(statistics, value):
     """Share of the enumerated statistics at least as far from 0 as the value."""
     return np.mean([abs(s) >= abs(value) - 1e-12 for s in statistics])

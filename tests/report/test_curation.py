@@ -83,7 +83,9 @@ def test_an_empty_list_is_said_and_nothing_is_claimed():
 
 
 def test_what_training_without_the_images_did():
-    layers = pd.DataFrame({"difference_p": [0.5, 0.009, 0.01, 0.001]})
+    layers = pd.DataFrame(
+        {"difference_p": 0.001, "difference_p_adjusted": [0.5, 0.049, 0.05, 0.001]}
+    )
     accuracy = pd.DataFrame(
         {
             "encoder": ["original", "without memorized", "without random"],
@@ -100,8 +102,8 @@ def test_what_training_without_the_images_did():
 @pytest.mark.parametrize(
     ("effect", "p", "verdict"),
     [
-        (0.05, 0.001, "training on the listed images raises their own LayerMem."),
-        (0.05, 0.02, "does not show that the listed images are memorised."),
+        (0.05, 0.049, "training on the listed images raises their own LayerMem."),
+        (0.05, 0.06, "does not show that the listed images are memorised."),
         (-0.05, 0.001, "does not show that the listed images are memorised."),
     ],
 )

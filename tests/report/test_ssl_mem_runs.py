@@ -31,8 +31,10 @@ def ssl_mem_runs(effects, layers=("conv1", "layer1.0"), name="{}.png"):
                 "role": roles,
             }
         )
-        m = np.full((16, len(layers)), 0.1 * number)
-        m[:, -1] += effect * np.where(roles == "candidate", 1, -1)
+        # Half the log ratio of the distances: offset, and what either encoder memorised.
+        z = np.full((16, len(layers)), 0.1 * number)
+        z[:, -1] += np.arctanh(effect) * np.where(roles == "candidate", 1, -1)
+        m = np.tanh(z)
         runs[f"run-{number}"] = from_distances(
             [(layer, "conv") for layer in layers],
             images,
@@ -143,7 +145,7 @@ def of_images(scores):
             1 - m,
             1 + m,
             {"normalization": "relative", "top_k": 5, "seed": 0, "skipped": []},
-            10,
+            19,
         )
     return combine_runs(runs, {}, seed=0)
 

@@ -105,28 +105,30 @@ LAYERS = ["conv1", "layer1.0", "layer2.0", "fc"]
 def with_share(share, p):
     columns = estimate("member_share", share, p)
     columns |= {"member_share_null_low": 0.35, "member_share_null_high": 0.65}
+    columns["member_share_p_adjusted"] = columns["member_share_p"]
     return UnitMemResult({}, {"layers": pd.DataFrame({"layer": LAYERS, **columns})})
 
 
 def test_units_name_the_layer_whose_members_win_most():
     text = report_of(
-        with_share([0.9, 0.8, 0.7, 0.1], [0.02, 0.001, 0.001, 0.001])
+        with_share([0.9, 0.8, 0.7, 0.1], [0.05, 0.001, 0.001, 0.001])
     ).words()
     assert text == (
-        "Members win more units than expected by chance (p < 0.01) in 2 of 4 layers, "
-        "most in layer1.0: 80% (95% interval 70% to 90%; by chance 35% to 65%)."
+        "Members win more units than expected by chance (adjusted p < 0.05) in 2 of 4 "
+        "layers. The largest share is that of layer1.0: 80%, where 95% of shares by "
+        "chance are between 35% and 65%."
     )
-    none = report_of(with_share([0.6, 0.5, 0.4, 0.7], [0.01, 1, 0.5, 0.2])).words()
+    none = report_of(with_share([0.6, 0.5, 0.4, 0.7], [0.05, 1, 0.5, 0.2])).words()
     assert none == (
-        "Members do not win more units than expected by chance (p < 0.01) in any of 4 "
-        "layers. This does not rule out memorisation: the intervals of the member share "
+        "Members do not win more units than expected by chance (adjusted p < 0.05) in "
+        "any of 4 layers. This does not rule out memorisation: the intervals of the member share "
         "reach up to 80%."
     )
     holdout = report_of(
         with_share([0.1, 0.2, 0.5, 0.6], [0.001, 0.001, 1, 0.5])
     ).words()
     assert holdout.startswith(
-        "Holdout images win more units than expected by chance (p < 0.01) in 2 of 4"
+        "Holdout images win more units than expected by chance (adjusted p < 0.05) in 2"
     )
 
 
@@ -144,7 +146,7 @@ def with_reference(**columns):
             "agreement": 0.25,
             "weak": 1,
             **estimate("member_share", [0.9, 0.8, 0.7, 0.1], [0.001] * 4),
-            "member_share_p_adjusted": [0.002, 0.04, 0.004, 0.001],
+            "member_share_p_adjusted": [0.002, 0.06, 0.004, 0.001],
             "member_share_null_low": 0.35,
             "member_share_null_high": 0.65,
             **estimate("gap", [0.1, 0.2, 0.3, 0.4], [0.001] * 4),
@@ -172,11 +174,12 @@ def test_sentences_rest_on_adjusted_p_values():
     assert report.words() == (
         "Mean UnitMem exceeds that of units without a special image in 2 of 4 layers, "
         "most in layer2.0: 0.70 instead of 0.50. Members win more units than expected "
-        "by chance (p < 0.01) in 2 of 4 layers, most in conv1: 90% (95% interval 80% to "
-        "100%; by chance 35% to 65%). Images that win units of both encoders cancel: "
-        "this is the mean share of f and of g with exchanged roles."
+        "by chance (adjusted p < 0.05) in 2 of 4 layers. The largest share is that of "
+        "conv1: 90%, where 95% of shares by chance are between 35% and 65%. Images that "
+        "win units of both encoders cancel: this is the mean share of f and of g with "
+        "exchanged roles."
     )
-    assert report.tested_layers == 0
+    assert report.tested_layers == 4
     assert any("in 67% of the live units" in limit for limit in report.limits())
     nothing = report_of(with_reference(null=0.9)).words()
     assert nothing.startswith(
@@ -190,7 +193,7 @@ def test_tables_show_the_null_and_f_alone_within_a_terminal():
         *["mean", "null", "agree", "weak"]
     ]
     assert layers.rows[0][-4:] == ("0.500", "0.450", "25%", "1")
-    assert shares.rows[0] == (*("conv1", "90%", "80% 100%", ".001", ".002", "60%"),)
+    assert shares.rows[0] == (*("conv1", "90%", "80% 100%", ".002", "60%"),)
     assert gaps.rows[0][-2:] == (".003", "+0.700")
     assert [row[3] for row in top.rows] == ["other", "other", "same"]
     for table in (layers, shares, gaps, top):

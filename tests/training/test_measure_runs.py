@@ -71,12 +71,15 @@ def test_measuring_is_combining_the_layer_mem_of_each_run(folder):
         )
         for row in found.to_pandas().to_dict("records"):
             means.setdefault(row["layer"], []).append(row["symmetric"])
-            offset = (row["layer_mem"] + row["independent"]) / 2
-            for image in found.samples_to_pandas().to_dict("records"):
+            images = found.samples_to_pandas()
+            images["z"] = np.arctanh(images[row["layer"]])
+            means_z = images.groupby("role")["z"].mean()
+            offset = (means_z["candidate"] + means_z["independent"]) / 2
+            for image in images.to_dict("records"):
                 sign = {"candidate": 1, "independent": -1}.get(image["role"])
                 if sign:
                     place = image["filename"], row["layer"]
-                    score = sign * (image[row["layer"]] - offset)
+                    score = np.tanh(sign * (image["z"] - offset))
                     scores.setdefault(place, []).append(score)
     table = result.to_pandas()
     assert table["layer"].tolist() == list(means) == ["layer1.residual", "pool"]
