@@ -48,7 +48,7 @@ def membership(
     """Compute AUC, and the true positive rate at a low false positive rate [0].
 
     The p-value of the AUC comes from permuting the images' set labels and comparing the
-    studentized AUC [1]. The test is exact if members and non-members are exchangeable,
+    studentized AUC [1] on the arcsine scale. The test is exact if members and non-members are exchangeable,
     and approximately valid if they differ in variance and size. The standard error is
     DeLong's [2], summed over groups of images [3] if there are any. Where the AUC is
     near 0 or 1, Hanley and McNeil's [4] is its least value. The interval is computed on
@@ -199,22 +199,27 @@ def _auc(
     # Half a group of the smaller set keeps the logit finite and its error moderate.
     margin = 1 / (2 * min(n_groups))
 
-    def centers_and_errors(of: Separated) -> tuple[Array, Array]:
+    def angles(of: Separated) -> tuple[Array, Array, Array]:
+        """The arcsine of the AUC's root over chance, its error and its slope."""
         center = np.clip(of.auc, margin, 1 - margin)
         # DeLong's variance vanishes where the sets are apart.
         least = np.minimum(
             _hanley_mcneil(center, n_groups), _hanley_mcneil(margin, n_groups)
         )
-        return center, np.sqrt(np.maximum(of.variance, least))
+        slope = 2 * np.sqrt(center * (1 - center))
+        error = np.sqrt(np.maximum(of.variance, least)) / slope
+        return np.arcsin(np.sqrt(center)) - np.pi / 4, error, slope
 
-    (center,), (error,) = centers_and_errors(observed)
-    statistics = np.abs(permuted.auc - 0.5) / centers_and_errors(permuted)[1]
+    (angle,), (error,), (slope,) = angles(observed)
+    angle_permuted, error_permuted, _ = angles(permuted)
+    statistics = np.abs(angle_permuted) / error_permuted
     auc = observed.auc[0]
-    over_chance = inverted(auc - 0.5, error, statistics, confidence)
+    center = np.clip(auc, margin, 1 - margin)
+    over_chance = inverted(angle, error, statistics, confidence)
     half = over_chance.high - over_chance.value
     # Almost no permutation separates scores that are equal but for a few.
     half = np.where(half > 0, half, stats.norm.isf((1 - confidence) / 2) * error)
-    half /= center * (1 - center)
+    half *= slope / (center * (1 - center))
     low, high = special.expit(special.logit(center) + np.array([-half, half]))
     # The logit scale, on which chance may lie inside, is wider far from chance.
     low = np.where(over_chance.low > 0, np.maximum(low, np.nextafter(0.5, 1)), low)
@@ -291,6 +296,11 @@ def _effective_size(
     variance = (deviations**2).sum() / n**2 * n_groups / (n_groups - 1)
     if not variance:
         return float(n)
+<<<<<<< HEAD
     quantile, of_groups = (float(stats.t.isf(tail, of - 1)) for of in (n, n_groups))
     size = (1 + share * (1 - share) / variance) * (quantile / of_groups) ** 2
+=======
+    of_images, of_groups = (float(stats.t.isf(tail, k - 1)) for k in (n, n_groups))
+    size = (1 + share * (1 - share) / variance) * (of_images / of_groups) ** 2
+>>>>>>> memb
     return float(min(n, size))

@@ -42,7 +42,7 @@ def test_area_against_scikit_learn(n, m, decimals):
 
 
 def studentized(scores, labels, groups):
-    """AUC minus 1/2 and its standard error, from all pairs of images."""
+    """Arcsine of the AUC's root over chance, and its error, from all pairs."""
     first, second = scores[labels], scores[~labels]
     wins = (first[:, None] > second) + (first[:, None] == second) / 2
     auc, variance = wins.mean(), 0
@@ -65,7 +65,10 @@ def studentized(scores, labels, groups):
                 for x, y in ((q1, q2), (q2, q1))
             )
         )
-    return auc - 0.5, np.sqrt(max(variance, min(leasts)))
+    center = np.clip(auc, 1 / (2 * min(n, m)), 1 - 1 / (2 * min(n, m)))
+    slope = 2 * np.sqrt(center * (1 - center))
+    error = np.sqrt(max(variance, min(leasts))) / slope
+    return np.arcsin(np.sqrt(center)) - np.pi / 4, error
 
 
 @pytest.mark.parametrize("size", [1, 2])
@@ -86,9 +89,9 @@ def test_p_and_interval_of_the_area_against_every_relabelling(size):
     auc = membership(
         scores[:n], scores[n:], None, 0.8, n_resamples=1999, groups=groups
     ).auc
-    assert auc.value[0] == pytest.approx(0.5 + deviation)
+    assert auc.value[0] == pytest.approx(np.sin(deviation + np.pi / 4) ** 2)
     assert_p_value(auc.p[0], share_as_far(null, deviation / error), 1999)
-    slope = auc.value[0] * (1 - auc.value[0])
+    slope = np.sqrt(auc.value[0] * (1 - auc.value[0])) / 2
     # The end that is farther from chance.
     end = auc.high[0] if deviation > 0 else auc.low[0]
     logit = special.logit([auc.value[0], end])
