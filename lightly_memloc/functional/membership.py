@@ -296,11 +296,6 @@ def _effective_size(
     variance = (deviations**2).sum() / n**2 * n_groups / (n_groups - 1)
     if not variance:
         return float(n)
-<<<<<<< HEAD
     quantile, of_groups = (float(stats.t.isf(tail, of - 1)) for of in (n, n_groups))
     size = (1 + share * (1 - share) / variance) * (quantile / of_groups) ** 2
-=======
-    of_images, of_groups = (float(stats.t.isf(tail, k - 1)) for k in (n, n_groups))
-    size = (1 + share * (1 - share) / variance) * (of_images / of_groups) ** 2
->>>>>>> memb
     return float(min(n, size))
