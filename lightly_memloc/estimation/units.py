@@ -176,9 +176,9 @@ def unit_mem_tables(
 
     Args:
         layers: The layers.
-        values: ``unit_mem``, ``mu_max``, ``mu_rest``, ``dead`` and ``null`` of shape
-            ``(U,)``, the units of all layers side by side; ``agreement`` if views were
-            compared.
+        values: ``unit_mem``, ``mu_max``, ``mu_rest`` and ``dead`` of shape ``(U,)``,
+            the units of all layers side by side; ``null`` and ``agreement`` if they
+            were measured.
         winners: Index and file name of each unit's winning image.
         rectified: Whether each layer was rectified.
         against_holdout: Member share and gap of each layer, if there is a holdout.
@@ -190,16 +190,17 @@ def unit_mem_tables(
     units.insert(5, "index", indices)
     units.insert(6, "filename", filenames)
     live = ~units["dead"].to_numpy()
-    units["agreement"] = values.get("agreement", np.full(len(units), np.nan))
+    unknown = np.full(len(units), np.nan)
+    units["agreement"] = values.get("agreement", unknown)
     units["weak"] = weak_units(units)
     of_layer = [units["layer"].to_numpy()]
-    null = pd.Series(values["null"]).where(live).groupby(of_layer, sort=False).mean()
+    null = pd.Series(values.get("null", unknown)).where(live)
     own = without_reference
     by_layer = layer_table(
         layers,
         units,
         "unit_mem",
-        null=null.to_numpy(),
+        null=null.groupby(of_layer, sort=False).mean().to_numpy(),
         agreement=units.groupby("layer", sort=False)["agreement"].mean().to_numpy(),
         weak=units.groupby("layer", sort=False)["weak"].sum().to_numpy(),
         **_columns(against_holdout or _unknown(len(layers))),

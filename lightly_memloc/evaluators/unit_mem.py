@@ -24,6 +24,7 @@ from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
 from lightly_memloc.evaluators.layer_mem import refuse_different_architectures
 from lightly_memloc.evaluators.unit_evaluator import Activations, UnitEvaluator
 from lightly_memloc.evaluators.view_loader import ViewBatch
+from lightly_memloc.functional.selectivity_null import TOP, selectivity_null
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
 from lightly_memloc.metrics import MemberShare, TopImages, UnitMem
@@ -128,6 +129,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         metrics: dict[str, Metric | nn.ModuleList] = {
             "unit_mem": UnitMem(sum(sizes), self.rest),
             "top_images": TopImages(sum(sizes), _TOP_IMAGES),
+            "top_members": TopImages(sum(sizes), TOP),
             # The winner over either half of the views.
             "halves": TopImages(2 * sum(sizes), 1),
         }
@@ -153,6 +155,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             return
         chosen = self._is_member[batch.indices.cpu()].to(mu.mean.device)
         self.metrics["unit_mem"].update(mu.mean[chosen], batch.indices[chosen])
+        self.metrics["top_members"].update(mu.mean[chosen], batch.indices[chosen])
         self.metrics["top_images"].update(mu.mean, batch.indices)
         halves = torch.cat([*mu.halves], dim=1)[chosen]
         self.metrics["halves"].update(halves, batch.indices[chosen])
@@ -160,6 +163,10 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = computed(self.metrics["unit_mem"])
+        top = computed(self.metrics["top_members"])["activation"]
+        values["null"] = selectivity_null(
+            top.reshape(len(top), -1), values["mu_rest"].reshape(-1)
+        )
         values["agreement"] = winner_agreement(
             computed(self.metrics["halves"]), values["dead"]
         )

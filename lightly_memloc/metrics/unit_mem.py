@@ -5,7 +5,6 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from lightly_memloc.functional.selectivity_null import selectivity_null
 from lightly_memloc.functional.unit_mem import (
     NO_IMAGE,
     Rest,
@@ -105,7 +104,7 @@ class UnitMem(GroupedMaxima):
         \mathrm{UnitMem}(u) = \frac{\mu_{max} - \mu_{rest}}{\mu_{max} + \mu_{rest}}
 
     See :func:`lightly_memloc.functional.unit_mem` for the definition. The state
-    consists of five numbers per unit, the rows of the latest batch, and one integer
+    consists of three numbers per unit, the rows of the latest batch, and one integer
     per image; with ``rest="median"``, of one number per image and unit. Merging ranks
     is exact, including the winning image.
 
@@ -117,11 +116,7 @@ class UnitMem(GroupedMaxima):
     - ``mu_rest``: mean or median activation over the other images;
     - ``winner``: index of the image with the largest activation; of equally large
       activations, the smallest index;
-    - ``dead``: whether the unit is dead: its largest activation is 0;
-    - ``null``: UnitMem to expect if no image is special, from the mean and variance of
-      the activations on the other images; see
-      :func:`lightly_memloc.functional.selectivity_null.selectivity_null`. NaN for units
-      that are active on one image at most.
+    - ``dead``: whether the unit is dead: its largest activation is 0.
 
     As in all torchmetrics, tensors of one element become scalars.
 
@@ -151,9 +146,6 @@ class UnitMem(GroupedMaxima):
 
     value_name: ClassVar[str | None] = "unit_mem"
 
-    squares: Tensor
-    smallest: Tensor
-
     def __init__(
         self,
         num_units: int,
@@ -167,9 +159,6 @@ class UnitMem(GroupedMaxima):
         super().__init__(num_units, 1, keep_rows=rest == "median", **kwargs)
         self.rest = rest
         self.average = check_average(average)
-        zero = torch.zeros(num_units, dtype=torch.float64)
-        self.add_state("squares", zero, dist_reduce_fx="sum")
-        self.add_state("smallest", zero + torch.inf, dist_reduce_fx="min")
         self._keep_apart(rest)
 
     def update(self, mu: Tensor, index: Tensor) -> None:
@@ -207,32 +196,7 @@ class UnitMem(GroupedMaxima):
             "winner": maxima.winner,
             "dead": is_dead(mu_max),
         }
-        if self.average is None:
-            values["null"] = self._null(maxima, mu_rest)
         return self._averaged(values, self.average)
-
-    def _fold(self, rows: Tensor, index: Tensor, group: Tensor) -> None:
-        super()._fold(rows, index, group)
-        self.squares, self.smallest = self._moments(rows)
-
-    def _moments(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Sums of squares and smallest activations, including further rows."""
-        smallest = torch.cat([self.smallest.unsqueeze(0), rows]).amin(dim=0)
-        return self.squares + rows.square().sum(dim=0), smallest
-
-    def _null(self, maxima: Maxima, mu_rest: Tensor) -> Tensor:
-        n_images, mu_max = int(maxima.images[0]), maxima.largest[0]
-        squares, smallest = self._moments(self._unique_unfolded()[0])
-        mean = mean_of_rest(maxima.total[0], mu_max, n_images)
-        square = mean_of_rest(squares, mu_max.square(), n_images)
-        null = selectivity_null(
-            mean.cpu().numpy(),
-            (square - mean.square()).cpu().numpy(),
-            mu_rest.cpu().numpy(),
-            n_images,
-            (smallest < 0).cpu().numpy(),
-        )
-        return torch.from_numpy(null).to(mu_max)
 
 
 def _folded(maxima: Maxima, rows: Tensor, index: Tensor, group: Tensor) -> Maxima:

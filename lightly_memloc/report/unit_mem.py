@@ -123,25 +123,7 @@ class UnitMemReport(Report[UnitMemResult]):
                 "images that the encoder never saw, so without a holdout nothing can be "
                 "concluded about memorisation."
             )
-        return f"{self._selectivity()}{self._preference()}"
-
-    def _selectivity(self) -> str:
-        """Compare UnitMem with the one to expect if no image were special."""
-        layers = self.result.layers_to_pandas()
-        if "null" not in layers or not layers["null"].notna().any():
-            return ""
-        above = layers[layers["mean"] > layers["null"]]
-        if not len(above):
-            return (
-                "Mean UnitMem does not exceed that of units without a special image in "
-                f"any of {len(layers)} layers. "
-            )
-        most = largest(layers.assign(excess=layers["mean"] - layers["null"]), "excess")
-        return (
-            f"Mean UnitMem exceeds that of units without a special image in {len(above)} "
-            f"of {len(layers)} layers, most in {most['layer']}: {most['mean']:.2f} "
-            f"instead of {most['null']:.2f}. "
-        )
+        return self._preference()
 
     def _preference(self) -> str:
         """Say whether members win more units than expected by chance."""

@@ -297,8 +297,7 @@ def unit_mem(
             on_members = of_unit[is_member]
             winner = int(measured[is_member][on_members.argmax()])
             others = np.delete(on_members, on_members.argmax())
-            moments = others.mean(), others.var()
-            is_signed = bool(others.min() < 0)
+            top_six = -np.sort(-on_members)[:6, None]
             others = np.median(others) if rest == "median" else np.mean(others)
             units.append(
                 {
@@ -314,11 +313,7 @@ def unit_mem(
             )
             is_same = first[layer][unit] == last[layer][unit] is not None
             units[-1]["agreement"] = np.nan if units[-1]["dead"] else float(is_same)
-            null = selectivity_null(
-                *(np.array([of]) for of in (*moments, others)),
-                len(members),
-                np.array([is_signed]),
-            )
+            null = selectivity_null(top_six, np.array([others]))
             nulls.append(np.nan if units[-1]["dead"] else null[0])
             if not units[-1]["dead"]:
                 for rank, i in enumerate(np.argsort(-of_unit, kind="stable")[:6]):
