@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.functional import Estimate, accuracy_change, student_mean
+from lightly_memloc.functional import Estimate, accuracy_change, holm_p, student_mean
 from lightly_memloc.results import InterventionResult, UnitTuningResult
 
 _RANDOM, _BASELINE = "random", "baseline"
@@ -175,5 +175,8 @@ def summarize_tuning(
                 "wins": int(of["wins"].sum()),
             }
         )
-    tables = {"layers": pd.DataFrame(rows), "units": units}
+    layers = pd.DataFrame(rows)
+    adjusted = holm_p(layers["rise_p"])
+    layers.insert(layers.columns.get_loc("rise_p") + 1, "rise_p_adjusted", adjusted)
+    tables = {"layers": layers, "units": units}
     return UnitTuningResult({"skipped": [], **settings}, tables)

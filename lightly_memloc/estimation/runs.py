@@ -1,6 +1,7 @@
 """SSLMem over several runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import (
     cross_fitted_mean,
+    holm_p,
     moderated_mean,
     q_values,
     run_correlation,
@@ -102,8 +104,9 @@ def combine_runs(
     reliability = [split_half_reliability(of, seed) for of in of_layers]
     table = layers[0].assign(runs=len(runs))
     for name, of_runs in per_run.items():
-        mean = cross_fitted_mean if name == "top" else student_mean
-        table = table.assign(**mean(of_runs).columns(name))
+        mean = (cross_fitted_mean if name == "top" else student_mean)(of_runs)
+        adjusted = replace(mean, p_adjusted=holm_p(np.asarray(mean.p)))
+        table = table.assign(**adjusted.columns(name))
     table = table.assign(
         reliability=reliability,
         run_correlation=[run_correlation(of) for of in of_layers],

@@ -3,7 +3,7 @@ from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
-from .false_discoveries import conformal_p, n_detected, q_values
+from .false_discoveries import conformal_p, holm_p, n_detected, q_values
 from .layer_mem import (
     alignment_gap,
     calibrated_layer_mem,
@@ -43,6 +43,7 @@ __all__ = [
     "cross_fitted_mean",
     "delta_layer_mem",
     "difference_of_means",
+    "holm_p",
     "kendall_tau",
     "layer_mem",
     "log_ratio_of_means",

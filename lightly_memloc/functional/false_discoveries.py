@@ -1,4 +1,4 @@
-"""False discoveries in lists of images: conformal p-values and q-values."""
+"""False discoveries: conformal p-values and q-values of images, Holm's p of layers."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -67,6 +67,32 @@ def conformal_p(
     lower = np.concatenate([[0.0], np.cumsum(weights[order])])
     n_as_high = n - lower[np.searchsorted(external[order], scores, "left")]
     return np.asarray((1 + n_as_high) / (1 + n))
+
+
+def holm_p(p: ArrayLike) -> Array:
+    """Adjust p-values for their number by Holm's method [0].
+
+    The method holds whatever the dependence between the tests.
+
+    - [0]: A simple sequentially rejective multiple test procedure, Holm, 1979
+
+    Args:
+        p: Shape ``(L,)``; NaN values are not tests.
+
+    Returns:
+        Adjusted p-values of shape ``(L,)``.
+
+    Examples:
+        >>> from lightly_memloc.functional import holm_p
+        >>> holm_p([0.01, 0.04, 0.03])
+        array([0.03, 0.06, 0.06])
+    """
+    p = np.asarray(p, dtype=np.float64)
+    adjusted = np.full(p.shape, np.nan)
+    order = np.argsort(p)[: np.count_nonzero(~np.isnan(p))]
+    steps = p[order] * np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    return adjusted
 
 
 def q_values(p: ArrayLike) -> Array:

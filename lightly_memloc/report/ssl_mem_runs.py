@@ -15,6 +15,7 @@ from lightly_memloc.report.tables import (
     LAYER,
     Field,
     Table,
+    adjusted_p_of,
     formatted,
     interval,
     make_table,
@@ -51,7 +52,14 @@ class SSLMemRunsReport(Report[SSLMemRunsResult]):
                 f"SSLMem over {len(self.result.settings['runs'])} runs, without their "
                 "offsets",
                 layers,
-                [*LAYER, score, over_runs, p_of("ssl_mem"), null, p_of("shuffled")],
+                [
+                    *LAYER,
+                    score,
+                    over_runs,
+                    adjusted_p_of("ssl_mem", layers),
+                    null,
+                    adjusted_p_of("shuffled", layers),
+                ],
                 bar="ssl_mem",
             )
         ]

@@ -10,10 +10,10 @@ from lightly_memloc.report.style import BLUE, GREY, layer_ticks, legend, set_lab
 from lightly_memloc.report.svg import hover
 from lightly_memloc.report.tables import (
     Table,
+    adjusted_p_of,
     interval,
     make_table,
     number,
-    p_of,
     share,
     signed,
     text,
@@ -34,6 +34,7 @@ class UnitTuningReport(Report[UnitTuningResult]):
 
     def tables(self) -> list[Table]:
         """Return the table of layers."""
+        layers = self.result.layers_to_pandas()
         fields = [
             text("layer"),
             number("units", str),
@@ -41,11 +42,10 @@ class UnitTuningReport(Report[UnitTuningResult]):
             number("after", share),
             number("rise", signed),
             interval("rise"),
-            p_of("rise"),
+            adjusted_p_of("rise", layers),
             number("wins", str, "won"),
         ]
         title = "UnitMem of units, each tuned to one image"
-        layers = self.result.layers_to_pandas()
         return [make_table(title, layers, fields, bar="rise", full=1.0)]
 
     def words(self) -> str:

@@ -14,12 +14,14 @@ class SSLMemRunsResult(Result):
     in the other runs; ``shuffled``, the mean score with shuffled roles: the null;
     ``layer_mem``, the published mean; ``offset``, the SSLMem that a run shows whatever
     was memorised. Each has standard error, interval and p-value *over runs* in
-    ``_error``, ``_low``, ``_high`` and ``_p``; intervals and p-values are NaN with two
-    runs, and those of ``top`` allow for runs that choose for each other. ``reliability`` is that of the images' means over the runs (split-half, NaN with
+    ``_error``, ``_low``, ``_high`` and ``_p``, and in ``_p_adjusted`` its p-value
+    adjusted for the number of layers (Holm); intervals and p-values are NaN with two
+    runs, and those of ``top`` allow for runs that choose for each other.
+    ``reliability`` is that of the images' means over the runs (split-half, NaN with
     fewer than four runs), ``run_correlation`` the correlation of the images' scores
     between two runs.
 
-    ``top``, ``reliability``, ``run_correlation`` and the columns ``ssl_mem_q``,
+    ``_p_adjusted``, ``top``, ``reliability``, ``run_correlation`` and the columns ``ssl_mem_q``,
     ``ssl_mem_shrunk`` and ``by_chance`` of the images are missing in results that were
     saved by version 0.1.0.
     """

@@ -23,7 +23,7 @@ class UnitTuningResult(Result):
         Columns: ``layer``, ``units`` tuned, mean UnitMem ``before`` and ``after``;
         ``rise``, the mean difference, with standard error, Student's interval and p-value
         over the units, as a random sample of this layer's units (NaN with fewer than
-        three); ``wins``, how many units their image won.
+        three), and ``rise_p_adjusted`` for the number of layers (Holm); ``wins``, how many units their image won.
         """
         return self.to_pandas("layers")
 

@@ -117,6 +117,14 @@ def test_published_mean_and_offset():
     assert_means(table, "offset", offsets)
 
 
+def multiplied(p):
+    """Holm's p: in ascending order, the smallest times 3, the next times 2, ..."""
+    adjusted, previous = dict.fromkeys(p, 0.0), 0.0
+    for left, value in zip(range(len(p), 0, -1), sorted(p), strict=True):
+        previous = adjusted[value] = max(previous, min(1, left * value))
+    return [adjusted[value] for value in p]
+
+
 def assert_means(table, name, each):
     """Columns of a table against the values of each run, shape (K, L)."""
     test = stats.ttest_1samp(each, 0)
@@ -127,6 +135,7 @@ def assert_means(table, name, each):
         "_low": interval.low,
         "_high": interval.high,
         "_p": test.pvalue,
+        "_p_adjusted": multiplied(test.pvalue),
     }
     for suffix, values in expected.items():
         np.testing.assert_allclose(table[f"{name}{suffix}"], values, rtol=1e-8)
@@ -358,9 +367,8 @@ def test_shuffled_roles_follow_the_seed_and_nothing_else_does():
     first, again, other = (combined(runs, seed).to_pandas() for seed in (3, 3, 4))
     pd.testing.assert_frame_equal(first, again)
     differing = [name for name in first if not first[name].equals(other[name])]
-    assert differing == [
-        f"shuffled{end}" for end in ("", "_error", "_low", "_high", "_p")
-    ]
+    endings = ("", "_error", "_low", "_high", "_p", "_p_adjusted")
+    assert differing == [f"shuffled{end}" for end in endings]
 
 
 def test_two_runs_give_no_intervals_and_say_so():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lightly_memloc.functional import conformal_p, n_detected, q_values
+from lightly_memloc.functional import conformal_p, holm_p, n_detected, q_values
 
 
 def test_conformal_p_by_counting():
@@ -97,3 +97,18 @@ def test_lists_of_groups_control_false_discoveries():
     assert listed / 400 <= 0.13
     assert np.mean(false) <= 0.1
     assert np.mean(found) > 0.8
+
+
+def test_holm_multiplies_by_the_number_of_tests_that_are_left():
+    p = [0.2, 0.001, np.nan, 0.02, 0.025]
+    # Ascending: 4 times 0.001, 3 times 0.02, the same (2 times 0.025 is less), 0.2.
+    expected = [0.2, 0.004, np.nan, 0.06, 0.06]
+    np.testing.assert_allclose(holm_p(p), expected)
+    assert holm_p([0.6, 0.7]).tolist() == [1, 1]
+    assert len(holm_p([])) == 0
+
+
+def test_holm_keeps_the_familywise_error():
+    p = np.random.default_rng(0).uniform(size=(2000, 8))
+    found = np.mean([holm_p(row).min() <= 0.05 for row in p])
+    assert 0.03 < found < 0.065

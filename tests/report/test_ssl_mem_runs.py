@@ -98,9 +98,12 @@ def test_table_of_runs_shows_the_numbers_in_80_columns():
     assert max(map(len, lines)) <= 80
     assert "SSLMem over 3 runs, without their offsets" in lines[0]
     cells = next(line for line in lines if line.startswith("layer1.0")).split()
-    assert cells[:6] == ["layer1.0", "conv", "+0.200", "+0.076", "+0.324", ".020"]
+    assert cells[:6] == ["layer1.0", "conv", "+0.200", "+0.076", "+0.324", ".040"]
     last = result.to_pandas().iloc[-1]
-    assert cells[6:8] == [f"{last['shuffled']:+.3f}", p_value(last["shuffled_p"])]
+    assert cells[6:8] == [
+        f"{last['shuffled']:+.3f}",
+        p_value(last["shuffled_p_adjusted"]),
+    ]
     text = "".join(line.split(" ")[0] for line in lines)
     assert long in text
     top = result.top_samples(10)
