@@ -53,6 +53,8 @@ def words_of(page):
 def test_what_the_first_page_says_of_the_demo(demo):
     layers, _, units = demo
     page, pool = words_of("index.md"), layers.loc["pool"]
+    won = units.loc["layer3.residual"]
+    others = units["member_share_p_adjusted"].drop("layer3.residual")
     for words in (
         f"In `pool` it is {pool['layer_mem']:+.3f}, and images that neither encoder saw "
         f"show an offset of {pool['external']:+.3f}.",
@@ -60,19 +62,34 @@ def test_what_the_first_page_says_of_the_demo(demo):
         f"of {pool['symmetric_low']:+.3f} to {pool['symmetric_high']:+.3f}.",
         f"It is {units.loc['layer3.residual.conv1', 'mean']:.2f} in "
         "`layer3.residual.conv1`",
-        f"(the smallest p is {units['member_share_p'].min():.3f})".replace("0.", "."),
+        f"if no image were special: {units.loc['layer3.residual.conv1', 'null']:.2f}",
+        f"In `layer3.residual` it is {won['member_share']:.0%} (adj. p = "
+        f"{p_value(won['member_share_p_adjusted'])}).",
+        f"(the smallest adjusted p is {p_value(others.min())})",
     ):
         assert words in page
-    assert (layers[["calibrated_p", "symmetric_p"]].iloc[:5] > 0.1).all(axis=None)
+    adjusted = layers[["calibrated_p_adjusted", "symmetric_p_adjusted"]]
+    assert (adjusted.iloc[:5] > 0.3).all(axis=None)
     assert (layers["symmetric"].iloc[5:] > 0).all()
-    assert (layers["symmetric_p"].iloc[5:] < 0.001).all()
+    assert (layers["symmetric_p_adjusted"].iloc[5:] < 0.001).all()
+    assert pool["repeats"] == "layer3.residual"
+
+
+def test_the_first_page_shows_the_tables_of_units():
+    console = Console(width=80, record=True, file=io.StringIO())
+    for table in report_of(memloc.load_result(RESULTS / "demo/unit-mem")).tables()[:2]:
+        console.print(table)
+    page = (DOCS / "index.md").read_text()
+    lines = [line.rstrip() for line in console.export_text().splitlines()]
+    for line in filter(None, lines):
+        assert f"\n{line}\n" in page
 
 
 def test_what_the_concepts_say_of_the_demo(demo):
     layers, control, units = demo
     page, head = words_of("concepts.md"), layers.loc["layer3.head.conv"]
     last, null = layers.iloc[-1], control.iloc[-1]
-    unit = units.loc["layer3.residual.conv1"]
+    unit, won = units.loc["layer3.residual.conv1"], units.loc["layer3.residual"]
     for words in (
         f"LayerMem of `layer3.head.conv` is {head['layer_mem']:+.3f}",
         f"it is {head['external']:+.3f}. The difference between the two is "
@@ -80,11 +97,15 @@ def test_what_the_concepts_say_of_the_demo(demo):
         f"it is {last['alignment_gap']:+.3f} (95% interval "
         f"{last['alignment_gap_low']:+.3f} to {last['alignment_gap_high']:+.3f}, "
         f"p = {p_value(last['alignment_gap_p'])})",
-        f"has a mean UnitMem of {unit['mean']:.2f}; members win "
+        f"has a mean UnitMem of {unit['mean']:.2f}, where {unit['null']:.2f} is to be "
+        "expected if no image is special; members win "
         f"{unit['member_share']:.0%} of its units (95% interval "
         f"{unit['member_share_low']:.0%} to {unit['member_share_high']:.0%}, "
         f"p = {p_value(unit['member_share_p'])}), and the gap is {unit['gap']:+.3f} "
         f"(p = {p_value(unit['gap_p'])})",
+        f"members win {won['member_share']:.0%} of the units (95% interval "
+        f"{won['member_share_low']:.0%} to {won['member_share_high']:.0%}, adjusted "
+        f"p = {p_value(won['member_share_p_adjusted'])})",
         f"is {null['symmetric']:+.3f} in the demo's last layer (95% interval "
         f"{null['symmetric_low']:+.3f} to {null['symmetric_high']:+.3f}, "
         f"p = {p_value(null['symmetric_p'])}). Between candidates and independent "

@@ -30,5 +30,5 @@ def test_saved_results_are_read_without_torch_and_lightning(tmp_path):
     )
     n_rows, tables, imported = json.loads(done.stdout)
     assert n_rows == 2 * 9
-    assert tables == ["atypical_units", "consistency", "units_won"]
+    assert tables == ["atypical", "atypical_units", "consistency", "units_won"]
     assert imported == []
