@@ -75,7 +75,7 @@ class LayerMemReport(Report[LayerMemResult]):
         return "Layers"
 
     def tables(self) -> list[Table]:
-        """Return the table of layers, and of the most memorised images if scored."""
+        """Return the tables of layers and, if scored, of the images of highest SSLMem."""
         layers, top = self.result.to_pandas(), self.result.top_samples(10)
         # Four estimates do not fit: the gap is for those without a reference encoder.
         shown = [name for name in _HEADERS if layers[name].notna().any()][:3]
@@ -91,7 +91,7 @@ class LayerMemReport(Report[LayerMemResult]):
                 text("filename", "file name"),
                 number("ssl_mem", signed, "SSLMem"),
             ]
-            tables.append(make_table("The most memorised images", top, images))
+            tables.append(make_table("Images with the highest SSLMem", top, images))
         return tables
 
     def words(self) -> str:
@@ -129,6 +129,11 @@ class LayerMemReport(Report[LayerMemResult]):
                 "The published LayerMem contains the offset between two encoders that "
                 "were trained separately, and its p-value tests this offset, too. Rely "
                 "on the calibrated and the symmetric estimate."
+            )
+            said.append(
+                "A single pair hardly tells which images were memorised: the ranking of "
+                "images by SSLMem is mostly that of the pair. The list of curate says "
+                "how many of its images are expected by chance; several runs tell more."
             )
         if self.result.estimate == "alignment_gap":
             said += super().limits()

@@ -20,7 +20,7 @@ def test_demo_smoke_tells_the_whole_story(run, tmp_path, monkeypatch):
     monkeypatch.setattr("lightly_memloc.training.demo.N_VIEWS", 3)
     code, out, _ = run("demo", "--smoke", "--out", tmp_path / "demo")
     assert code == 0
-    assert "The most memorised images" in out
+    assert "Images with the highest SSLMem" in out
     assert "between two halves of the external images" in " ".join(out.split())
     for name in (
         "config.yaml",
