@@ -136,12 +136,10 @@ RUNS = RESULTS / "runs"
 
 def committed_runs(name):
     layers, runs = (pd.read_csv(RUNS / name / f"{t}.csv") for t in ("layers", "runs"))
-    columns = ["index", "filename", "layer", "runs", "ssl_mem"]
-    columns += ["ssl_mem_low", "ssl_mem_high"]
-    return SSLMemRunsResult(
-        {"runs": sorted(set(runs["run"]))},
-        {"layers": layers, "runs": runs, "samples": pd.DataFrame(columns=columns)},
-    )
+    samples = pd.read_csv(RUNS / "digits/images.csv")
+    settings = {"runs": sorted(set(runs["run"])), "top_share": 0.1}
+    tables = {"layers": layers, "runs": runs, "samples": samples}
+    return SSLMemRunsResult(settings, tables)
 
 
 def test_the_page_of_pairs_shows_the_committed_runs():
@@ -151,6 +149,31 @@ def test_the_page_of_pairs_shows_the_committed_runs():
     assert (
         "\n".join(line for line in lines if line) in (RESULTS / "runs.md").read_text()
     )
+
+
+def test_the_page_of_pairs_counts_the_committed_images():
+    images = pd.read_csv(RUNS / "digits/images.csv")
+    assert (images["ssl_mem_q"] <= 0.1).all()
+    found = images.groupby("layer").size()
+    page = (RESULTS / "runs.md").read_text()
+    for row in committed_runs("digits").to_pandas().to_dict("records"):
+        numbers = (
+            row["layer"],
+            f"{found.get(row['layer'], 0)}",
+            f"{row['run_correlation']:.2f}",
+            f"{row['reliability']:.2f}",
+            f"{row['top']:+.3f}",
+        )
+        assert re.search(" +".join(map(re.escape, numbers)), page)
+    last = committed_runs("digits").to_pandas().iloc[-1]
+    for words in (
+        f"In `pool`, {found['pool']} of 1,795 images can be called memorised",
+        f"correlate with {last['run_correlation']:.2f}",
+        f"reliability of {last['reliability']:.2f}",
+        f"has an SSLMem of {last['top']:+.3f} in the sixth",
+        f"the mean of all images is {last['ssl_mem']:+.3f}",
+    ):
+        assert words in " ".join(page.split())
 
 
 def test_the_committed_runs_show_what_the_page_says():
