@@ -15,7 +15,7 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
 
     Two scores are tried in each layer: the encoder's own alignment, which needs no
     other encoder, and SSLMem, which needs a reference encoder that was not trained
-    on the candidates.
+    on the candidates. Adjusted p-values allow for the layers of both.
 
     The true positive rate at 1% false positives needs at least 99 external images, or
     99 groups of them. With fewer, it is NaN, a note says how many are needed, and the
@@ -49,19 +49,19 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
     scores = {"alignment": -distances[[f"f:{name}" for name in names]].to_numpy()}
     if result.settings["reference"]:
         scores["ssl_mem"] = samples[names].to_numpy()
-    tables = []
-    for score, values in scores.items():
-        separated = membership(
-            values[is_member],
-            values[is_external],
-            false_positives=_FALSE_POSITIVES if resolved else None,
-            n_resamples=result.settings.get("n_resamples", 2000),
-            seed=result.settings.get("seed", 0),
-            groups=groups,
-            strata=strata,
-        )
-        columns = separated.auc.columns("auc") | separated.tpr.columns("tpr")
-        tables.append(layers.assign(score=score, **columns))
+    # Together, so that p is adjusted for the layers of both scores.
+    values = np.concatenate(list(scores.values()), axis=1)
+    separated = membership(
+        values[is_member],
+        values[is_external],
+        false_positives=_FALSE_POSITIVES if resolved else None,
+        n_resamples=result.settings.get("n_resamples", 2000),
+        seed=result.settings.get("seed", 0),
+        groups=groups,
+        strata=strata,
+    )
+    table = pd.concat([layers.assign(score=score) for score in scores])
+    columns = separated.auc.columns("auc") | separated.tpr.columns("tpr")
     images = {"candidate": int(is_member.sum()), "external": found}
     counted = "external images" if groups is None else "groups of external images"
     note = (
@@ -75,5 +75,5 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
             "notes": [] if resolved else [note],
             "skipped": [],
         },
-        {"layers": pd.concat(tables, ignore_index=True)},
+        {"layers": table.reset_index(drop=True).assign(**columns)},
     )

@@ -63,12 +63,19 @@ def test_each_score_is_tested_against_external_images():
     result, f, g = measured(True, [*ROLES, *["external"] * 60])
     table = infer_membership(result).to_pandas()
     external = [*range(30, 70), *range(90, 150)]
-    for first, scores in ((0, -f), (2, (g - f) / (g + f))):
-        expected = membership(scores[:30], scores[external])
-        columns = expected.auc.columns("auc") | expected.tpr.columns("tpr")
-        assert len(columns) == 10
-        for name, column in columns.items():
-            assert table[name][first : first + 2].tolist() == pytest.approx(column)
+    scores = np.concatenate([-f, (g - f) / (g + f)], axis=1)
+    expected = membership(scores[:30], scores[external])
+    columns = expected.auc.columns("auc") | expected.tpr.columns("tpr")
+    assert len(columns) == 10
+    for name, column in columns.items():
+        assert table[name].tolist() == pytest.approx(column)
+    for first in (0, 2):
+        alone = membership(
+            scores[:30, first : first + 2], scores[external, first : first + 2]
+        )
+        of_score = table.iloc[first : first + 2]
+        assert of_score["auc_p"].tolist() == pytest.approx(alone.auc.p)
+        assert (of_score["auc_p_adjusted"] >= alone.auc.p_adjusted).all()
 
 
 @pytest.mark.parametrize("n", [98, 99])

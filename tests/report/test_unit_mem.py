@@ -128,7 +128,7 @@ def test_units_name_the_layer_whose_members_win_most():
         with_share([0.1, 0.2, 0.5, 0.6], [0.001, 0.001, 1, 0.5])
     ).words()
     assert holdout.startswith(
-        "Holdout images win more units than expected by chance (adjusted p < 0.05) in 2"
+        "Holdout images win more units than expected by chance (adjusted p < 0.01) in 2"
     )
 
 
