@@ -67,7 +67,8 @@ docs-serve: $(INSTALLED)
 	$(BIN)/mkdocs serve
 
 # What measuring costs, how well it can be followed, how fast the report opens, how often
-# intervals cover the truth; takes about 20 minutes.
+# intervals cover the truth, and what is said of encoders that memorised nothing; takes
+# about two hours.
 benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/overhead.py | tee docs/results/overhead.txt
 	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
