@@ -1,7 +1,7 @@
 """How often intervals cover the truth, and how often tests find what is not there.
 
     python -m tests.benchmarks.calibration [--repetitions 4000] [--workers 2]
-        [--resamples 499] [--only PATTERN]
+        [--resamples 499] [--only PATTERN] [--resume]
 
 Each case draws data sets whose truth is known by construction, once without an effect
 and once with a planted effect, and passes them to an estimator. One row per case shows
@@ -25,9 +25,10 @@ To add an estimator, write a generator of ``Case`` and list it in ``STATISTICS``
 
 import argparse
 import os
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from tests.benchmarks.calibration.case import Case
 from tests.benchmarks.calibration.page import (
     HIGHEST_TYPE_1,
     LOWEST_COVERAGE,
@@ -45,7 +47,8 @@ from tests.benchmarks.calibration.page import (
 )
 from tests.benchmarks.calibration.simulation import all_cases, row_of
 
-RESULTS = Path(__file__).parents[3] / "docs/results"
+CSV = Path(__file__).parents[3] / "docs/results/calibration.csv"
+PAGE = CSV.with_suffix(".md")
 
 
 def show(rows: pd.DataFrame) -> None:
@@ -86,23 +89,45 @@ def main() -> None:
         "--only", help="part of the names of cases to print, without writing the page"
     )
     parser.add_argument("--resamples", type=int, default=499)
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the rows that the CSV file has"
+    )
     options = parser.parse_args()
     cases = all_cases()
     only = options.only or ""
     chosen = [i for i, case in enumerate(cases) if only in case.name]
     if not chosen:
         parser.error(f"No case's name contains {options.only!r}.")
+    rows = known_rows(cases) if options.resume else {}
     row = partial(
         row_of, repetitions=options.repetitions, n_resamples=options.resamples
     )
     with ProcessPoolExecutor(options.workers) as pool:
-        rows = list(track(pool.map(row, chosen), total=len(chosen)))
-    table = pd.DataFrame(rows)
-    if options.only is None:
-        table.to_csv(RESULTS / "calibration.csv", index=False, float_format="%.4g")
-        page = RESULTS / "calibration.md"
-        page.write_text(page_with(page.read_text(), "coverage", tables(table)))
-    show(table)
+        running = {pool.submit(row, i): i for i in chosen if i not in rows}
+        for done in track(as_completed(running), total=len(running)):
+            rows[running[done]] = done.result()
+            if options.only is None:
+                write(pd.DataFrame([rows[i] for i in sorted(rows)]))
+    show(pd.DataFrame([rows[i] for i in chosen]))
+
+
+def known_rows(cases: list[Case]) -> dict[int, dict[str, Any]]:
+    """The rows of the CSV file by the number of their case."""
+    number = {
+        (case.statistic, case.scenario, case.sizes): i for i, case in enumerate(cases)
+    }
+    table = pd.read_csv(CSV, dtype={"n": str}) if CSV.is_file() else pd.DataFrame()
+    rows = (
+        (number.get((r["statistic"], r["scenario"], r["n"])), r)
+        for r in table.to_dict("records")
+    )
+    return {i: row for i, row in rows if i is not None}
+
+
+def write(table: pd.DataFrame) -> None:
+    """Write the CSV file and the tables of the page."""
+    table.to_csv(CSV, index=False, float_format="%.4g")
+    PAGE.write_text(page_with(PAGE.read_text(), "coverage", tables(table)))
 
 
 if __name__ == "__main__":
