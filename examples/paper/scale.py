@@ -147,7 +147,7 @@ def smoke(scale):
         probes=(20, 20),
         trainings={name: shrunk(of) for name, of in scale.trainings.items()},
         pairs=3,
-        n_views=2,
+        n_views=4,
         tuning_epochs=1,
         trials=1,
     )

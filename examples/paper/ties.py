@@ -91,8 +91,8 @@ class _Activations(UnitEvaluator):
     def make_metrics(self):
         return {}
 
-    def take(self, mu, batch):
-        self.rows.append((batch.indices.cpu(), mu.cpu()))
+    def take(self, encoder, mu, batch):
+        self.rows.append((batch.indices.cpu(), mu.mean.cpu()))
 
     def compute(self):
         index, mu = (torch.cat(of).numpy() for of in zip(*self.rows, strict=True))

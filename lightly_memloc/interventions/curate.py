@@ -17,10 +17,11 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import LayerMemEvaluator
 from lightly_memloc.functional import (
     Estimate,
-    calibrated_layer_mem,
     conformal_p,
+    difference_of_means,
     q_values,
 )
+from lightly_memloc.functional.layer_mem import Normalization, bounded, unbounded
 from lightly_memloc.interventions.select import number_of
 from lightly_memloc.probes import ProbeTask, probe_named
 from lightly_memloc.results import (
@@ -32,6 +33,9 @@ from lightly_memloc.runtime import PassArguments, PassOptions, replacing
 from lightly_memloc.training import Run
 
 Indices = NDArray[np.int64]
+
+# That of SSLMem as it is measured here.
+_NORMALIZATION: Normalization = "relative"
 
 _NOTE = (
     "Intervals are over images, for these training runs: another run without the same "
@@ -352,15 +356,24 @@ def _layers(
 ) -> pd.DataFrame:
     """One row per layer: calibrated LayerMem of the encoders and their difference."""
     table = measured[0].to_pandas()[["layer", "kind"]]
+    samples = [result.samples_to_pandas().set_index("index") for result in measured]
     original, without_memorized, without_random = (
-        result.samples_to_pandas().set_index("index")[table["layer"]]
-        for result in measured
+        unbounded(of[table["layer"]], _NORMALIZATION) for of in samples
     )
 
-    def calibrated(m: pd.DataFrame, images: Indices) -> Estimate:
-        return calibrated_layer_mem(
-            m.loc[images].to_numpy(), m.loc[external].to_numpy()
+    def calibrated(scores: pd.DataFrame, images: Indices) -> Estimate:
+        """Calibrated LayerMem, or the difference of two encoders' calibrated LayerMem."""
+        groups, strata = (
+            samples[0][name].loc[[*images, *external]] if name in samples[0] else None
+            for name in ("group", "stratum")
         )
+        found = difference_of_means(
+            scores.loc[images].to_numpy(),
+            scores.loc[external].to_numpy(),
+            groups=groups,
+            strata=strata,
+        )
+        return found.mapped(lambda value: bounded(value, _NORMALIZATION))
 
     difference = calibrated(without_memorized - without_random, common)
     # The listed images that the encoder without random images was trained on.

@@ -119,24 +119,25 @@ def test_encoders_are_compared_on_what_is_left_in_all(run, curation, retrained):
     ):
         samples = layer_mem(of.encoder("f"), run).samples_to_pandas()
         m[name] = samples.set_index("index")["layer3.residual"]
+    # Half the log ratio of the distances.
+    z = {name: np.log((1 + of) / (1 - of)) / 2 for name, of in m.items()}
     external = run.split.external
 
-    def calibrated(name, images):
-        return m[name][images].mean() - m[name][external].mean()
+    def calibrated(name, images, other=None):
+        scores = z[name] if other is None else z[name] - z[other]
+        return np.tanh(scores[images].mean() - scores[external].mean())
 
     row = result.layers_to_pandas().set_index("layer").loc["layer3.residual"]
     assert row["original"] == pytest.approx(calibrated("original", common))
     assert row["without_memorized"] == pytest.approx(calibrated("memorized", common))
     assert row["without_random"] == pytest.approx(calibrated("random", common))
-    assert row["difference"] == pytest.approx(
-        row["without_memorized"] - row["without_random"]
-    )
+    difference = calibrated("memorized", common, other="random")
+    assert row["difference"] == pytest.approx(difference)
     assert row["removed_before"] == pytest.approx(calibrated("original", removed))
     assert row["removed_after"] == pytest.approx(calibrated("memorized", removed))
     learned = np.setdiff1d(removed, drawn)
-    assert row["removed_effect"] == pytest.approx(
-        calibrated("random", learned) - calibrated("memorized", learned)
-    )
+    effect = calibrated("random", learned, other="memorized")
+    assert row["removed_effect"] == pytest.approx(effect)
     assert row["removed_effect_low"] < row["removed_effect"]
     assert row["difference_low"] < row["difference"] < row["difference_high"]
     assert 0 < row["difference_p"] <= 1
