@@ -1,8 +1,10 @@
 """The calibration benchmark recognises what is known of textbook intervals."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -14,6 +16,7 @@ from tests.benchmarks.calibration.case import (
     shifted,
     stratified,
 )
+from tests.benchmarks.calibration.page import markdown, page_with, tables
 from tests.benchmarks.calibration.simulation import all_cases, simulate
 
 N = 5
@@ -104,3 +107,45 @@ def test_every_case_has_its_own_name_and_gives_a_row():
     first = {case.statistic: case for case in reversed(cases)}
     rows = [simulate(case, 2, n_resamples=19) for case in first.values()]
     assert [row["statistic"] for row in rows] == list(first)
+
+
+RESULTS = Path(__file__).parents[1] / "docs/results"
+
+
+def test_the_page_shows_the_committed_tables():
+    page = (RESULTS / "calibration.md").read_text()
+    rows = pd.read_csv(RESULTS / "calibration.csv", dtype={"n": str})
+    pairs = pd.read_csv(RESULTS / "null_pairs.csv")
+    assert page == page_with(page, "coverage", tables(rows))
+    assert page == page_with(page, "null pairs", markdown(pairs))
+    assert len(rows) == len(all_cases())
+
+
+# What the page says does not hold.
+EXCEPTIONS = (
+    ("layer_mem", "lognormal scores"),
+    ("student_mean", "means of lognormal scores"),
+    ("welch_t_test", "lognormal"),
+    ("auc", "clusters"),
+    ("auc", "duplicates"),
+    *((name, "clusters") for name in ("kendall_tau", "top_overlap", "accuracy")),
+    *((name, "duplicates") for name in ("kendall_tau", "top_overlap")),
+    ("accuracy", "clusters, 95%"),
+)
+
+
+def test_only_what_the_page_excepts_misses_the_limits_by_more_than_chance():
+    rows = pd.read_csv(RESULTS / "calibration.csv", dtype={"n": str})
+    smallest = rows["n"].str.split("/").str[0].astype(int)
+    excepted = [
+        (row.statistic, row.scenario) in EXCEPTIONS for row in rows.itertuples()
+    ]
+    held = rows[(smallest >= 10) & ~np.array(excepted)]
+    assert len(held) > 300
+    assert (held[["coverage", "coverage_null"]].fillna(1) >= 0.93).all(axis=None)
+    # If all are 5%, so many of 2,000 repetitions exceed 6% by chance.
+    by_chance = stats.binom.sf(120, 2000, 0.05)
+    assert (held["repetitions"] == 2000).all()
+    above = (held["type_1"] > 0.06).sum()
+    assert above <= stats.binom.isf(0.01, len(held), by_chance)
+    assert held["type_1"].max() <= stats.binom.isf(0.001, 2000, 0.05) / 2000

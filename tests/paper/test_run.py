@@ -164,8 +164,10 @@ def test_sublayers_are_compared_by_their_steps(out, effects, training):
     step = {"attention": [], "mlp": []}
     for before, after in zip(layers.index[:-1], layers.index[1:], strict=True):
         if layers.loc[after, "kind"] in step:
-            value = layers.loc[after, "symmetric"] - layers.loc[before, "symmetric"]
-            step[layers.loc[after, "kind"]].append(value)
+            ratio = np.arctanh(layers["symmetric"])
+            step[layers.loc[after, "kind"]].append(
+                np.tanh(ratio[after] - ratio[before])
+            )
     assert [len(of) for of in step.values()] == [4, 4]
     claim = {"simclr_vit": "4a", "mae": "4b"}[training]
     found = effects[claim, "MLP over attention, step of a block", "symmetric"]
