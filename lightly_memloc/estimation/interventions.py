@@ -176,7 +176,6 @@ def summarize_tuning(
             }
         )
     layers = pd.DataFrame(rows)
-    adjusted = holm_p(layers["rise_p"])
-    layers.insert(layers.columns.get_loc("rise_p") + 1, "rise_p_adjusted", adjusted)
+    layers["rise_p_adjusted"] = holm_p(layers["rise_p"])
     tables = {"layers": layers, "units": units}
     return UnitTuningResult({"skipped": [], **settings}, tables)

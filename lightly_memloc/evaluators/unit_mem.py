@@ -163,9 +163,9 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
     def compute(self) -> UnitMemResult:
         """Return the result over the images of all processes."""
         values = computed(self.metrics["unit_mem"])
-        top = computed(self.metrics["top_members"])["activation"]
+        largest = computed(self.metrics["top_members"])["activation"]
         values["null"] = selectivity_null(
-            top.reshape(len(top), -1), values["mu_rest"].reshape(-1)
+            largest.reshape(len(largest), -1), values["mu_rest"].reshape(-1)
         )
         values["agreement"] = winner_agreement(
             computed(self.metrics["halves"]), values["dead"]

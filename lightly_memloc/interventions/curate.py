@@ -358,7 +358,10 @@ def _layers(
     table = measured[0].to_pandas()[["layer", "kind"]]
     samples = [result.samples_to_pandas().set_index("index") for result in measured]
     original, without_memorized, without_random = (
-        unbounded(of[table["layer"]], _NORMALIZATION) for of in samples
+        pd.DataFrame(
+            unbounded(of[table["layer"]].to_numpy(), _NORMALIZATION), index=of.index
+        )
+        for of in samples
     )
 
     def calibrated(scores: pd.DataFrame, images: Indices) -> Estimate:
