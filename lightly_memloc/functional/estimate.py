@@ -1,6 +1,6 @@
 """One type for every number with an interval."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -74,25 +74,10 @@ class Estimate:
         """Return the estimate with ``n`` unknown entries before its own."""
         padded = {
             field.name: np.concatenate([np.full(n, np.nan), values])
-            for field in fields(self)
+            for field in fields(Estimate)
             if (values := getattr(self, field.name)) is not None
         }
         return replace(self, **padded)
-
-    @classmethod
-    def joined(cls, estimates: "Sequence[Estimate]") -> "Estimate":
-        """Join estimates that provide the same fields, one after the other."""
-        provided = [
-            field.name
-            for field in fields(cls)
-            if getattr(estimates[0], field.name) is not None
-        ]
-        return cls(
-            **{
-                name: np.concatenate([getattr(of, name) for of in estimates])
-                for name in provided
-            }
-        )
 
     def columns(self, name: str) -> dict[str, Any]:
         """Return the columns of a table: the value, and what is known of its spread.

@@ -45,8 +45,21 @@ def test_p_values_are_adjusted_in_a_copy():
         estimate.p = P
 
 
-def test_estimates_are_joined_field_by_field():
-    joined = Estimate.joined([Estimate.unknown(1), Estimate(VALUE, LOW, HIGH, P)])
-    np.testing.assert_array_equal(joined.value, [np.nan, 0.5, 0.1])
-    np.testing.assert_array_equal(joined.p, [np.nan, 0.01, 0.3])
-    assert joined.error is None
+def test_an_estimate_is_padded_field_by_field():
+    padded = Estimate(VALUE, LOW, HIGH, P).padded(2)
+    np.testing.assert_array_equal(padded.value, [np.nan, np.nan, 0.5, 0.1])
+    np.testing.assert_array_equal(padded.p, [np.nan, np.nan, 0.01, 0.3])
+    assert padded.error is None
+
+
+def test_another_scale_moves_value_and_interval_but_not_p():
+    mapped = Estimate(VALUE, LOW, HIGH, P).mapped(np.tanh)
+    np.testing.assert_array_equal(mapped.high, np.tanh(HIGH))
+    np.testing.assert_array_equal(mapped.value, np.tanh(VALUE))
+    assert mapped.p is P
+
+
+def test_an_unknown_estimate_has_the_fields_that_are_asked_for():
+    unknown = Estimate.unknown(2, "p_adjusted")
+    assert np.isnan(list(unknown)).all()
+    assert list(unknown.columns("x")) == ["x", "x_low", "x_high", "x_p", "x_p_adjusted"]
