@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -149,13 +150,8 @@ def targets_of(dataset: Any) -> NDArray[np.int64] | None:
     Returns:
         Class indices, shape ``(N,)``.
     """
-    if isinstance(dataset, Subset):
-        targets = targets_of(dataset.dataset)
-        return None if targets is None else targets[np.asarray(dataset.indices)]
-    if isinstance(dataset, ConcatDataset):
-        parts = [targets_of(part) for part in dataset.datasets]
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+    if isinstance(dataset, Subset | ConcatDataset):
+        return _of_parts(dataset, targets_of)
     if isinstance(dataset, LightlyDataset):
         return targets_of(dataset.dataset)
     targets = getattr(dataset, "targets", None)
@@ -176,16 +172,24 @@ def groups_of(dataset: Any) -> NDArray[Any] | None:
     Returns:
         Groups, shape ``(N,)``: patients, scenes, bursts, ...
     """
-    if isinstance(dataset, Subset):
-        groups = groups_of(dataset.dataset)
-        return None if groups is None else groups[np.asarray(dataset.indices)]
-    if isinstance(dataset, ConcatDataset):
-        parts = [groups_of(part) for part in dataset.datasets]
-        known = [part for part in parts if part is not None]
-        return np.concatenate(known) if len(known) == len(parts) else None
+    if isinstance(dataset, Subset | ConcatDataset):
+        return _of_parts(dataset, groups_of)
     listed: Any = getattr(dataset, "groups", None)
     has_one_per_image = hasattr(listed, "__len__") and len(listed) == len(dataset)
     return np.asarray(listed) if has_one_per_image else None
+
+
+def _of_parts(
+    dataset: "Subset[Any] | ConcatDataset[Any]",
+    listed: Callable[[Any], NDArray[Any] | None],
+) -> NDArray[Any] | None:
+    """What is listed of the images of a subset, or of all parts of a concatenation."""
+    if isinstance(dataset, Subset):
+        whole = listed(dataset.dataset)
+        return None if whole is None else whole[np.asarray(dataset.indices)]
+    parts = [listed(part) for part in dataset.datasets]
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if len(known) == len(parts) else None
 
 
 def fingerprint(dataset: Any) -> str:

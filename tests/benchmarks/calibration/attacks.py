@@ -24,8 +24,8 @@ from tests.benchmarks.calibration.case import (
     duplicates,
     lognormal,
     normal,
-    shifted,
     ties,
+    two_sets,
 )
 
 SEPARATIONS = [
@@ -49,21 +49,9 @@ SEPARATIONS = [
 def attacks() -> Iterator[Case]:
     """AUC and TPR at 1% FPR; the truth is that of a large population."""
 
-    def draw(
-        of: Distribution,
-        n: int,
-        m: int,
-        scale: float,
-        rng: Generator,
-        count: int,
-        effect: float,
-    ):
-        members = shifted(of, rng, (n, count), effect / scale) * scale
-        return members, of(rng, (m, count))
-
     def population(of: Distribution, scale: float, effect: float) -> Any:
         rng, size = np.random.default_rng(1), POPULATION
-        return draw(of, size, size, scale, rng, 1, effect)
+        return two_sets(of, size, size, scale, rng, 1, effect)
 
     def auc_truth(of: Distribution, scale: float, effect: float) -> float:
         if not effect:
@@ -84,7 +72,7 @@ def attacks() -> Iterator[Case]:
         return membership(members, others, groups=groups, **draws).tpr
 
     for scenario, of, n, m, scale, effect in SEPARATIONS:
-        data = partial(draw, of, n, m, scale)
+        data = partial(two_sets, of, n, m, scale)
         yield Case(
             "auc", scenario, (n, m), data, auc, partial(auc_truth, of, scale), effect
         )
@@ -92,7 +80,7 @@ def attacks() -> Iterator[Case]:
     for of in SHAPES:
         for n, m in ((50, 99), (100, 200), (50, 5000), (5000, 100)):
             truth = partial(tpr_truth, of, 1.0)
-            data = partial(draw, of, n, m, 1.0)
+            data = partial(two_sets, of, n, m, 1.0)
             yield Case("tpr", of.__name__, (n, m), data, tpr, truth, 1.0)
     for of, n, m in ((clusters, 48, 48), (duplicates, 48, 48)):
         groups = design(of, n, m)["groups"]
@@ -100,7 +88,7 @@ def attacks() -> Iterator[Case]:
             "auc",
             f"{of.__name__}, with groups",
             (n, m),
-            partial(draw, of, n, m, 1.0),
+            partial(two_sets, of, n, m, 1.0),
             partial(auc, groups=groups),
             partial(auc_truth, of, 1.0),
             1.0,
@@ -116,7 +104,7 @@ def attacks() -> Iterator[Case]:
             "tpr",
             f"{of.__name__}, with groups",
             (n, m),
-            partial(draw, of, n, m, 1.0),
+            partial(two_sets, of, n, m, 1.0),
             partial(tpr, groups=groups),
             partial(tpr_truth, of, 1.0),
             1.0,

@@ -112,6 +112,20 @@ def shifted(
     return x + effect
 
 
+def two_sets(
+    of: Distribution,
+    n: int,
+    m: int,
+    scale: float,
+    rng: Generator,
+    count: int,
+    effect: float,
+) -> tuple[Array, Array]:
+    """Two sets of n and m, the first with mean ``effect`` and its own scale."""
+    first = shifted(of, rng, (n, count), effect / scale) * scale
+    return first, of(rng, (m, count))
+
+
 def one_by_one(estimator: Callable[..., Estimate], *data: Array) -> Estimate:
     """Apply an estimator of a single data set to those along the last axis."""
     rows = [estimator(*(x[..., i] for x in data)) for i in range(data[0].shape[-1])]

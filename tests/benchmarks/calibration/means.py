@@ -33,6 +33,7 @@ from tests.benchmarks.calibration.case import (
     shifted,
     stratified,
     t3,
+    two_sets,
 )
 
 
@@ -148,18 +149,6 @@ CONTRASTS = [
 def contrasts() -> Iterator[Case]:
     """Calibrated and symmetric LayerMem of raw scores, and Welch's test."""
 
-    def draw(
-        of: Distribution,
-        n: int,
-        m: int,
-        scale: float,
-        rng: Generator,
-        count: int,
-        effect: float,
-    ):
-        first = shifted(of, rng, (n, count), effect / scale) * scale
-        return first, of(rng, (m, count))
-
     def raw(
         estimator: Callable[..., Estimate],
         of: Distribution,
@@ -191,7 +180,7 @@ def contrasts() -> Iterator[Case]:
                 statistic,
                 scenario,
                 (n, m),
-                partial(draw, of, n, m, scale),
+                partial(two_sets, of, n, m, scale),
                 partial(estimator, of),
                 lambda effect, part=part: effect / part,
                 3 * np.sqrt(scale**2 / n + 1 / m),
