@@ -63,7 +63,8 @@ class Draw:
     def split(self, pair):
         """Draw the roles of the images in a pair."""
         order = self._order(self._free, pair)
-        return MemorizationSplit(len(self._targets), *_slices(order, self._roles))
+        roles = _slices(order, self._roles)
+        return MemorizationSplit(len(self._targets), *roles, strata=self._targets)
 
     def _order(self, indices, seed):
         """Shuffle images so that any contiguous part has its share of each class."""

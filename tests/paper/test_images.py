@@ -49,6 +49,11 @@ def test_each_role_has_its_share_of_each_class(dataset):
         assert np.abs(np.bincount(targets[of]) - 60 * share).max() <= 1.5
 
 
+def test_permutations_stay_within_the_classes_that_the_roles_were_drawn_from(dataset):
+    split = Draw(dataset, (60, 60, 60, 60), (40, 40)).split(3)
+    np.testing.assert_array_equal(split.strata, targets_of(dataset))
+
+
 def test_pairs_are_drawn_independently_and_again(dataset):
     draws = [Draw(dataset, (20, 20, 20, 20), (40, 40)) for _ in range(2)]
     first, second = (draws[0].split(number).candidate for number in (1, 2))
