@@ -52,7 +52,7 @@ def test_help_shows_the_defaults(run):
 
 
 def test_version(run):
-    assert run("--version")[1] == "lightly-memloc 0.1.0\n"
+    assert run("--version")[1] == "lightly-memloc 0.2.0.dev0\n"
 
 
 def completed(*words):

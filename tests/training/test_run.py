@@ -31,7 +31,7 @@ def test_a_run_tells_what_is_needed_to_repeat_it(run, config, split):
         "fingerprint": fingerprint(open_dataset("digits")),
     }
     assert TrainingConfig(**document["training"]) == config
-    assert document["versions"]["lightly-memloc"] == "0.1.0"
+    assert document["versions"]["lightly-memloc"] == "0.2.0.dev0"
     assert {"python", "torch", "lightly"} < set(document["versions"])
     loaded = Run(run.folder)
     assert (loaded.config, loaded.data) == (config, "digits")
