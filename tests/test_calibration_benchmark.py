@@ -149,3 +149,15 @@ def test_only_what_the_page_excepts_misses_the_limits_by_more_than_chance():
     above = (held["type_1"] > 0.06).sum()
     assert above <= stats.binom.isf(0.01, len(held), by_chance)
     assert held["type_1"].max() <= stats.binom.isf(0.001, 2000, 0.05) / 2000
+
+
+def test_encoders_that_memorised_nothing_are_accused_as_rarely_as_the_page_says():
+    pairs = pd.read_csv(RESULTS / "null_pairs.csv")
+    null = pairs[pairs["encoders"] != "trained, true roles"]
+    assert (null["repetitions"] == 400).all()
+    assert (null["claims"] <= stats.binom.isf(0.01, 400, 0.05)).all()
+    of_lists = null["result"] == "list of images"
+    sentences, lists = null.loc[~of_lists, "claims"], null.loc[of_lists, "claims"]
+    assert (sentences.min(), sentences.max()) == (7, 21)
+    assert (lists.min(), lists.max()) == (0, 4)
+    assert sentences.mean() <= 12
