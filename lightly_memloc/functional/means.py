@@ -18,6 +18,7 @@ from lightly_memloc.functional.resampling import (
     as_far,
     bootstrap_counts,
     group_numbers,
+    groups_in_blocks,
     step_down_p,
 )
 
@@ -67,16 +68,16 @@ def mean_estimate(
     group, first = group_numbers(resampling.get("groups"), len(columns))
     if len(first) < 2:
         raise ValueError("Expected images of at least two groups, got one group.")
-    # Relative to the first image, so that equal values have an error of exactly 0.
-    sums = _GroupSums(columns - columns[0], group)
-    center, error = sums.means_and_errors(sums.total)
     rng = np.random.default_rng(resampling.get("seed", 0))
+    # Relative to the first image, so that equal values have an error of exactly 0.
+    sums = _GroupSums(columns - columns[0], groups_in_blocks(group, rng))
+    center, error = sums.means_and_errors(sums.total)
     drawn = (
         sums.means_and_errors(sums.drawn(times))
-        for times in bootstrap_counts(len(first), n_resamples, rng)
+        for times in bootstrap_counts(sums.number, n_resamples, rng)
     )
     resampled = np.concatenate([_studentized(m - center, e) for m, e in drawn])
-    freedom = len(first) - 1
+    freedom = sums.number - 1
     return inverted(columns.mean(axis=0), error, resampled, confidence, freedom)
 
 
@@ -247,6 +248,7 @@ class _GroupSums:
         parts = [np.ones_like(sizes), sizes, sizes**2]
         parts += [sums, spread, spread**2, spread * sizes]
         self._of_groups = np.concatenate(parts, axis=1)
+        self.number = len(sizes)
         self.total = self._of_groups.sum(axis=0)
 
     def drawn(self, times: NDArray[Any]) -> Array:
@@ -302,6 +304,8 @@ def _contrast(
             "Expected images of at least two groups in both sets, got "
             f"{n_first} and {len(assigned.label) - n_first}."
         )
+    rng = np.random.default_rng(resampling.get("seed", 0))
+    assigned = assigned.in_blocks(rng)
     center = pooled[0]
     deviations = pooled - _stratum_means(pooled, assigned.stratum[assigned.group])
     sums = _GroupSums(pooled - center, assigned.group, deviations)
@@ -314,7 +318,6 @@ def _contrast(
         return statistic(m1 + center, e1, m2 + center, e2)
 
     value, error = (field[0] for field in of(assigned.label[None]))
-    rng = np.random.default_rng(resampling.get("seed", 0))
     n_resamples = resampling.get("n_resamples", _RESAMPLES)
     permuted = assigned.permuted(n_resamples, rng)
     resampled = np.concatenate([_studentized(*of(labels)) for labels in permuted])
@@ -322,10 +325,9 @@ def _contrast(
 
 
 def _stratum_means(values: Array, stratum: NDArray[np.int64]) -> Array:
-    sizes = np.bincount(stratum)[:, None]
-    sums = np.zeros((len(sizes), values.shape[1]))
-    np.add.at(sums, stratum, values)
-    return (sums / np.maximum(sizes, 1))[stratum]
+    sizes = np.maximum(np.bincount(stratum), 1)
+    means = [np.bincount(stratum, of_layer) / sizes for of_layer in values.T]
+    return np.stack(means, axis=1)[stratum]
 
 
 def _studentized(value: Array, error: Array) -> Array:

@@ -11,6 +11,13 @@ Array = NDArray[np.float64]
 # Resampled entries held at a time, whatever the number of images or resamples.
 _BLOCK = 1 << 17
 
+# More groups than this are resampled in blocks of groups: about so many, and at least so
+# many of each of two sets. The mean of random blocks has the variance and the skewness of
+# the mean of their groups.
+MANY_GROUPS = 20_000
+_N_BLOCKS = 5_000
+_N_BLOCKS_OF_SET = 500
+
 
 class ResamplingArguments(TypedDict, total=False):
     """How images are resampled.
@@ -96,6 +103,36 @@ class Assignment(NamedTuple):
                 permuted[:, of_stratum] = rng.permuted(tiled, axis=1)
             yield permuted
 
+    def in_blocks(self, rng: np.random.Generator) -> "Assignment":
+        """Join many groups to blocks, at random; few remain as they are.
+
+        Blocks have groups of one label and stratum. Within a stratum they have equally
+        many, so that all permutations of blocks are equally likely under the null, as
+        those of groups are. Groups that are left over from the blocks of a stratum are
+        permuted among themselves.
+
+        Args:
+            rng: Generator of the blocks.
+        """
+        n = len(self.label)
+        if n <= MANY_GROUPS:
+            return self
+        cell = 2 * self.stratum + self.label
+        sizes = np.bincount(cell, minlength=2 * int(self.stratum.max()) + 2)
+        least = min(self.label.sum(), n - self.label.sum())
+        most = max(1, min(n // _N_BLOCKS, int(least) // _N_BLOCKS_OF_SET))
+        size = _block_lengths(sizes.reshape(-1, 2), most)
+        shuffled = rng.permutation(n)
+        order = shuffled[np.argsort(cell[shuffled], kind="stable")]
+        place = np.arange(n) - (np.cumsum(sizes) - sizes)[cell[order]]
+        size = size[self.stratum[order]]
+        is_rest = place >= sizes[cell[order]] // size * size
+        starts = is_rest | (place % size == 0)
+        block = np.empty(n, dtype=np.int64)
+        block[order] = np.cumsum(starts) - 1
+        stratum = (2 * self.stratum[order] + is_rest)[starts]
+        return Assignment(self.label[order[starts]], block[self.group], stratum)
+
 
 def group_numbers(
     groups: ArrayLike | None, n: int
@@ -118,6 +155,24 @@ def group_numbers(
     return numbers, first
 
 
+def groups_in_blocks(
+    group: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Join many groups to blocks of equally many, at random; few remain as they are.
+
+    Args:
+        group: Number of each image's group, shape ``(N,)``.
+        rng: Generator of the blocks.
+
+    Returns:
+        Number of each image's block, shape ``(N,)``.
+    """
+    n = int(group.max()) + 1
+    if n <= MANY_GROUPS:
+        return group
+    return (rng.permutation(n) % _N_BLOCKS)[group]
+
+
 def block_sizes(n_resamples: int, n: int) -> Iterator[int]:
     """Split resamples of n entries each into blocks that fit into bounded memory."""
     per_block = max(1, _BLOCK // max(1, n))
@@ -132,6 +187,23 @@ def bootstrap_counts(
     for size in block_sizes(n_resamples, n):
         drawn = rng.integers(n, size=(size, n)) + n * np.arange(size)[:, None]
         yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+
+
+def _block_lengths(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """How many groups a block has in each stratum, so that there are few blocks.
+
+    Args:
+        sizes: Number of groups of either label in each stratum, shape ``(S, 2)``.
+        most: Largest number of groups of a block.
+    """
+    lengths = np.arange(1, most + 1)
+    whole, rest = np.divmod(sizes[..., None], lengths)
+    # What only one of the labels has cannot be exchanged.
+    alone = [of.any(axis=1) & ~of.all(axis=1) for of in (whole, rest)]
+    alone &= sizes.all(axis=1)[:, None]
+    number = (whole + rest).sum(axis=1)
+    number[np.any(alone, axis=0)] = sizes.sum() + 1
+    return np.asarray(lengths[number.argmin(axis=1)])
 
 
 def permuted_labels(

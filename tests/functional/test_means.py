@@ -292,6 +292,71 @@ def test_contrast_finds_nothing_at_its_rate_and_covers_an_effect(scenario):
     assert lowest <= repeats - covered <= highest
 
 
+N_MANY = 21_000
+MANY = {
+    "mean": (lambda x, y, **of: mean_estimate(x, **of), {}),
+    "difference": (difference_of_means, {}),
+    "log ratio": (log_ratio_of_means, {}),
+    "strata": (difference_of_means, {"strata": np.arange(2 * N_MANY) % 800}),
+    "groups": (
+        difference_of_means,
+        {
+            "groups": np.minimum(
+                np.arange(2 * N_MANY), N_MANY + np.arange(2 * N_MANY) // 2
+            )
+        },
+    ),
+}
+
+
+def many_images(rng, n_columns):
+    """Skewed values; in the first set they are larger by .02 of their mean."""
+    values = rng.lognormal(0, 1, (2, N_MANY, n_columns))
+    return values[0] * 1.02, values[1]
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_blocks_of_many_images_estimate_what_the_images_do(name, monkeypatch):
+    estimate, design = MANY[name]
+    first, second = many_images(np.random.default_rng(0), 3)
+    # Two sets of resamples differ by chance, as blocks and images may.
+    in_blocks = estimate(first, second, **design)
+    monkeypatch.setattr(resampling, "MANY_GROUPS", 10**9)
+    by_image = estimate(first, second, **design)
+    np.testing.assert_allclose(in_blocks.value, by_image.value, rtol=1e-12)
+    widths = (in_blocks.high - in_blocks.low) / (by_image.high - by_image.low)
+    # The 95% quantile of 2000 statistics has a standard error of 2%.
+    np.testing.assert_allclose(widths, 1, atol=4 * np.hypot(0.021, 0.021))
+    for field in ("p", "p_adjusted"):
+        one, other = getattr(in_blocks, field), getattr(by_image, field)
+        assert (np.abs(one - other) < 0.01 + 0.1 * np.sqrt(other)).all()
+
+
+@pytest.mark.parametrize("name", MANY)
+def test_blocks_of_many_images_find_nothing_at_their_rate_and_cover(name):
+    estimate, design = MANY[name]
+    rng, truth = np.random.default_rng(1), {"mean": 1.02 * np.sqrt(np.e)}
+    truth |= dict.fromkeys(("difference", "strata", "groups"), 0.02 * np.sqrt(np.e))
+    truth["log ratio"] = -np.log(1.02)
+    n_columns, false, covered = 100, 0, 0
+    for seed in range(3):
+        first, second = many_images(rng, n_columns)
+        found = estimate(first, second, n_resamples=499, seed=seed, **design)
+        covered += ((found.low <= truth[name]) & (truth[name] <= found.high)).sum()
+        found = estimate(
+            first / 1.02 - (name == "mean") * np.sqrt(np.e),
+            second,
+            n_resamples=499,
+            seed=seed,
+            **design,
+        )
+        false += (found.p <= 0.05).sum()
+    # Data sets that share their resamples vary a little more together.
+    lowest, highest = stats.binom.ppf([1e-5, 1 - 1e-5], 3 * n_columns, 0.05)
+    assert lowest <= false <= highest
+    assert lowest <= 3 * n_columns - covered <= highest
+
+
 @pytest.mark.parametrize("estimator", [mean_estimate, difference_of_means])
 def test_an_interval_excludes_zero_exactly_if_p_is_small(estimator):
     rng = np.random.default_rng(0)

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from lightly_memloc.functional.resampling import permuted_labels, step_down_p
+from lightly_memloc.functional import resampling
+from lightly_memloc.functional.resampling import (
+    Assignment,
+    groups_in_blocks,
+    permuted_labels,
+    step_down_p,
+)
 
 LABELS = np.array([True, True, True, True, False, False, False, False])
 
@@ -89,3 +95,79 @@ def test_the_familywise_error_rate_is_the_level():
     found = [step_down_p(resampled, row).min() <= 0.05 for row in observed]
     # The standard error is 0.7% for the draws and 1% for the common resamples.
     assert 0.02 < np.mean(found) < 0.09
+
+
+def assigned(n_first, n_second, strata=None):
+    return Assignment.of(np.arange(n_first + n_second) < n_first, strata=strata)
+
+
+def test_few_groups_are_not_joined():
+    few = assigned(10_000, 10_000)
+    assert few.in_blocks(np.random.default_rng(0)) is few
+    assert groups_in_blocks(few.group, np.random.default_rng(0)) is few.group
+
+
+@pytest.mark.parametrize(
+    ("sizes", "n_strata", "n_blocks"),
+    [
+        ((15_000, 15_000), 1, 5_000),
+        ((400_000, 300_123), 1, 5_150),
+        ((1_500, 30_000), 1, 10_600),
+        ((40_000, 60_000), 300, 9_000),
+        ((20_000, 5), 3, 20_005),
+    ],
+)
+def test_blocks_are_of_one_label_and_stratum_and_equal_within(
+    sizes, n_strata, n_blocks
+):
+    rng = np.random.default_rng(0)
+    strata = rng.integers(n_strata, size=sum(sizes))
+    groups = assigned(*sizes, strata)
+    blocks = groups.in_blocks(rng)
+    assert len(blocks.label) <= n_blocks
+    assert (blocks.label[blocks.group] == groups.label).all()
+    joined = np.stack([blocks.stratum[blocks.group], groups.stratum])
+    assert len(np.unique(joined, axis=1).T) == len(np.unique(blocks.stratum))
+    number = np.bincount(blocks.group)
+    for stratum in np.unique(blocks.stratum):
+        of = blocks.stratum == stratum
+        assert len(np.unique(number[of])) == 1
+        # Whatever one label has can be exchanged with the other.
+        assert len(np.unique(blocks.label[of])) == 2
+
+
+def test_images_of_a_group_are_in_one_block():
+    rng = np.random.default_rng(0)
+    groups = np.arange(90_000) // 3
+    labels = groups < 10_000
+    blocks = Assignment.of(labels, groups).in_blocks(rng).group
+    assert (blocks.reshape(-1, 3) == blocks[::3, None]).all()
+    assert 5_000 <= len(np.unique(blocks)) < 5_020
+    drawn = groups_in_blocks(groups, rng).reshape(-1, 3)
+    assert (drawn == drawn[:, :1]).all()
+    assert set(np.bincount(drawn[:, 0])) == {6}
+
+
+def test_blocks_are_drawn_at_random():
+    """Neighbours, such as the frames of a film, are no likelier to share a block."""
+    blocks = assigned(20_000, 20_000).in_blocks(np.random.default_rng(0)).group
+    together = (blocks[:-1] == blocks[1:]).sum()
+    # Of 40,000 pairs of neighbours, 7 of 20,000 are expected each.
+    assert together < 40
+
+
+@pytest.mark.parametrize("least", [1, 2, 7])
+def test_the_lengths_of_blocks_make_the_fewest_of_them(least):
+    sizes = np.array([[333, 340], [12, 12], [5, 7], [1, 90], [8, 0]])
+    found = resampling._block_lengths(sizes, 10 * least)
+    for (n, m), length in zip(sizes.tolist(), found.tolist(), strict=True):
+        numbers = {
+            size: n // size + n % size + m // size + m % size
+            for size in range(1, 10 * least + 1)
+            if m == 0
+            or (
+                (n // size == 0) == (m // size == 0)
+                and (n % size == 0) == (m % size == 0)
+            )
+        }
+        assert numbers[length] == min(numbers.values())
