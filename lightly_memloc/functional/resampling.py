@@ -197,12 +197,11 @@ def _block_lengths(sizes: NDArray[np.int64], most: int) -> NDArray[np.int64]:
         most: Largest number of groups of a block.
     """
     lengths = np.arange(1, most + 1)
-    whole, rest = np.divmod(sizes[..., None], lengths)
+    parts = np.stack(np.divmod(sizes[..., None], lengths))
     # What only one of the labels has cannot be exchanged.
-    alone = [of.any(axis=1) & ~of.all(axis=1) for of in (whole, rest)]
-    alone &= sizes.all(axis=1)[:, None]
-    number = (whole + rest).sum(axis=1)
-    number[np.any(alone, axis=0)] = sizes.sum() + 1
+    is_alone = np.any(parts.any(axis=2) & ~parts.all(axis=2), axis=0)
+    is_refused = np.logical_and(is_alone, sizes.all(axis=1, keepdims=True))
+    number = np.where(is_refused, sizes.sum() + 1, parts.sum(axis=(0, 2)))
     return np.asarray(lengths[number.argmin(axis=1)])
 
 
