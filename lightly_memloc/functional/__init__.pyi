@@ -1,6 +1,8 @@
 from .accuracy_change import accuracy_change
+from .adjusted_gap import adjusted_gap
 from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
+from .blind_test import blind_scores, blind_test, matched_images
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
 from .false_discoveries import conformal_p, holm_p, n_detected, q_values
@@ -22,6 +24,7 @@ from .member_share import member_share
 from .membership import Membership, membership, non_members_needed
 from .moderated_mean import moderated_mean, prior_variance
 from .reliability import run_correlation, spearman_brown, split_half_reliability
+from .residual_scores import residual_scores
 from .ssl_mem import ssl_mem
 from .ssl_mem_runs import RunScores, cross_fitted_mean, run_scores, top_scores
 from .unit_activation import unit_activation
@@ -34,8 +37,11 @@ __all__ = [
     "RunScores",
     "accuracy",
     "accuracy_change",
+    "adjusted_gap",
     "alignment_distance",
     "alignment_gap",
+    "blind_scores",
+    "blind_test",
     "calibrated_layer_mem",
     "class_mem",
     "class_selectivity",
@@ -47,6 +53,7 @@ __all__ = [
     "kendall_tau",
     "layer_mem",
     "log_ratio_of_means",
+    "matched_images",
     "mean_estimate",
     "member_share",
     "membership",
@@ -55,6 +62,7 @@ __all__ = [
     "non_members_needed",
     "prior_variance",
     "q_values",
+    "residual_scores",
     "run_correlation",
     "run_scores",
     "selectivity",
