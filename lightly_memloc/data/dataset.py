@@ -3,11 +3,13 @@
 import hashlib
 import os
 from collections.abc import Callable
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from lightly.data import LightlyDataset
 from numpy.typing import NDArray
 from PIL import Image
@@ -148,14 +150,43 @@ def targets_of(dataset: Any) -> NDArray[np.int64] | None:
         dataset: A map-style data set.
 
     Returns:
-        Class indices, shape ``(N,)``.
+        Class indices, shape ``(N,)``; -1 for images without a label, whose target is
+        negative, None, NaN or an empty string. None as well if the targets are no
+        class indices, but paths, names, real numbers or several values per image.
     """
     if isinstance(dataset, Subset | ConcatDataset):
         return _of_parts(dataset, targets_of)
     if isinstance(dataset, LightlyDataset):
         return targets_of(dataset.dataset)
     targets = getattr(dataset, "targets", None)
-    return None if targets is None else np.asarray(targets, dtype=np.int64)
+    return None if targets is None else _class_indices(targets)
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value stands for none: None, NaN, NA or an empty string."""
+    return np.ndim(value) == 0 and bool(pd.isna(value) or value == "")
+
+
+def _class_indices(targets: Any) -> NDArray[np.int64] | None:
+    try:
+        given = np.asarray(targets)
+    except ValueError:
+        return None
+    if given.ndim != 1:
+        return None
+    if not np.issubdtype(given.dtype, np.integer):
+        # As they were given: numpy turns numbers beside a text into texts.
+        listed = np.asarray(targets, dtype=object)
+        numbers = [-1.0 if is_missing(of) else of for of in listed]
+        if not all(_is_whole(number) for number in numbers):
+            return None
+        given = np.array([int(number) for number in numbers])
+    return np.maximum(given.astype(np.int64), -1)
+
+
+def _is_whole(number: Any) -> bool:
+    is_single = np.ndim(number) == 0 and isinstance(number, Real | Tensor)
+    return is_single and bool(number % 1 == 0)
 
 
 def groups_of(dataset: Any) -> NDArray[Any] | None:

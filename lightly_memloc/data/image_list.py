@@ -39,7 +39,8 @@ class ImageList(Dataset[tuple[Any, int, str]]):
     Attributes:
         filenames: The file names as they are listed.
         targets: The class of each image; only if the list has labels. Integer labels
-            from 0 are classes, other labels are numbered in ascending order.
+            from 0 are classes, other labels are numbered in ascending order. A negative
+            label stands for none: the class is -1.
         classes: Names of the classes; only if the list has labels.
         groups: The group of each image; None if the list has no groups.
     """
@@ -111,9 +112,10 @@ def read_list(path: str | PathLike[str]) -> pd.DataFrame:
         empty = np.flatnonzero(table[name].isna() | (table[name].str.strip() == ""))
         if len(empty):
             whose = "" if name == "filename" else f" ({table['filename'][empty[0]]})"
+            none = " (-1 for an image without one)" if name == "label" else ""
             raise MemorizationError(
                 f"{path} has no {name} for image {empty[0] + 1}{whose} and "
-                f"{len(empty) - 1} more. Fill in the column, or leave it out."
+                f"{len(empty) - 1} more. Fill in the column{none}, or leave it out."
             )
     twice = table["filename"][table["filename"].duplicated()].tolist()
     if twice:
@@ -187,11 +189,12 @@ def _read(path: Path) -> pd.DataFrame:
 
 
 def _classes(labels: "pd.Series[str]") -> tuple[list[int], list[str]]:
-    if labels.str.fullmatch("[0-9]+").all():
+    labels = labels.mask(labels.str.fullmatch("-[0-9]+"), "-1")
+    if labels.str.fullmatch("-1|[0-9]+").all():
         targets = labels.astype(int).tolist()
         return targets, [str(target) for target in range(max(targets) + 1)]
-    classes = sorted(set(labels))
-    number = {name: position for position, name in enumerate(classes)}
+    classes = sorted(set(labels) - {"-1"})
+    number = {"-1": -1} | {name: position for position, name in enumerate(classes)}
     return [number[label] for label in labels], classes
 
 

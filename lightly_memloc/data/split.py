@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lightly_memloc.data.dataset import fingerprint, groups_of, targets_of
+from lightly_memloc.data.dataset import fingerprint, groups_of, is_missing, targets_of
 from lightly_memloc.data.draw import draw_groups, draw_images
 from lightly_memloc.errors import MemorizationError
 
@@ -317,7 +317,7 @@ def roles_by_index(split: MemorizationSplit) -> dict[int, str]:
 def _groups(values: Any, n: int) -> NDArray[Any]:
     """Groups as int64, or as strings if any of them is not an integer."""
     listed = _listed(values, n, "groups")
-    missing = [index for index, value in enumerate(listed) if _is_missing(value)]
+    missing = [index for index, value in enumerate(listed) if is_missing(value)]
     if missing:
         raise MemorizationError(
             f"Image {missing[0]} and {len(missing) - 1} more have no group. Give each "
@@ -333,10 +333,10 @@ def _strata(values: Any, n: int, name: str = "strata") -> Indices:
     listed = _listed(values, n, name)
     if all(isinstance(value, int) for value in listed):
         return np.array(listed, dtype=np.int64)
-    known = sorted({value for value in listed if not _is_missing(value)}, key=_order)
+    known = sorted({value for value in listed if not is_missing(value)}, key=_order)
     number = {value: position for position, value in enumerate(known)}
     return np.array(
-        [len(known) if _is_missing(value) else number[value] for value in listed],
+        [len(known) if is_missing(value) else number[value] for value in listed],
         dtype=np.int64,
     )
 
@@ -351,10 +351,6 @@ def _listed(values: Any, n: int, name: str) -> list[Any]:
             f"shape {np.shape(values)}."
         )
     return listed
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or value == "" or value != value
 
 
 def _order(value: Any) -> tuple[bool, Any]:

@@ -91,8 +91,8 @@ class Estimate:
             Arrays by column; scalars if the estimate is a single number.
         """
         endings = ("error", "low", "high", "p", "p_adjusted", "null_low", "null_high")
-        return {name: self.value[()]} | {
-            f"{name}_{ending}": getattr(self, ending)[()]
+        return {name: np.asarray(self.value)[()]} | {
+            f"{name}_{ending}": np.asarray(getattr(self, ending))[()]
             for ending in endings
             if getattr(self, ending) is not None
         }

@@ -233,7 +233,13 @@ def retrain_without(
         "external": len(split.external),
     }
     return CurationResult(
-        {**curation.settings, "images": images, "probe": probe, "notes": [_NOTE]},
+        {
+            **curation.settings,
+            "images": images,
+            "unlabelled": task.unlabelled,
+            "probe": probe,
+            "notes": [_NOTE],
+        },
         {
             **curation.tables,
             "layers": _layers(measured, memorized, drawn, common, split.external),

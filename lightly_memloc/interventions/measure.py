@@ -249,7 +249,7 @@ def _summarized(
     return summarize_trials(
         pd.DataFrame(rows, columns=columns),
         pd.concat([pd.DataFrame(of_trial) for of_trial in answers.values()]),
-        settings,
+        {**settings, "unlabelled": task.unlabelled},
         units,
     )
 

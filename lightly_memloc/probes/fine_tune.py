@@ -10,7 +10,8 @@ from torch import nn
 
 from lightly_memloc.layers import weights_of
 from lightly_memloc.probes.accuracy import ProbeAccuracy
-from lightly_memloc.probes.linear import feature_dim, train_classifier
+from lightly_memloc.probes.frozen_features import feature_dim
+from lightly_memloc.probes.linear import train_classifier
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import generators_restored, seed_generators
 
@@ -61,7 +62,8 @@ def fine_tune(
         The fine-tuned copy of the encoder and its accuracy.
 
     Raises:
-        MemorizationError: If a layer is not found.
+        MemorizationError: If a layer is not found, or the training diverges.
+        NonFiniteError: If the encoder's features are NaN or infinite.
     """
     tuned = copy.deepcopy(encoder).cpu().eval()
     example, _ = next(iter(task.loader(task.test[:2])))
@@ -73,7 +75,7 @@ def fine_tune(
             tuned,
             min(task.batch_size, len(task.train)),
             learning_rate,
-            feature_dim(tuned, task),
+            feature_dim(tuned, task, device),
             task.num_classes,
             (1,),
         )

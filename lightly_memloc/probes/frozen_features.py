@@ -1,5 +1,8 @@
 """Fast probes: one pass over the images, then a classifier on frozen features."""
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import numpy as np
 import torch
 from lightly.utils.benchmarking import knn_predict
@@ -7,12 +10,16 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
+from lightly_memloc.errors import NonFiniteError
+from lightly_memloc.metrics.image_metric import refuse_non_finite
 from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import leave_no_trace, resolve_device
+
+T = TypeVar("T")
 
 
 def logistic_probe(
@@ -84,14 +91,47 @@ def knn_probe(
     return ProbeAccuracy.of(torch.cat(predicted).numpy(), task)
 
 
+def feature_dim(encoder: nn.Module, task: ProbeTask, device: str = "auto") -> int:
+    """Count the features of an image, and check those of all images of a task.
+
+    Args:
+        encoder: The encoder; it is not changed.
+        task: The labelled images.
+        device: ``"auto"`` or a torch device.
+
+    Raises:
+        NonFiniteError: If a feature is NaN or infinite; the message names the image.
+    """
+    images = np.concatenate([task.train, task.test])
+    return _over_batches(encoder, task, images, device, lambda of: of.shape[1])[0]
+
+
 def _features(
     encoder: nn.Module, task: ProbeTask, indices: NDArray[np.int64], device: str
 ) -> NDArray[np.float32]:
     """Features of images with flattened positions, shape (N, D)."""
-    on = resolve_device(device, encoder)
-    with leave_no_trace([encoder], on), torch.inference_mode():
-        batches = [
-            encoder(images.to(on)).flatten(start_dim=1).float().cpu()
-            for images, _ in task.loader(indices)
-        ]
+    batches = _over_batches(encoder, task, indices, device, Tensor.cpu)
     return torch.cat(batches).numpy()
+
+
+def _over_batches(
+    encoder: nn.Module,
+    task: ProbeTask,
+    indices: NDArray[np.int64],
+    device: str,
+    keep: Callable[[Tensor], T],
+) -> list[T]:
+    """What is kept of each batch of features, which are finite."""
+    on, kept = resolve_device(device, encoder), []
+    parts = np.split(indices, range(task.batch_size, len(indices), task.batch_size))
+    with leave_no_trace([encoder], on), torch.inference_mode():
+        for part, (images, _) in zip(parts, task.loader(indices), strict=True):
+            features = encoder(images.to(on)).flatten(start_dim=1).float()
+            try:
+                refuse_non_finite(features, torch.from_numpy(part))
+            except NonFiniteError as error:
+                raise NonFiniteError(
+                    f"Features of the {type(encoder).__name__}: {error}"
+                ) from error
+            kept.append(keep(features))
+    return kept

@@ -1,6 +1,7 @@
 """The linear probe of lightly's benchmarks, and how it is trained and tested."""
 
 import copy
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,7 +9,9 @@ import torch
 from lightly.utils.benchmarking import LinearClassifier
 from torch import nn
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.probes.accuracy import ProbeAccuracy
+from lightly_memloc.probes.frozen_features import feature_dim
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import (
     generators_restored,
@@ -49,7 +52,7 @@ def linear_probe(
         classifier = LinearClassifier(
             frozen,
             min(task.batch_size, len(task.train)),
-            feature_dim=feature_dim(frozen, task),
+            feature_dim=feature_dim(frozen, task, device),
             num_classes=task.num_classes,
             topk=(1,),
         )
@@ -72,6 +75,9 @@ def train_classifier(
     Returns:
         Accuracy on the test images, with its confidence interval, and which images
         are classified correctly.
+
+    Raises:
+        MemorizationError: If the training diverges.
     """
     on = resolve_device(device, classifier)
     with generators_restored(), torch.random.fork_rng(), quiet_lightning():
@@ -79,6 +85,7 @@ def train_classifier(
         trainer = pl.Trainer(
             **trainer_device(on),
             max_epochs=epochs,
+            callbacks=[_RefuseDivergence()],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
@@ -90,25 +97,34 @@ def train_classifier(
     return ProbeAccuracy.of(predicted, task)
 
 
-def feature_dim(encoder: nn.Module, task: ProbeTask) -> int:
-    """Count the features that an encoder returns for one image of a task.
-
-    Args:
-        encoder: The encoder; it is not changed.
-        task: The labelled images.
-    """
-    images, _ = next(iter(task.loader(task.test[:1])))
-    training = encoder.training
-    with torch.inference_mode():
-        features = encoder.eval()(images).flatten(start_dim=1)
-    encoder.train(training)
-    return int(features.shape[1])
-
-
 @torch.inference_mode()
 def _predicted(classifier: nn.Module, task: ProbeTask, device: torch.device) -> Any:
-    batches = [
-        classifier(images.to(device)).argmax(dim=1).cpu()
-        for images, _ in task.loader(task.test)
-    ]
-    return torch.cat(batches).numpy()
+    logits = torch.cat(
+        [classifier(images.to(device)).cpu() for images, _ in task.loader(task.test)]
+    )
+    if not torch.isfinite(logits).all():
+        raise _diverged("its predictions are NaN or infinite after the last epoch")
+    return logits.argmax(dim=1).numpy()
+
+
+class _RefuseDivergence(pl.Callback):
+    """Ends a training whose loss is not finite."""
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        loss = float(outputs["loss"])
+        if not math.isfinite(loss):
+            raise _diverged(f"its loss is {loss} in epoch {trainer.current_epoch + 1}")
+
+
+def _diverged(how: str) -> MemorizationError:
+    return MemorizationError(
+        f"The training of the classifier diverged: {how}. Lower the learning rate; if it "
+        "is low, the encoder's features may be too large to learn from."
+    )

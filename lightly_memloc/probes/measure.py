@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 from torch import nn
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, NonFiniteError
 from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.fine_tune import fine_tune
 from lightly_memloc.probes.frozen_features import knn_probe, logistic_probe
@@ -70,19 +70,24 @@ def measure_probes(
         The result; ``to_pandas()`` has one row per encoder and probe.
 
     Raises:
-        MemorizationError: If a probe is unknown.
+        MemorizationError: If a probe is unknown, or the training of one diverges.
+        NonFiniteError: If features of an encoder are NaN or infinite.
     """
     chosen = {name: probe_named(name) for name in probes}
-    rows = [
-        (encoder, name, *probe(model, task, seed, device).columns("").values())
-        for encoder, model in encoders.items()
-        for name, probe in chosen.items()
-    ]
+    rows = []
+    for encoder, model in encoders.items():
+        for name, probe in chosen.items():
+            try:
+                found = probe(model, task, seed, device)
+            except NonFiniteError as error:
+                raise NonFiniteError(f"Encoder {encoder}: {error}") from error
+            rows.append((encoder, name, *found.columns("").values()))
     table = pd.DataFrame(rows, columns=["encoder", "probe", "accuracy", "low", "high"])
     return ProbeResult(
         {
             "train": len(task.train),
             "test": len(task.test),
+            "unlabelled": task.unlabelled,
             "classes": task.num_classes,
             "seed": seed,
             "skipped": [],

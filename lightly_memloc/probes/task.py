@@ -1,7 +1,7 @@
 """Labelled images for probes, divided into training and test images."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,9 @@ _TEST_SHARE = 0.2
 class ProbeTask:
     """Labelled images to train a classifier on, and further ones to test it on.
 
+    Images without a label (a target that is negative, None, NaN or an empty string) are
+    left out of ``train`` and ``test``, and counted.
+
     Attributes:
         dataset: Map-style data set of labelled images without a transform of its own.
         train: Indices of the images to train on.
@@ -30,10 +33,12 @@ class ProbeTask:
             the encoder on them in each epoch; ``transform`` by default.
         batch_size: Images per batch.
         num_workers: Worker processes that load images.
+        unlabelled: Number of training and test images without a label, which are left
+            out.
 
     Raises:
         MemorizationError: If the classes are unknown or fewer than two, an image is
-            both a training and a test image, or there are none of either.
+            both a training and a test image, or there are no labelled ones of either.
     """
 
     dataset: Any
@@ -43,22 +48,33 @@ class ProbeTask:
     train_transform: Callable[[Any], Any] | None = None
     batch_size: int = 256
     num_workers: int = 0
+    unlabelled: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
+        targets = targets_of(self.dataset)
         for name in ("train", "test"):
             indices = np.asarray(getattr(self, name), dtype=np.int64)
-            object.__setattr__(self, name, indices)
             if not len(indices):
                 raise MemorizationError(
                     f"There are no images to {name} a probe on: {name} is empty."
                 )
+            if targets is not None:
+                unlabelled = targets[indices] < 0
+                if unlabelled.all():
+                    raise MemorizationError(
+                        f"There are no labelled images to {name} a probe on: none of "
+                        f"the {len(indices)} images of {name} has a label."
+                    )
+                indices = indices[~unlabelled]
+                n_unlabelled = self.unlabelled + int(unlabelled.sum())
+                object.__setattr__(self, "unlabelled", n_unlabelled)
+            object.__setattr__(self, name, indices)
         both = np.intersect1d(self.train, self.test)
         if len(both):
             raise MemorizationError(
                 f"Image {both[0]} and {len(both) - 1} more are both training and test "
                 "images. Remove them from one of the two."
             )
-        targets = targets_of(self.dataset)
         if targets is None or len(np.unique(targets[self.train])) < 2:
             raise MemorizationError(
                 "A probe needs labelled images of at least two classes. In a folder of "
@@ -121,13 +137,14 @@ class ProbeTask:
             MemorizationError: If the classes are unknown or fewer than two, or a class
                 has a single image.
         """
-        targets = targets_of(dataset)
+        images, targets = np.arange(len(dataset)), targets_of(dataset)
+        labelled = images if targets is None else images[targets >= 0]
         try:
-            train, test = train_test_split(
-                np.arange(len(dataset)),
+            _, test = train_test_split(
+                labelled,
                 test_size=_TEST_SHARE,
                 random_state=seed,
-                stratify=targets,
+                stratify=None if targets is None else targets[labelled],
             )
         except ValueError as error:
             raise MemorizationError(
@@ -135,7 +152,7 @@ class ProbeTask:
             ) from error
         return cls(
             dataset,
-            np.sort(train),
+            np.setdiff1d(images, test),
             np.sort(test),
             transform,
             batch_size=batch_size,
@@ -158,7 +175,11 @@ class ProbeTask:
         return self._all_targets[self.test]
 
     def train_loader(self, seed: int) -> DataLoader[Any]:
-        """Return batches ``(images, targets)`` to train on, shuffled by the seed."""
+        """Return batches ``(images, targets)`` to train on, shuffled by the seed.
+
+        An image that would be alone in the last batch of an epoch waits for the next
+        epoch: BatchNorm cannot be trained on a single image.
+        """
         views = _Views(
             self.dataset, self.train_transform or self.transform, self._all_targets
         )
@@ -166,6 +187,7 @@ class ProbeTask:
             Subset(views, self.train.tolist()),
             self.batch_size,
             shuffle=True,
+            drop_last=len(self.train) % self.batch_size == 1,
             num_workers=self.num_workers,
             generator=torch.Generator().manual_seed(seed),
         )

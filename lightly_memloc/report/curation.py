@@ -16,6 +16,7 @@ from lightly_memloc.report.report import (
     Report,
     Step,
     adjusted_p,
+    unlabelled,
 )
 from lightly_memloc.report.style import BLUE, GREY, ORANGE, set_labels
 from lightly_memloc.report.tables import (
@@ -134,7 +135,7 @@ class CurationReport(Report[CurationResult]):
         said = [self._listed()]
         if self.result.is_retrained:
             said.append(self._trained_without())
-        return " ".join(said)
+        return " ".join(said) + unlabelled(self.result)
 
     def _listed(self) -> str:
         images, settings = self.result.to_pandas(), self.result.settings

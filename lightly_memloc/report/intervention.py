@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lightly_memloc.report.charts import points_with_bars
-from lightly_memloc.report.report import REPORTS, Drawing, Report, Step
+from lightly_memloc.report.report import REPORTS, Drawing, Report, Step, unlabelled
 from lightly_memloc.report.style import GREY, set_labels, zero_line
 from lightly_memloc.report.svg import hover
 from lightly_memloc.report.tables import (
@@ -84,7 +84,7 @@ class InterventionReport(Report[InterventionResult]):
 
     def words(self) -> str:
         """Say what each strategy changes, and whether any differs from random choice."""
-        return f"{self._found()}{self._left_out()}"
+        return f"{self._found()}{unlabelled(self.result)}{self._left_out()}"
 
     def _found(self) -> str:
         rows = self.result.to_pandas()

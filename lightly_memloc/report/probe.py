@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from matplotlib.axes import Axes
 
 from lightly_memloc.report.charts import accuracies
-from lightly_memloc.report.report import REPORTS, Drawing, Report
+from lightly_memloc.report.report import REPORTS, Drawing, Report, unlabelled
 from lightly_memloc.report.tables import ACCURACY, Table, make_table, text
 from lightly_memloc.results import ProbeResult
 
@@ -36,11 +36,12 @@ class ProbeReport(Report[ProbeResult]):
         """Say how accurate each encoder is with its best probe."""
         probes = self.result.to_pandas()
         best = probes.loc[probes.groupby("encoder", sort=False)["accuracy"].idxmax()]
-        return " ".join(
+        words = " ".join(
             f"{row['encoder']} reaches {row['accuracy']:.1%} with {row['probe']} (95% "
             f"interval {row['low']:.1%} to {row['high']:.1%})."
             for _, row in best.iterrows()
         )
+        return words + unlabelled(self.result)
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``accuracy``: that of each encoder and probe."""

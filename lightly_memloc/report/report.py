@@ -225,6 +225,13 @@ def found_above(layers: pd.DataFrame, name: str, chance: float = 0.0) -> pd.Data
     return distinct(layers[found])
 
 
+def unlabelled(result: Result) -> str:
+    """Say, after other words, how many images a probe left out for want of a label."""
+    n = result.settings.get("unlabelled", 0)
+    images = "1 image" if n == 1 else f"{n} images"
+    return f" The probe left out {images} without a label." if n else ""
+
+
 def largest(layers: pd.DataFrame, name: str) -> "pd.Series[Any]":
     """Return the row with the largest value in a column, the last of equal ones."""
     return layers.sort_values(name, kind="stable").iloc[-1]

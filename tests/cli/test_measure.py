@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from lightly_memloc import MultiViewDataset, load_result
+from lightly_memloc import MemorizationSplit, MultiViewDataset, load_result
 from lightly_memloc.evaluators import EVALUATORS, UnitMemEvaluator
 from lightly_memloc.results import Result
 from tests.cli.commands import OWN, wrapped
@@ -106,6 +106,21 @@ def test_probing(run, trained, tmp_path):
     printed = table.split("The report is")[0]
     assert max(map(len, printed.splitlines())) <= 80
     assert {"f", "g", "knn"} <= set(table.split())
+
+
+def test_probing_with_images_without_a_label(run, images, trained, tmp_path):
+    files = sorted(images.glob("*/*.png"))
+    labels = [-1 if i % 8 == 0 else i % 2 for i in range(len(files))]
+    lines = [f"{file},{label}" for file, label in zip(files, labels, strict=True)]
+    listed, split = tmp_path / "images.csv", tmp_path / "split.json"
+    listed.write_text("\n".join(["filename,label", *lines]))
+    MemorizationSplit(len(files), shared=range(30), external=range(30, 40)).save(split)
+    arguments = ["probe", listed, *OWN, "--checkpoint", trained / "f.ckpt"]
+    code, out, err = run(*arguments, "--split", split, "--out", tmp_path / "probe")
+    assert (code, err) == (0, "")
+    assert "The probe left out 5 images without a label." in " ".join(out.split())
+    settings = load_result(tmp_path / "probe").settings
+    assert [settings[name] for name in ("train", "test", "unlabelled")] == [26, 9, 5]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from lightly.data import LightlyDataset
@@ -65,3 +66,39 @@ def test_concatenation():
 
 def test_concatenation_with_an_unlabelled_part():
     assert targets_of(ConcatDataset([Labelled([3, 1]), FakeData(2)])) is None
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        [2, -1, 0, -100],
+        [2, None, 0, None],
+        [2.0, float("nan"), 0.0, float("nan")],
+        [2, "", 0, None],
+        np.array([2.0, np.nan, 0.0, -1.0]),
+        torch.tensor([2, -1, 0, -1]),
+        [torch.tensor(2), None, torch.tensor(0), None],
+        pd.Series([2, None, 0, None], dtype="Int64"),
+    ],
+)
+def test_images_without_a_label(targets):
+    assert targets_of(Labelled(targets)).tolist() == [2, -1, 0, -1]
+
+
+def test_no_image_has_a_label():
+    assert targets_of(Labelled([None] * 3)).tolist() == [-1] * 3
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [
+        ["masks/a.png", "masks/b.png"],
+        [0.5, 1.0],
+        [0, float("inf")],
+        [[0, 1], [1, 1]],
+        [[0, 1], [1]],
+        [{"boxes": 1}, {"boxes": 2}],
+    ],
+)
+def test_targets_that_are_no_classes(targets):
+    assert targets_of(Labelled(targets)) is None

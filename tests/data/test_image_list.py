@@ -94,6 +94,21 @@ def test_integer_labels_are_classes_and_groups_are_texts(folder, suffix):
     assert groups_of(dataset).tolist() == ["0", "1", "2"]
 
 
+@pytest.mark.parametrize(
+    ("labels", "targets", "classes"),
+    [
+        ([2, -1, 0], [2, -1, 0], ["0", "1", "2"]),
+        (["owl", -7, "cat"], [1, -1, 0], ["cat", "owl"]),
+        ([-1, -1, -1], [-1, -1, -1], []),
+    ],
+)
+def test_a_negative_label_is_none(folder, labels, targets, classes):
+    rows = [(name, of, 0) for (name, *_), of in zip(ROWS, labels, strict=True)]
+    dataset = open_dataset(write(folder, ".csv", rows))
+    assert targets_of(dataset).tolist() == targets
+    assert dataset.classes == classes
+
+
 def test_groups_keep_their_zeros(folder):
     rows = [(name, "x", group) for (name, *_), group in zip(ROWS, ZEROS, strict=True)]
     assert open_dataset(write(folder, ".csv", rows)).groups.tolist() == ZEROS

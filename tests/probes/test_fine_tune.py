@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.probes import ProbeTask, fine_tune
 from lightly_memloc.training import ResNet9
 from tests.probes.pixels import PLAIN, small
@@ -70,3 +71,24 @@ def test_fine_tuned_parameters_require_gradients_as_before(digits, encoder):
     tuned = fine_tune(encoder, small(digits), layers=["layer2"], epochs=1).encoder
     for before, after in zip(encoder.parameters(), tuned.parameters(), strict=True):
         assert after.requires_grad == before.requires_grad
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_a_training_that_diverges_is_refused(digits, encoder, epochs):
+    """In the last step, the weights overflow after the loss was computed."""
+    task = small(digits, batch_size=16 if epochs == 1 else 4)
+    how = "its predictions are" if epochs == 1 else "its loss is"
+    with pytest.raises(MemorizationError, match=f"classifier diverged: {how}"):
+        fine_tune(encoder, task, epochs=epochs, learning_rate=1e38)
+
+
+@pytest.mark.parametrize("n_images", [16, 17, 25])
+def test_batchnorm_after_the_last_position_is_trained(digits, n_images):
+    """One value per channel and image: a batch of one image has no variance."""
+    torch.manual_seed(0)
+    encoder = nn.Sequential(
+        nn.Conv2d(3, 4, 8), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()
+    ).eval()
+    task = ProbeTask(digits, range(100, 100 + n_images), range(20), PLAIN, batch_size=8)
+    tuned = fine_tune(encoder, task, epochs=2).encoder
+    assert tuned[1].num_batches_tracked == 2 * (n_images // 8)

@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.probes import ProbeTask, fine_tune, linear_probe
 from tests.probes.pixels import PLAIN, Pixels, small
 
@@ -29,7 +31,8 @@ def test_images_are_augmented_for_training_alone(digits):
         batch_size=8,
     )
     linear_probe(Seeing(), task, epochs=1)
-    assert len(seen) == 3
+    # The features of all 12 images are checked first, in two batches.
+    assert len(seen) == 4
     assert sum(brightest > 1 for brightest in seen) == 1
 
 
@@ -76,3 +79,12 @@ def test_learning_rates_are_those_of_the_images_in_a_batch(digits, encoder):
         assert_close(other.encoder.state_dict()[name], value)
     first, second = (linear_probe(Pixels(), task, epochs=3) for task in tasks)
     assert list(first) == list(second)
+
+
+def test_a_classifier_that_diverges_is_refused(digits):
+    class Large(Pixels):
+        def forward(self, images):
+            return 1e30 * super().forward(images)
+
+    with pytest.raises(MemorizationError, match=r"diverged: its loss is (nan|inf) in"):
+        linear_probe(Large(), small(digits, batch_size=8), epochs=3)

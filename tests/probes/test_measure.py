@@ -1,15 +1,18 @@
 import copy
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, NonFiniteError
 from lightly_memloc.probes import (
     PROBES,
     ProbeTask,
     fine_tune,
+    knn_probe,
     linear_probe,
+    logistic_probe,
     measure_probes,
 )
 from tests.probes.pixels import PLAIN, Pixels, small
@@ -50,7 +53,8 @@ def test_measured_probes_follow_the_seed(digits, encoder, name):
     columns = ["accuracy", "low", "high"]
     assert tuple(result.to_pandas()[columns].iloc[0]) == tuple(expected[1])
     assert expected[0] != expected[1]
-    settings = {"train": 16, "test": 200, "classes": 10, "seed": 1, "skipped": []}
+    sizes = {"train": 16, "test": 200, "unlabelled": 0, "classes": 10}
+    settings = sizes | {"seed": 1, "skipped": []}
     assert result.settings == settings
 
 
@@ -72,3 +76,42 @@ def test_a_trained_probe_tells_which_test_images_it_classifies(digits, encoder, 
 def test_an_unknown_probe(task):
     with pytest.raises(MemorizationError, match="Unknown probe 'svm'; choose from log"):
         measure_probes({"f": Pixels()}, task, ["svm"])
+
+
+TESTED = {
+    "logistic": logistic_probe,
+    "knn": knn_probe,
+    "linear": partial(linear_probe, epochs=2),
+    "finetune": lambda *given: fine_tune(*given, epochs=2).accuracy,
+}
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_a_probe_is_that_of_the_labelled_images_alone(digits, encoder, name):
+    labelled = ProbeTask(digits, range(60, 76), range(20), PLAIN, batch_size=8)
+    expected = TESTED[name](encoder, labelled)
+    unlabelled = copy.copy(digits)
+    unlabelled.targets = [*digits.targets[:80], *[None] * (len(digits) - 80)]
+    task = ProbeTask(
+        unlabelled, [*range(60, 76), 90, 97], [*range(20), 95], PLAIN, batch_size=8
+    )
+    assert TESTED[name](encoder, task) == expected
+    assert measure_probes({"f": encoder}, task, ["knn"]).settings["unlabelled"] == 3
+
+
+@pytest.mark.parametrize("name", PROBES)
+@pytest.mark.parametrize("image", [63, 5])
+def test_features_that_are_not_finite_are_refused_by_name(digits, name, image):
+    class Overflowing(Pixels):
+        def forward(self, images):
+            features = super().forward(images).clone()
+            features[(images == digit).flatten(1).all(dim=1)] = torch.inf
+            return features
+
+    digit = PLAIN(digits[image][0])
+    task = ProbeTask(digits, range(60, 76), range(20), PLAIN, batch_size=8)
+    message = (
+        f"^Encoder g: Features of the Overflowing: Image {image} gave NaN or infinite "
+    )
+    with pytest.raises(NonFiniteError, match=message):
+        measure_probes({"g": Overflowing()}, task, [name])

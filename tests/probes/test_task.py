@@ -144,3 +144,62 @@ def test_a_fifth_of_each_class_of_nested_data_sets_tests(digits, transform):
         )
     assert np.array_equal(tasks[0].test, tasks[1].test)
     assert not np.array_equal(tasks[0].test, tasks[2].test)
+
+
+class Relabelled:
+    """Digits with other targets."""
+
+    def __init__(self, digits, targets):
+        self.digits, self.targets = digits, targets
+
+    def __len__(self):
+        return len(self.targets)
+
+    def __getitem__(self, index):
+        return self.digits[index][0]
+
+
+@pytest.mark.parametrize("none", [-1, -5, None, float("nan"), ""])
+def test_images_without_a_label_are_left_out_and_counted(digits, none):
+    targets = [none if i % 3 == 0 else digits.targets[i] for i in range(90)]
+    labelled = [i for i in range(90) if i % 3]
+    dataset = Relabelled(digits, targets)
+    task = ProbeTask(dataset, range(40), range(40, 90), PLAIN)
+    assert task.train.tolist() == [i for i in labelled if i < 40]
+    assert task.test.tolist() == [i for i in labelled if i >= 40]
+    assert task.unlabelled == 30
+    assert task.num_classes == 10
+    whole = ProbeTask.of_dataset(dataset, PLAIN, seed=3)
+    alone = ProbeTask.of_dataset(Subset(digits, labelled), PLAIN, seed=3)
+    assert whole.unlabelled == 30
+    for name in ("train", "test"):
+        expected = np.array(labelled)[getattr(alone, name)]
+        assert getattr(whole, name).tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (
+            [-1] * 6 + [0, 1],
+            "images to train a probe on: none of the 6 images of train",
+        ),
+        ([0, 1] * 3 + [None] * 2, "images to test a probe on: none of the 2 images"),
+    ],
+)
+def test_a_task_without_labelled_images(digits, targets, message):
+    with pytest.raises(MemorizationError, match=f"There are no labelled {message}"):
+        ProbeTask(Relabelled(digits, targets), range(6), range(6, 8), PLAIN)
+
+
+def test_a_data_set_without_labelled_images(digits):
+    with pytest.raises(MemorizationError, match="fifth of each class"):
+        ProbeTask.of_dataset(Relabelled(digits, [None] * 20), PLAIN)
+
+
+@pytest.mark.parametrize(
+    ("n_images", "sizes"), [(16, [8, 8]), (17, [8, 8]), (18, [8, 8, 2]), (3, [3])]
+)
+def test_no_image_is_alone_in_a_batch_of_training(digits, n_images, sizes):
+    task = ProbeTask(digits, range(n_images), range(20, 24), PLAIN, batch_size=8)
+    assert [len(targets) for _, targets in task.train_loader(0)] == sizes

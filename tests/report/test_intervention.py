@@ -34,10 +34,10 @@ def test_a_trial_stands_at_its_strategy(results):
     ].tolist()
 
 
-def found(p, images=True, runs=False):
+def found(p, images=True, runs=False, **more):
     summary = pd.DataFrame({"strategy": ["most"], **estimate("change", [-0.3], [p])})
     tables = {"summary": summary} | ({"images": pd.DataFrame()} if images else {})
-    settings = {"intervention": "prune"} | ({"runs": ["r1"]} if runs else {})
+    settings = {"intervention": "prune", **more} | ({"runs": ["r1"]} if runs else {})
     return report_of(InterventionResult(settings, tables)).words()
 
 
@@ -50,6 +50,11 @@ def test_results_of_earlier_versions_say_what_their_intervals_leave_out():
             "-20.0)."
         )
     assert found(None, images=False).endswith("nothing can be concluded.")
+
+
+def test_images_without_a_label_are_counted():
+    said = " The probe left out 2 images without a label."
+    assert found(0.01, unlabelled=2) == found(0.01) + said
 
 
 def test_one_trial_is_not_compared_with_random_choice():

@@ -1,5 +1,6 @@
 import numpy as np
 import pandas as pd
+import pytest
 
 from lightly_memloc.report import report_of
 from lightly_memloc.results import (
@@ -37,4 +38,24 @@ def test_probes_name_the_best_of_each_encoder():
     assert report_of(ProbeResult({}, {"probes": pd.DataFrame(probes)})).words() == (
         "f reaches 60.0% with knn (95% interval 50.0% to 70.0%). "
         "g reaches 40.0% with knn (95% interval 30.0% to 50.0%)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("n", "said"),
+    [
+        (None, ""),
+        (0, ""),
+        (1, " The probe left out 1 image without a label."),
+        (7, " The probe left out 7 images without a label."),
+    ],
+)
+def test_images_without_a_label_are_counted(n, said):
+    settings = {} if n is None else {"unlabelled": n}
+    probes = pd.DataFrame(
+        {"encoder": ["f"], "probe": "knn", **estimate("accuracy", [0.5], None)}
+    )
+    probes = probes.assign(low=0.25, high=0.75)
+    assert report_of(ProbeResult(settings, {"probes": probes})).words() == (
+        f"f reaches 50.0% with knn (95% interval 25.0% to 75.0%).{said}"
     )
