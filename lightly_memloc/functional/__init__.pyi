@@ -23,6 +23,7 @@ from .means import (
 from .member_share import member_share
 from .membership import Membership, membership, non_members_needed
 from .moderated_mean import moderated_mean, prior_variance
+from .pixel_statistics import pixel_statistics
 from .reliability import run_correlation, spearman_brown, split_half_reliability
 from .residual_scores import residual_scores
 from .ssl_mem import ssl_mem
@@ -60,6 +61,7 @@ __all__ = [
     "moderated_mean",
     "n_detected",
     "non_members_needed",
+    "pixel_statistics",
     "prior_variance",
     "q_values",
     "residual_scores",

@@ -3,6 +3,7 @@
 from lightly_memloc.metrics.alignment_distance import AlignmentDistance
 from lightly_memloc.metrics.class_mem import ClassMem
 from lightly_memloc.metrics.member_share import MemberShare
+from lightly_memloc.metrics.pixel_statistics import PixelStatistics
 from lightly_memloc.metrics.top_images import TopImages
 from lightly_memloc.metrics.unit_mem import UnitMem
 
@@ -10,6 +11,7 @@ __all__ = [
     "AlignmentDistance",
     "ClassMem",
     "MemberShare",
+    "PixelStatistics",
     "TopImages",
     "UnitMem",
 ]

@@ -20,6 +20,7 @@ from .quiet import quiet_lightning
 from .registry import Registry
 from .state_file import StateFile, digest
 from .trace_free import leave_no_trace
+from .untrained import estimate_running_statistics, untrained_copy
 
 __all__ = [
     "LoadingArguments",
@@ -29,6 +30,7 @@ __all__ = [
     "Registry",
     "StateFile",
     "digest",
+    "estimate_running_statistics",
     "failing_together",
     "gathered",
     "generators_restored",
@@ -45,4 +47,5 @@ __all__ = [
     "state_device",
     "tracked",
     "trainer_device",
+    "untrained_copy",
 ]
