@@ -1,3 +1,4 @@
+from .contents import Contents, changed_images
 from .dataset import (
     filename_of,
     fingerprint,
@@ -16,12 +17,13 @@ from .duplicates import (
 )
 from .image_list import ImageList, read_groups
 from .multi_view import MultiViewDataset, view_transform
-from .signature import Signature, signature_of
+from .signature import Signature, pixel_digest, signature_of
 from .split import ROLES, MemorizationSplit
 from .study import Study
 
 __all__ = [
     "ROLES",
+    "Contents",
     "Digits",
     "Duplicate",
     "DuplicateSearch",
@@ -30,11 +32,13 @@ __all__ = [
     "MultiViewDataset",
     "Signature",
     "Study",
+    "changed_images",
     "filename_of",
     "find_duplicates",
     "fingerprint",
     "groups_of",
     "open_dataset",
+    "pixel_digest",
     "read_groups",
     "read_image",
     "refuse_duplicates",

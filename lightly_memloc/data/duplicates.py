@@ -74,6 +74,9 @@ class DuplicateSearch:
         role_of: Role of each image that is read, by index.
         allow_duplicates: Whether identical images in different roles are reported
             instead of refused.
+
+    Attributes:
+        is_needed: Whether the images have different roles; others are not compared.
     """
 
     def __init__(
@@ -81,14 +84,10 @@ class DuplicateSearch:
     ) -> None:
         self._dataset = dataset
         self._role_of = role_of
+        self.is_needed = len(set(role_of.values())) > 1
         self._allow_duplicates = allow_duplicates
         self._signatures: dict[int, Signature] = {}
         self._first: dict[str, dict[str, int]] = {}
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the images have different roles."""
-        return len(set(self._role_of.values())) > 1
 
     def add(
         self, indices: Sequence[int], signatures: Sequence[Signature | None]
@@ -103,6 +102,8 @@ class DuplicateSearch:
             MemorizationError: If an image is identical to one of another role, unless
                 that is allowed.
         """
+        if not self.is_needed:
+            return
         for index, signature in zip(indices, signatures, strict=True):
             if index not in self._role_of or signature is None:
                 continue

@@ -36,7 +36,6 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             precedes the V views, as ``pairs="anchor"`` needs it.
 
     Attributes:
-        signs: Whether to compute the signature of each image that is read.
         signature: The signature of the image that was read last.
 
     Raises:
@@ -78,7 +77,6 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         self.n_views = n_views
         self.seed = seed
         self.anchor_transform = anchor_transform and view_transform(anchor_transform)
-        self.signs = False
         self.signature: Signature | None = None
 
     def __len__(self) -> int:
@@ -95,8 +93,7 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             # The data set's own transform may be random.
             seed_generators(self.seed, index)
             image, target, filename = read_image(self.dataset, index)
-            if self.signs:
-                self.signature = signature_of(image)
+            self.signature = signature_of(image)
             views = []
             for v in range(self.n_views):
                 seed_generators(self.seed, index, v)

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
@@ -41,12 +42,25 @@ def signature_of(image: Any) -> Signature:
             of shape ``(H, W, C)`` or ``(H, W)``.
     """
     pixels = _pixels(image)
-    layout = f"{pixels.shape}{pixels.dtype}".encode()
-    digest = hashlib.blake2b(layout + pixels.tobytes(), digest_size=16).hexdigest()
+    digest = _digest(pixels)
     thumbnail = np.zeros((SIDE, SIDE), dtype=np.float16)
     if pixels.ndim != 3 or not pixels.size:
         return Signature(digest, thumbnail, False)
     return Signature(digest, _thumbnail(pixels), min(pixels.shape[:2]) < SIDE)
+
+
+def pixel_digest(image: Any) -> str:
+    """Compute the digest of an image's signature alone.
+
+    Args:
+        image: An image, as for :func:`signature_of`.
+    """
+    return _digest(_pixels(image))
+
+
+def _digest(pixels: NDArray[Any]) -> str:
+    layout = f"{pixels.shape}{pixels.dtype}".encode()
+    return hashlib.blake2b(layout + pixels.tobytes(), digest_size=16).hexdigest()
 
 
 def _pixels(image: Any) -> NDArray[Any]:
@@ -55,7 +69,7 @@ def _pixels(image: Any) -> NDArray[Any]:
         array = _of_pil(image)
     else:
         is_tensor = isinstance(image, Tensor)
-        array = image.detach().cpu().numpy() if is_tensor else np.asarray(image)
+        array = _of_tensor(image) if is_tensor else np.asarray(image)
         if array.ndim == 3:
             first, last = (array.shape[axis] in _CHANNELS for axis in (0, 2))
             if first and (is_tensor or not last):
@@ -73,6 +87,14 @@ def _pixels(image: Any) -> NDArray[Any]:
 
 def _is_grey(array: NDArray[Any]) -> bool:
     return bool((array == array[..., :1]).all())
+
+
+def _of_tensor(image: Tensor) -> NDArray[Any]:
+    image = image.detach().cpu()
+    # NumPy has no bfloat16.
+    plain = image.float() if image.dtype == torch.bfloat16 else image
+    array: NDArray[Any] = plain.numpy()
+    return array
 
 
 def _of_pil(image: Image.Image) -> NDArray[Any]:

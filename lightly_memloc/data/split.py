@@ -1,5 +1,6 @@
 """The split of a data set into the roles of a memorisation study."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -269,13 +270,22 @@ class MemorizationSplit:
 
     def save(self, path: str | PathLike[str]) -> None:
         """Write the split to a JSON file."""
-        document: dict[str, object] = {"n": self.n, "fingerprint": self.fingerprint}
-        document |= {role: getattr(self, role).tolist() for role in ROLES}
+        document = {"n": self.n, "fingerprint": self.fingerprint} | self._roles()
+        Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the roles, groups and strata of all images."""
+        return hashlib.sha256(json.dumps(self._roles()).encode()).hexdigest()
+
+    def _roles(self) -> dict[str, object]:
+        document = {"n": self.n} | {
+            role: getattr(self, role).tolist() for role in ROLES
+        }
         for name in ("groups", "strata"):
             known = getattr(self, name)
             if known is not None:
                 document[name] = known.tolist()
-        Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
+        return document
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> "MemorizationSplit":

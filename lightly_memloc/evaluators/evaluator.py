@@ -15,7 +15,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
-from lightly_memloc.data import Duplicate, DuplicateSearch, Study, filename_of
+from lightly_memloc.data import (
+    Contents,
+    Duplicate,
+    DuplicateSearch,
+    Study,
+    changed_images,
+    filename_of,
+)
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, captured, run_encoder, trace_layers
@@ -33,6 +40,7 @@ from lightly_memloc.runtime import (
     share_buffers,
     state_device,
     tracked,
+    weights_fingerprint,
 )
 
 R = TypeVar("R", bound=Result)
@@ -93,7 +101,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.duplicates: list[Duplicate] = []
         self.copies: dict[int, int] = {}
         self.first_batch = 0
-        self._search = self._new_search()
+        self._search, self._contents = self._new_search(), Contents(indices)
+        self._weights: dict[str, str] = {}
         self._state_file = (
             None if options.state_file is None else StateFile(options.state_file)
         )
@@ -141,7 +150,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 if progress:
                     batches = tracked(loader, len(loader), self.title)
                 for number, batch in enumerate(batches):
-                    self._take(move_data_to_device(batch, on), number)
+                    self.validation_step(move_data_to_device(batch, on), number)
             return self._finish()
 
     @abstractmethod
@@ -234,6 +243,12 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "skipped": sorted(name for of in gathered(self.skipped) for name in of),
             "allow_duplicates": self.options.allow_duplicates,
             "duplicates": [pair.to_dict() for pair in self.duplicates[:_LISTED]],
+            "fingerprints": {
+                # As the encoders of a run are called, whatever they are called here.
+                "weights": dict(zip("fg", self._weights.values(), strict=False)),
+                "images": self._contents.fingerprint(),
+                "split": self.study.split and self.study.roles.digest(),
+            },
         }
 
     def accumulated(self) -> dict[str, Any]:
@@ -242,6 +257,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "metrics": self.metrics.state_dict(),
             "skipped": self.skipped,
             "signatures": self._search.state(),
+            "contents": self._contents.state(),
         }
 
     def restore(self, accumulated: dict[str, Any]) -> None:
@@ -249,11 +265,13 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.metrics.load_state_dict(accumulated["metrics"])
         self.skipped = accumulated["skipped"]
         self._search.merge(accumulated["signatures"])
+        self._contents.merge(accumulated["contents"])
 
     def reset(self) -> None:
         """Discard an earlier measurement: the encoder may have changed since."""
         self.layers, self.skipped, self.first_batch = [], [], 0
         self.duplicates, self.copies, self._search = [], {}, self._new_search()
+        self._contents = Contents(self.indices)
         self.metrics.clear()
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -270,16 +288,13 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 f"Cannot measure {len(self.indices)} images with {n_ranks} processes: "
                 "each needs at least one."
             )
+        # Before the first forward pass, which may change buffers.
+        self._weights = self._weights_now()
         if self._state_file is not None:
             batches = {"batch_size": self.options.batch_size}
             self.first_batch = self._state_file.open(self.fingerprint() | batches)
-        return view_loader(
-            self.views,
-            self.indices,
-            self.options,
-            self.first_batch,
-            sign=self._search.is_needed,
-        )
+            self._refuse_replaced(self._state_file)
+        return view_loader(self.views, self.indices, self.options, self.first_batch)
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callback that restores encoders and generators afterwards."""
@@ -298,20 +313,16 @@ class Evaluator(pl.LightningModule, Generic[R]):
         """Return what must match for two measurements to have the same result."""
         try:
             first_views = [self.views[int(self.indices[0])][0]]
+            first = self.views.signature and self.views.signature.digest
         except UnreadableImageError:
-            first_views = []
-        weights = (
-            value
-            for encoder in self.encoders.values()
-            for value in encoder.state_dict().values()
-        )
+            first_views, first = [], None
         return {
             "settings": repr(self.identity()),
             "precision": self.options.precision,
             "seed": self.study.seed,
-            "images": digest([torch.tensor(self.indices)]),
+            "images": f"{digest([torch.tensor(self.indices)])} {first}",
             "views": digest(first_views),
-            "weights": digest(weights),
+            "weights": self._weights_now(),
         }
 
     def filenames(self, indices: Sequence[int]) -> list[str]:
@@ -321,6 +332,33 @@ class Evaluator(pl.LightningModule, Generic[R]):
             indices: Indices of the images.
         """
         return [filename_of(self.views.dataset, int(index)) for index in indices]
+
+    def _weights_now(self) -> dict[str, str]:
+        return {name: weights_fingerprint(of) for name, of in self.encoders.items()}
+
+    def _refuse_replaced(self, state_file: StateFile) -> None:
+        """Check that images measured before an interruption are still the same.
+
+        Raises:
+            MemorizationError: If any of them has changed.
+        """
+        if state_file.found is None:
+            return
+        before = Contents(self.indices)
+        before.merge(state_file.found["contents"])
+        changed = changed_images(
+            self.views.dataset,
+            before.known(),
+            seed=self.study.seed,
+            num_workers=self.options.num_workers,
+        )
+        if changed:
+            more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            raise MemorizationError(
+                f"{self.filenames(changed[:1])[0]}{more} changed since the interruption, "
+                "after they were measured. Restore the images to resume, or delete "
+                f"{state_file.path} to start over (on the command line: omit --resume)."
+            )
 
     def _new_search(self) -> DuplicateSearch:
         measured = set(self.indices.tolist())
@@ -340,6 +378,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             else:
                 self._begin(images)
             self._search.add(batch.indices.tolist(), batch.signatures)
+            self._contents.add(batch.indices.cpu().numpy(), batch.signatures)
             self.measure(batch, images)
         self.skipped += [image.filename for image in batch.unreadable]
 
@@ -353,6 +392,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         whole = self._new_search()
         whole.merge(*gathered(self._search.state()))
         self.duplicates, self.copies = whole.report(), whole.copies()
+        self._contents.merge(*gathered(self._contents.state()))
         self._result = self.compute()
         if self._state_file is not None:
             self._state_file.remove()

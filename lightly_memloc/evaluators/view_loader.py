@@ -28,7 +28,7 @@ class ViewBatch(NamedTuple):
         indices: Index of each image in the data set, shape ``(B,)``.
         targets: The images' targets, as the data set returns them.
         unreadable: The images of the batch that cannot be read.
-        signatures: What identifies each image; None unless this was asked for.
+        signatures: What identifies each image; None if the data set does not say.
     """
 
     views: Tensor | None
@@ -43,8 +43,6 @@ def view_loader(
     indices: NDArray[Any],
     options: PassOptions,
     first_batch: int = 0,
-    *,
-    sign: bool = False,
 ) -> DataLoader[Any]:
     """Create a loader of this rank's share of the images.
 
@@ -53,7 +51,6 @@ def view_loader(
         indices: Indices of the images of all ranks.
         options: How the pass over the images runs.
         first_batch: Number of batches to skip at the start.
-        sign: Whether to compute the signatures of the images.
 
     Returns:
         A loader of :class:`ViewBatch`.
@@ -61,7 +58,7 @@ def view_loader(
     rank, world_size = rank_and_world_size()
     share = indices[rank::world_size][first_batch * options.batch_size :]
     return DataLoader(
-        _Reader(dataset, sign),
+        _Reader(dataset),
         batch_size=options.batch_size,
         sampler=_Share(share.tolist()),
         num_workers=options.num_workers,
@@ -97,9 +94,8 @@ _Item = tuple[int, Tensor, Any, Signature | None] | UnreadableImage
 class _Reader(Dataset[_Item]):
     """Items with their indices."""
 
-    def __init__(self, dataset: MultiViewDataset, sign: bool) -> None:
+    def __init__(self, dataset: MultiViewDataset) -> None:
         self.dataset = dataset
-        self.dataset.signs = sign
 
     def __len__(self) -> int:
         return len(self.dataset)

@@ -8,6 +8,7 @@ from .distributed import (
     share_buffers,
 )
 from .files import replacing
+from .fingerprints import digest, weights_fingerprint
 from .generators import generators_restored, seed_generators
 from .pass_options import (
     LoadingArguments,
@@ -18,7 +19,7 @@ from .pass_options import (
 from .progress import tracked
 from .quiet import quiet_lightning
 from .registry import Registry
-from .state_file import StateFile, digest
+from .state_file import StateFile
 from .trace_free import leave_no_trace
 from .untrained import estimate_running_statistics, untrained_copy
 
@@ -48,4 +49,5 @@ __all__ = [
     "tracked",
     "trainer_device",
     "untrained_copy",
+    "weights_fingerprint",
 ]

@@ -15,7 +15,7 @@ from lightly_memloc.errors import MemorizationError, MemorizationWarning
 _WEIGHTS = ("state_dict", "model_state_dict", "model")
 
 # Prefixes that DataParallel and torch.compile add to the names of weights.
-_WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod)\.")
+WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod)\.")
 
 
 def load_encoder(
@@ -86,7 +86,7 @@ def _of_encoder(
 ) -> dict[str, Tensor]:
     """The encoder's weights, under their names in the encoder."""
     if not expected.keys() & weights.keys():
-        weights = {_WRAPPERS.sub(r"\1", key): weights[key] for key in weights}
+        weights = {WRAPPERS.sub(r"\1", key): weights[key] for key in weights}
     if prefix is None:
         prefix = _prefix(weights, expected, path, name)
     of_encoder = {

@@ -1,14 +1,12 @@
 """State files, from which an interrupted measurement resumes."""
 
-import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime.distributed import rank_and_world_size
@@ -97,20 +95,3 @@ class StateFile:
     def remove(self) -> None:
         """Remove the file after the measurement is complete."""
         self.path.unlink(missing_ok=True)
-
-
-def digest(tensors: Iterable[Tensor]) -> str:
-    """Compute the SHA-256 digest of the types, shapes and values of tensors.
-
-    Args:
-        tensors: The tensors, such as the values of a ``state_dict``.
-
-    Returns:
-        64 hexadecimal digits.
-    """
-    of_all = hashlib.sha256()
-    for tensor in tensors:
-        of_all.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-        raw = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        of_all.update(raw.numpy().tobytes())
-    return of_all.hexdigest()

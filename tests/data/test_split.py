@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -319,3 +320,26 @@ def test_fingerprint_that_is_no_text(tmp_path):
     path.write_text(json.dumps({"n": 5, "fingerprint": 7, **roles}))
     with pytest.raises(MemorizationError, match="fingerprint must be a string"):
         MemorizationSplit.load(path)
+
+
+def test_a_digest_of_roles_and_groups():
+    split = MemorizationSplit(
+        6, candidate=[0, 1], external=[2, 3], groups=[0, 0, 1, 1, 2, 3]
+    )
+    same = replace(split, fingerprint="0" * 16)
+    assert same.digest() == split.digest()
+    for change in (
+        {"candidate": [0, 1, 4]},
+        {"candidate": [2, 3], "external": [0, 1]},
+        {"groups": None},
+        {"groups": [0, 1, 2, 2, 3, 4]},
+        {"strata": [0] * 6},
+        {"n": 7, "groups": None},
+    ):
+        assert replace(split, **change).digest() != split.digest()
+
+
+def test_a_saved_split_keeps_its_digest(tmp_path):
+    split = MemorizationSplit.random(9, 2, 2, 2, groups=list("aabbcdefg"))
+    split.save(tmp_path / "split.json")
+    assert MemorizationSplit.load(tmp_path / "split.json").digest() == split.digest()

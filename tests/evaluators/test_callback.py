@@ -244,9 +244,7 @@ def test_a_split_measures_layer_mem_and_its_roles(
     unit, layer = callback.history
     assert_same(
         unit,
-        measure_unit_mem(
-            encoder, digits, transform, split.candidate, split.external, n_views=2
-        ),
+        measure_unit_mem(encoder, digits, transform, split=split, n_views=2),
     )
     assert_same(
         layer, measure_layer_mem(encoder, None, digits, split, transform, n_views=2)

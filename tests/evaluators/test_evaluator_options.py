@@ -96,8 +96,11 @@ def test_a_study_has_the_same_options(measure, pair, split, transform, name):
     }
     broken = [int(split.candidate[-1])]
     n_views, seed = options.pop("n_views"), options.pop("seed")
-    data = WhoReads(12, broken), transform, split
-    study = Study(*data, n_views=n_views, seed=seed)
+    images = {"split": split}
+    if name == "class_mem":
+        images = {"indices": split.candidate}
+    data = WhoReads(12, broken), transform
+    study = Study(*data, **images, n_views=n_views, seed=seed)
     batches = {"num_workers": 2, "batch_size": 3}
     sizes = []
     pair[0].register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))

@@ -91,16 +91,16 @@ def test_interrupted_twice(measure, tmp_path, name):
     expected = measure(name, Shades(broken=broken))
     assert expected.settings["skipped"] == ["shade/02.png", "shade/11.png"]
     first = interrupt(measure, name, state, reads=7, broken=broken)
-    second = interrupt(measure, name, state, reads=7, broken=broken)
+    second = interrupt(measure, name, state, reads=12, broken=broken)
     rest = Shades(broken=broken)
     result = measure(name, rest, state_file=state)
     assert_identical(result, expected)
-    # A state file is compared by the first image, which is read for that each time.
-    assert first == [0, *range(6)]
-    assert set(second[1:]).isdisjoint(first[:5])
-    assert set(rest.read[1:]).isdisjoint(first)
+    # The first image is read each time for its views, and those that were measured
+    # are read once more, as they may have been replaced.
     n_images = 14 if name == "class_mem" else 24
-    assert {*first, *second, *rest.read} == set(range(n_images))
+    assert first == [0, *range(6)]
+    assert second == [0, 0, 1, 3, *range(4, 12)]
+    assert rest.read == [0, 0, 1, *range(3, 10), *range(10, n_images)]
     assert not state.exists()
 
 
@@ -181,7 +181,8 @@ def test_a_layer_that_was_negative_before_the_interruption(measure, tmp_path):
         assert 0 in read[:2]
         rest = Shades()
         result = measure(name, rest, f=f, state_file=state)
-        assert 0 not in rest.read[1:]
+        # Once for its views and once because it may have been replaced.
+        assert rest.read.count(0) == 2
         assert result.tables["layers"]["rectified"].tolist() == [True]
 
 
@@ -201,5 +202,44 @@ def test_a_trainer_resumes(measure, pair, split, transform, tmp_path):
     trainer = Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
     trainer.validate(evaluator, verbose=False)
     assert_identical(evaluator.result, measure("layer_mem", Shades(broken=broken)))
-    assert len(rest.read) < 24
+    assert rest.read == [0, 0, 1, 3, *range(4, 24)]
     assert not state.exists()
+
+
+class Replaced(Shades):
+    """Shades of which some images were replaced under their names."""
+
+    def __init__(self, replaced):
+        super().__init__()
+        self.pixels[list(replaced)] ^= 1
+
+
+@pytest.mark.parametrize("name", ["layer_mem", "unit_mem", "class_mem"])
+@pytest.mark.parametrize(
+    ("replaced", "message"),
+    [
+        ([0], "differs in images"),
+        ([1], r"^shade/01\.png changed since the interruption"),
+        ([1, 3, 20], r"^shade/01\.png and 1 more changed since the interruption"),
+        (range(1, 24), r"^shade/01\.png and 4 more changed since the interruption"),
+    ],
+)
+def test_images_replaced_before_resuming_are_refused(
+    measure, tmp_path, name, replaced, message
+):
+    state = tmp_path / "state"
+    assert max(interrupt(measure, name, state)) == 7
+    kept = state.read_bytes()
+    with pytest.raises(MemorizationError, match=message):
+        measure(name, Replaced(replaced), state_file=state)
+    assert state.read_bytes() == kept
+    # What was not measured yet may be another image: it is measured as it is now.
+    later = measure(name, Replaced([8]), state_file=state)
+    assert_identical(later, measure(name, Replaced([8])))
+
+
+def test_a_measured_image_that_is_broken_by_now_is_refused(measure, tmp_path):
+    state = tmp_path / "state"
+    interrupt(measure, "unit_mem", state)
+    with pytest.raises(MemorizationError, match=r"shade/03\.png changed"):
+        measure("unit_mem", Shades(broken=[3]), state_file=state)

@@ -39,7 +39,11 @@ def measurement(request, encoders, digits, small_split, transform):
         ),
         "class_mem": partial(memloc.measure_class_mem, f, digits, transform, candidate),
     }[request.param]
-    study = Study(digits, transform, small_split, n_views=2)
+    # ClassMem is measured on images, whatever the split that they are from.
+    images = {"split": small_split}
+    if request.param == "class_mem":
+        images = {"indices": candidate}
+    study = Study(digits, transform, **images, n_views=2)
     make = partial(EVALUATORS[request.param], f, study, g)
     return f, make, partial(measure, n_views=2)
 
@@ -137,13 +141,7 @@ def test_two_processes_of_a_trainer(two_processes, digits, transform):
     folder, encoders, split = two_processes
     assert len(split.candidate) % 2 == 1
     unit_mem = memloc.measure_unit_mem(
-        encoders[0],
-        digits,
-        transform,
-        split.candidate,
-        split.external,
-        n_views=2,
-        batch_size=4,
+        encoders[0], digits, transform, split=split, n_views=2, batch_size=4
     )
     layer_mem = memloc.measure_layer_mem(
         *encoders, digits, split, transform, n_views=2, batch_size=4
