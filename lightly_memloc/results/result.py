@@ -17,7 +17,13 @@ import numpy as np
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.table_file import json_number, read_table, write_table
+from lightly_memloc.results.table_file import (
+    file_format,
+    format_of,
+    json_number,
+    write_table,
+)
+from lightly_memloc.results.tables import Tables, saved_table
 from lightly_memloc.runtime import replacing
 
 if TYPE_CHECKING:
@@ -53,7 +59,7 @@ class Result(ABC):
     kinds: ClassVar[dict[str, type["Result"]]] = {}
 
     settings: Mapping[str, Any]
-    tables: Mapping[str, pd.DataFrame]
+    tables: Tables
     version: str
 
     def __init__(
@@ -64,9 +70,7 @@ class Result(ABC):
     ) -> None:
         fields = {
             "settings": MappingProxyType(copy.deepcopy(dict(settings))),
-            "tables": MappingProxyType(
-                {name: table.copy() for name, table in tables.items()}
-            ),
+            "tables": Tables(tables),
             "version": version or installed_version("lightly-memloc"),
         }
         for name, value in fields.items():
@@ -81,7 +85,7 @@ class Result(ABC):
 
     def __repr__(self) -> str:
         tables = ", ".join(
-            f"{name}: {len(of)} rows" for name, of in self.tables.items()
+            f"{name}: {self.tables.n_rows(name)} rows" for name in self.tables
         )
         return f"{type(self).__name__}({tables})"
 
@@ -150,8 +154,10 @@ class Result(ABC):
         )
 
     def save(self, folder: str | PathLike[str]) -> None:
-        """Write the result to a folder: each table as CSV, and ``result.json``.
+        """Write the result to a folder: each table as a file, and ``result.json``.
 
+        Tables are CSV files. Those of 100,000 rows or more are ``.npz`` files of NumPy,
+        with the columns as arrays; ``to_pandas(table).to_csv(file)`` exports one.
         The JSON file contains the settings and describes the tables' files. It is
         written last: :func:`load_result` refuses a folder that an interrupted ``save``
         left with files of two results.
@@ -161,20 +167,24 @@ class Result(ABC):
                 replaced.
         """
         path = Path(folder)
-        before = _table_names(path)
+        before = _table_files(path)
+        written = {
+            name: f"{name}.{format_of(self.tables.n_rows(name))}"
+            for name in self.tables
+        }
         # Files are replaced once all are written, in reverse order.
         with ExitStack() as files:
             head = files.enter_context(replacing(path / _FILE))
             described = {
                 name: write_table(
-                    table, files.enter_context(replacing(path / f"{name}.csv"))
+                    self.tables[name], files.enter_context(replacing(path / file))
                 )
-                for name, table in self.tables.items()
+                for name, file in written.items()
             }
             document = _plain(self._head() | {"tables": described})
             head.write_text(json.dumps(document) + "\n", encoding="utf-8")
-        for name in before - set(self.tables):
-            (path / f"{name}.csv").unlink(missing_ok=True)
+        for file in before.difference(written.values()):
+            (path / file).unlink(missing_ok=True)
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -226,11 +236,11 @@ def load_result(folder: str | PathLike[str]) -> Result:
         tables = {
             name: _table(table["rows"], table["columns"])
             if schema < _SCHEMA
-            else read_table(path.with_name(f"{name}.csv"), table)
+            else saved_table(path.with_name(f"{name}.{file_format(table)}"), table)
             for name, table in document["tables"].items()
         }
         kind = Result.kinds[document["result"]]
-        return kind(document["settings"], tables, written_by)
+        return kind(document["settings"], Tables(tables), written_by)
     except MemorizationError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -259,11 +269,12 @@ def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:
     return result if isinstance(result, result_class) else None
 
 
-def _table_names(path: Path) -> set[str]:
-    """Names of the tables of a result that was saved to a folder."""
+def _table_files(path: Path) -> set[str]:
+    """The tables' files of a result that was saved to a folder."""
     try:
-        return set(json.loads((path / _FILE).read_text(encoding="utf-8"))["tables"])
-    except (OSError, KeyError, TypeError, ValueError):
+        tables = json.loads((path / _FILE).read_text(encoding="utf-8"))["tables"]
+        return {f"{name}.{file_format(table)}" for name, table in tables.items()}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError):
         return set()
 
 

@@ -1,3 +1,4 @@
+import json
 import struct
 import sys
 
@@ -5,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lightly_memloc.results import table_file
 from lightly_memloc.results.table_file import read_table, write_table
 
 NAMES = [
@@ -30,13 +32,21 @@ NAMES = [
 ]
 
 
+@pytest.fixture(params=["csv", "npz"], autouse=True)
+def format_of_file(request, monkeypatch):
+    """Each table is written in both formats, whatever its number of rows."""
+    if request.param == "npz":
+        monkeypatch.setattr(table_file, "MANY_ROWS", 0)
+    return request.param
+
+
 def bits(values):
     return [struct.pack("d", value) for value in values]
 
 
 def again(table, folder):
     path = folder / "table.csv"
-    description = write_table(table, path)
+    description = json.loads(json.dumps(write_table(table, path)))
     return read_table(path, description)
 
 
@@ -127,8 +137,35 @@ def test_a_table_without_columns(tmp_path):
     assert again(pd.DataFrame(index=range(3)), tmp_path).shape == (3, 0)
 
 
+@pytest.mark.parametrize("format_of_file", ["csv"], indirect=True)
 def test_spreadsheets_read_the_file_as_it_is(tmp_path):
     table = pd.DataFrame({"layer": ["a,b", "c"], "value": [0.1, np.nan], "n": [1, 2]})
     write_table(table, tmp_path / "table.csv")
     text = (tmp_path / "table.csv").read_bytes()
     assert text == b'layer,value,n\n"a,b",0.1,1\nc,,2\n'
+
+
+@pytest.mark.parametrize("format_of_file", ["npz"], indirect=True)
+def test_numpy_reads_the_file_as_it_is(tmp_path):
+    table = pd.DataFrame(
+        {"filename": ["a.png", "b.png"], "f:layer1.0": [0.1, np.nan], "n": [1, 2]}
+    )
+    write_table(table, tmp_path / "table.npz")
+    with np.load(tmp_path / "table.npz") as found:
+        np.testing.assert_array_equal(found["f:layer1.0"], [0.1, np.nan])
+        assert found["n"].tolist() == [1, 2]
+        assert json.loads(found["filename.json"]) == ["a.png", "b.png"]
+
+
+def test_the_number_of_rows_decides_the_format(tmp_path, format_of_file):
+    table = pd.DataFrame({"value": np.zeros(100_000)})
+    few, many = (
+        write_table(of, tmp_path / "table")["format"] for of in (table[1:], table)
+    )
+    assert (few, many) == ("npz" if format_of_file == "npz" else "csv", "npz")
+
+
+def test_the_same_table_gives_the_same_file(tmp_path):
+    table = pd.DataFrame({"name": ["a", "b"], "value": [0.1, 0.2]})
+    first, second = (write_table(table, tmp_path / name) for name in ("one", "two"))
+    assert first == second
