@@ -1,6 +1,7 @@
 """LayerMem: from the readings of each image to estimates of each layer."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from lightly_memloc.estimation.readings import Readings
 from lightly_memloc.functional import (
     Estimate,
+    adjusted_gap,
     alignment_gap,
     calibrated_layer_mem,
     delta_layer_mem,
@@ -22,6 +24,12 @@ from lightly_memloc.results import LayerMemResult
 
 Array = NDArray[np.float64]
 Estimator = Callable[..., Estimate]
+
+# Images of each set from which on the adjusted gap is estimated.
+_ENOUGH = 10
+
+# A distance of an encoder that is a covariate; smaller ones count as this small.
+_SMALLEST = 1e-12
 
 _GAP_NOTE = (
     "The alignment gap is valid only where candidates and external images are "
@@ -73,6 +81,10 @@ def estimate_layer_mem(
         "distances": pd.concat([images, pd.DataFrame(distances)], axis=1),
         "control": pd.concat([frame, estimates.control()], axis=1),
     }
+    if readings.covariates is not None:
+        tables["covariates"] = pd.concat(
+            [images, readings.covariates.reset_index(drop=True)], axis=1
+        )
     if estimates.halves is not None:
         of_halves = {
             f"{half}:{name}": estimates.halves[:, column, number]
@@ -104,6 +116,7 @@ class _Estimates:
         }
         self.group, self.stratum = readings.column("group"), readings.column("stratum")
         self.names = readings.names
+        self.covariates = readings.covariates
         self.resampling = {"n_resamples": n_resamples, "seed": int(settings["seed"])}
 
     def layers(self, top_k: int) -> pd.DataFrame:
@@ -119,6 +132,7 @@ class _Estimates:
                 "symmetric"
             )
             | self._gap("candidate", "external").columns("alignment_gap")
+            | self._adjusted_gap("candidate", "external").columns("adjusted_gap")
             | {
                 role: self._mean(self.m[self.rows[role]])
                 for role in ("external", "independent")
@@ -146,6 +160,7 @@ class _Estimates:
                 "symmetric"
             )
             | self._gap("first", "second").columns("alignment_gap")
+            | self._adjusted_gap("first", "second").columns("adjusted_gap")
         )
 
     def _scores(self, f: Array, g: Array | None) -> Array:
@@ -170,6 +185,35 @@ class _Estimates:
 
     def _gap(self, *roles: str) -> Estimate:
         return self._between(alignment_gap, self.distances, roles)
+
+    def _adjusted_gap(self, *roles: str) -> Estimate:
+        if self.covariates is None or min(len(self.rows[of]) for of in roles) < _ENOUGH:
+            return self._unknown()
+        covariates = self._covariates_of(
+            np.concatenate([self.rows[of] for of in roles])
+        )
+        adjusted = self._between(
+            adjusted_gap, self.distances, roles, covariates=covariates
+        )
+        # On another scale than the estimate.
+        return replace(adjusted, error=None)
+
+    def _covariates_of(self, rows: NDArray[np.int64]) -> Array:
+        """Covariates of shape (rows, L, P)."""
+        assert self.covariates is not None
+        shared = self.covariates.iloc[rows].drop(columns="class", errors="ignore")
+        parts = [shared.to_numpy(dtype=np.float64)]
+        if "class" in self.covariates and self.stratum is None:
+            classes = self.covariates["class"].iloc[rows]
+            parts.append(pd.get_dummies(classes).to_numpy(dtype=np.float64)[:, 1:])
+        of_all = np.concatenate(parts, axis=1)
+        by_layer = [
+            np.log(np.maximum(values[rows], _SMALLEST))[..., None]
+            for name, values in self.encoders.items()
+            if name != "f"
+        ]
+        repeated = np.repeat(of_all[:, None], len(self.names), axis=1)
+        return np.concatenate([repeated, *by_layer], axis=2)
 
     def _between(
         self,

@@ -21,12 +21,15 @@ class Readings:
         images: One row per image with ``index``, ``filename`` and ``role``; if known,
             also ``group`` and ``stratum``, by which roles were assigned.
         layers: Name and kind of L layers in forward order.
-        distances: Alignment distances of shape ``(N, L)`` by encoder: ``"f"``, and
-            ``"g"`` if there is a reference encoder. Rows are in the order of
+        distances: Alignment distances of shape ``(N, L)`` by encoder: ``"f"``,
+            ``"g"`` if there is a reference encoder, and those of encoders whose
+            distances are covariates of the same layer. Rows are in the order of
             ``images``.
         halves: Alignment distances over the first and over the second half of the
             views, of shape ``(N, L, 2)`` by encoder. Empty if there are too few views
             to divide.
+        covariates: One row per image of covariates that all layers share: numbers, and
+            ``class``. None if the adjusted gap is not asked for.
 
     Raises:
         MemorizationError: If a layer lacks a value for an image, an image or a layer is
@@ -47,6 +50,7 @@ class Readings:
     layers: Sequence[tuple[str, str]]
     distances: Mapping[str, Array]
     halves: Mapping[str, Array] = field(default_factory=dict)
+    covariates: pd.DataFrame | None = None
 
     def __post_init__(self) -> None:
         missing = [
@@ -64,10 +68,10 @@ class Readings:
             raise MemorizationError(
                 f"Image {twice.iloc[0]} is listed twice: expected one row per image."
             )
-        if "f" not in self.distances or self.distances.keys() - {"f", "g"}:
+        if "f" not in self.distances:
             raise MemorizationError(
-                "Expected distances of the encoders f and, if there is a reference, g; "
-                f"got {list(self.distances)}."
+                "Expected distances of the encoder f, got those of "
+                f"{list(self.distances)}."
             )
         for encoder, values in self.distances.items():
             self._refuse_incomplete(encoder, values)
@@ -78,6 +82,7 @@ class Readings:
         images: pd.DataFrame,
         layers: Sequence[tuple[str, str]],
         measured: Mapping[str, Sequence[tuple[ArrayLike, ArrayLike]]],
+        covariates: pd.DataFrame | None = None,
     ) -> "Readings":
         """Sort what each layer measured into the rows of the images.
 
@@ -87,6 +92,7 @@ class Readings:
             measured: For each encoder and layer, the indices of the images that the
                 layer saw, in any order, and their distances: over all views, or of
                 shape ``(N, 3)`` with those over either half of the views.
+            covariates: One row per image of covariates, in the order of ``images``.
 
         Raises:
             MemorizationError: If a layer did not see every image exactly once.
@@ -110,7 +116,7 @@ class Readings:
             distances[encoder] = by_views[..., 0]
             if by_views.shape[2] > 1:
                 halves[encoder] = by_views[..., 1:]
-        return cls(images, layers, distances, halves)
+        return cls(images, layers, distances, halves, covariates)
 
     @property
     def names(self) -> list[str]:

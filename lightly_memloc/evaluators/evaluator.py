@@ -97,6 +97,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.patterns = layers
         self.options = options
         self.layers: list[CapturedLayer] = []
+        # Encoders of another architecture than the first have layers of their own.
+        self.own_layers: dict[str, list[CapturedLayer]] = {}
         self.skipped: list[str] = []
         self.duplicates: list[Duplicate] = []
         self.copies: dict[int, int] = {}
@@ -153,6 +155,13 @@ class Evaluator(pl.LightningModule, Generic[R]):
                     self.validation_step(move_data_to_device(batch, on), number)
             return self._finish()
 
+    def prepare(self, images: Tensor) -> None:
+        """Prepare further encoders, before the metrics are created.
+
+        Args:
+            images: Views of the first batch.
+        """
+
     @abstractmethod
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
         """Create the metrics. Called once the layers are known."""
@@ -195,6 +204,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 once, or does not return one row per view.
         """
         ran: set[str] = set()
+        layers = self.own_layers.get(name, self.layers)
 
         def hand_on(layer: CapturedLayer, output: Tensor) -> None:
             if layer.name in ran:
@@ -205,9 +215,9 @@ class Evaluator(pl.LightningModule, Generic[R]):
             ran.add(layer.name)
             receive(layer, output.reshape(len(batch.indices), -1, *output.shape[1:]))
 
-        with captured(self.encoders[name], self.layers, hand_on):
-            run_encoder(self.encoders[name], images, self.layers[0].entry)
-        for layer in self.layers:
+        with captured(self.encoders[name], layers, hand_on):
+            run_encoder(self.encoders[name], images, layers[0].entry)
+        for layer in layers:
             if layer.name not in ran:
                 raise self._uneven(layer, batch, "did not run")
 
@@ -269,7 +279,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     def reset(self) -> None:
         """Discard an earlier measurement: the encoder may have changed since."""
-        self.layers, self.skipped, self.first_batch = [], [], 0
+        self.layers, self.own_layers = [], {}
+        self.skipped, self.first_batch = [], 0
         self.duplicates, self.copies, self._search = [], {}, self._new_search()
         self._contents = Contents(self.indices)
         self.metrics.clear()
@@ -402,6 +413,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self._ran_on = images.device.type
         encoder = next(iter(self.encoders.values()))
         self.layers = trace_layers(encoder, self.patterns, self.read, images[:2])
+        self.prepare(images)
         self.metrics.update(self.make_metrics())
         for metric in self.metrics.modules():
             if isinstance(metric, Metric):

@@ -1,22 +1,29 @@
 """Measuring LayerMem: how much better f aligns its candidates than g, per layer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import Metric
 from typing_extensions import Unpack
 
-from lightly_memloc.data import MemorizationSplit, Study
+from lightly_memloc.data import MemorizationSplit, Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import Readings, estimate_layer_mem
+from lightly_memloc.evaluators.covariates import (
+    Covariates,
+    covariate_encoders,
+    prepare_untrained,
+)
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, computed
 from lightly_memloc.evaluators.view_loader import ViewBatch
 from lightly_memloc.functional.alignment_distance import divisible_views
-from lightly_memloc.layers import CapturedLayer
-from lightly_memloc.metrics import AlignmentDistance
+from lightly_memloc.functional.pixel_statistics import PIXEL_STATISTICS
+from lightly_memloc.layers import CapturedLayer, trace_layers
+from lightly_memloc.metrics import AlignmentDistance, PixelStatistics
 from lightly_memloc.results import LayerMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions
 
@@ -46,6 +53,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         normalization: Literal["relative", "raw", "range"] = "relative",
         top_k: int = 50,
         n_resamples: int = 2000,
+        covariates: Covariates = "auto",
         **options: Unpack[PassArguments],
     ) -> None:
         roles = _measured_roles(study.roles, has_reference=reference is not None)
@@ -56,8 +64,12 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             )
         if reference is not None:
             refuse_different_architectures(model, reference)
+        if not len(study.roles.external):
+            covariates = None
+        further = covariate_encoders(model, reference, covariates, study.seed)
+        pair = {"f": model} if reference is None else {"f": model, "g": reference}
         super().__init__(
-            {"f": model} if reference is None else {"f": model, "g": reference},
+            pair | further,
             study,
             roles["index"].to_numpy(),
             layers,
@@ -65,6 +77,12 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             anchored=pairs == "anchor",
         )
         self.roles = roles
+        self.covariates = covariates
+        self.foreign = [
+            name
+            for name, encoder in further.items()
+            if difference_of_architectures(model, encoder)
+        ]
         self.pairs = pairs
         self.normalize = normalize
         self.normalization = normalization
@@ -73,8 +91,11 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
 
     def identity(self) -> dict[str, Any]:
         """Return the options that must match to resume an interrupted measurement."""
-        distance = {"pairs": self.pairs, "normalize": self.normalize}
-        return super().identity() | distance
+        return super().identity() | {
+            "pairs": self.pairs,
+            "normalize": self.normalize,
+            "covariates": self._named_covariates(),
+        }
 
     def settings(self) -> dict[str, Any]:
         """Return the options, the device and the images left out."""
@@ -85,7 +106,21 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             "top_k": self.top_k,
             "n_resamples": self.n_resamples,
             "reference": "g" in self.encoders,
+            "covariates": self._named_covariates(),
         }
+
+    def prepare(self, images: Tensor) -> None:
+        """Prepare the encoders whose distances are covariates."""
+        for name in self.foreign:
+            encoder: Any = self.encoders[name]
+            self.own_layers[name] = trace_layers(encoder, "auto", self.read, images[:2])
+        prepare_untrained(
+            self.encoders,
+            self.views,
+            self.study.roles.external.tolist(),
+            images,
+            self.options.batch_size,
+        )
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
         """Create one metric per encoder and layer. Called once the layers are known.
@@ -97,18 +132,24 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         _refuse_names_of_columns(self.layers)
         n_views = self.study.n_views + int(self.pairs == "anchor")
         halves = n_views >= divisible_views(self.pairs)
-        return {
+        metrics: dict[str, Metric | nn.ModuleList] = {
             name: nn.ModuleList(
-                AlignmentDistance(self.normalize, self.pairs, halves=halves)
-                for _ in self.layers
+                AlignmentDistance(
+                    self.normalize, self.pairs, halves=halves and name in ("f", "g")
+                )
+                for _ in self.own_layers.get(name, self.layers)
             )
             for name in self.encoders
         }
+        if self.covariates is not None:
+            metrics["pixels"] = PixelStatistics()
+        return metrics
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
         """Update the metrics with a batch of images."""
         for name in self.encoders:
-            metrics = dict(zip(self.layers, self.metrics[name], strict=True))
+            layers = self.own_layers.get(name, self.layers)
+            metrics = dict(zip(layers, self.metrics[name], strict=True))
 
             def receive(
                 layer: CapturedLayer,
@@ -118,6 +159,8 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
                 metrics[layer].update(views.flatten(2), batch.indices)
 
             self.run_layers(name, batch, images, receive)
+        if self.covariates is not None:
+            self.metrics["pixels"].update(batch.views, batch.indices)
 
     def compute(self) -> LayerMemResult:
         """Return the result over the images of all processes."""
@@ -133,6 +176,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             ]
             for name in self.encoders
         }
+        foreign = {name: measured.pop(name) for name in self.foreign}
         seen = np.unique(np.concatenate([i for of in measured.values() for i, _ in of]))
         images = self.roles.set_index("index").loc[seen].reset_index()
         images.insert(1, "filename", self.filenames(seen.tolist()))
@@ -142,10 +186,40 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             images.insert(3, "group", group)
         layers = [(layer.name, layer.kind) for layer in self.layers]
         return estimate_layer_mem(
-            Readings.aligned(images, layers, measured),
+            Readings.aligned(
+                images, layers, measured, self._covariates_of(seen, foreign)
+            ),
             self.settings(),
             self.n_resamples,
         )
+
+    def _named_covariates(self) -> str | list[str] | None:
+        if self.covariates is None or isinstance(self.covariates, str):
+            return self.covariates
+        return [type(encoder).__name__ for encoder in self.covariates]
+
+    def _covariates_of(
+        self, seen: NDArray[np.int64], foreign: Mapping[str, Any]
+    ) -> pd.DataFrame | None:
+        """One row per image of covariates that all layers share."""
+        if self.covariates is None:
+            return None
+        pixels = computed(self.metrics["pixels"])
+        columns: dict[str, Any] = {
+            f"pixels:{name}": pd.Series(values, pixels["image"])
+            for name, values in zip(
+                PIXEL_STATISTICS, pixels["statistics"].T, strict=True
+            )
+        }
+        for encoder, by_layer in foreign.items():
+            for layer, (index, distance) in zip(
+                self.own_layers[encoder], by_layer, strict=True
+            ):
+                columns[f"{encoder}:{layer.name}"] = pd.Series(distance[:, 0], index)
+        targets = targets_of(self.study.dataset)
+        if targets is not None:
+            columns["class"] = pd.Series(targets[seen], seen)
+        return pd.DataFrame(columns).loc[seen].reset_index(drop=True)
 
 
 def measure_layer_mem(
@@ -164,6 +238,7 @@ def measure_layer_mem(
     normalization: Literal["relative", "raw", "range"] = "relative",
     top_k: int = 50,
     n_resamples: int = 2000,
+    covariates: Covariates = "auto",
     **options: Unpack[PassArguments],
 ) -> LayerMemResult:
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
@@ -197,6 +272,12 @@ def measure_layer_mem(
         top_k: Number of most and of least memorised candidates to average over, at most
             half of the candidates.
         n_resamples: Number of bootstrap resamples and of permutations.
+        covariates: What explains how hard each image is to align, for the adjusted gap.
+            ``"auto"``: statistics of the views' pixels, the class if known, and g or,
+            without it, two untrained encoders of the same architecture, which take as
+            long as f each. Or a list of encoders of any architecture that were not
+            trained on the members, with the pixels' statistics and the class. None
+            leaves the adjusted gap out.
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
@@ -235,6 +316,7 @@ def measure_layer_mem(
         normalization=normalization,
         top_k=top_k,
         n_resamples=n_resamples,
+        covariates=covariates,
         **options,
     ).run()
 
@@ -249,6 +331,21 @@ def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
     Raises:
         MemorizationError: If they differ. The message names the first difference.
     """
+    difference = difference_of_architectures(f, g)
+    if difference:
+        raise MemorizationError(
+            f"f and g differ in architecture: {difference} in g. Use encoders of the "
+            "same architecture."
+        )
+
+
+def difference_of_architectures(f: nn.Module, g: nn.Module) -> str:
+    """Return the first difference of two encoders' weights; empty if there is none.
+
+    Args:
+        f: An encoder.
+        g: Another encoder.
+    """
     shapes_f, shapes_g = (
         {name: tuple(value.shape) for name, value in model.state_dict().items()}
         for model in (f, g)
@@ -256,12 +353,11 @@ def refuse_different_architectures(f: nn.Module, g: nn.Module) -> None:
     for name in [*shapes_f, *shapes_g]:
         shape_f, shape_g = shapes_f.get(name), shapes_g.get(name)
         if shape_f != shape_g:
-            raise MemorizationError(
-                f"f and g differ in architecture: {name} has shape "
-                f"{shape_f or 'none (it is missing)'} in f and "
-                f"{shape_g or 'none (it is missing)'} in g. Use encoders of the same "
-                "architecture."
+            return (
+                f"{name} has shape {shape_f or 'none (it is missing)'} in f and "
+                f"{shape_g or 'none (it is missing)'}"
             )
+    return ""
 
 
 def _refuse_names_of_columns(layers: Sequence[CapturedLayer]) -> None:
