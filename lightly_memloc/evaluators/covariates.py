@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,8 +15,9 @@ Covariates = Literal["auto"] | Sequence[nn.Module] | None
 
 UNTRAINED = ("untrained_1", "untrained_2")
 
-# Held-out images whose views set the statistics of an untrained encoder's BatchNorm.
-_IMAGES = 64
+# Held-out images whose views set the statistics of an untrained encoder's BatchNorm, in
+# batches of a fixed size: that of the measurement changes no number.
+_IMAGES, _BATCH = 64, 8
 
 
 def covariate_encoders(
@@ -65,30 +67,27 @@ def prepare_untrained(
     views: MultiViewDataset,
     holdout: Sequence[int],
     like: Tensor,
-    batch_size: int,
 ) -> None:
     """Set the BatchNorm statistics of untrained encoders to those of held-out images.
 
     Args:
         encoders: All encoders by name; others than untrained ones are left as they are.
         views: The views of the images.
-        holdout: Indices of the held-out images, of which the first 64 are used.
+        holdout: Indices of the held-out images, of which 64 are drawn.
         like: Views, whose device and type are used.
-        batch_size: Images per batch.
     """
     untrained: list[Any] = [encoders[name] for name in UNTRAINED if name in encoders]
     if untrained:
-        batches = list(_batches(views, holdout[:_IMAGES], batch_size))
+        drawn = np.random.default_rng(views.seed).permutation(holdout)[:_IMAGES]
+        batches = list(_batches(views, drawn.tolist()))
         for encoder in untrained:
             estimate_running_statistics(encoder, (of.to(like) for of in batches))
 
 
-def _batches(
-    views: MultiViewDataset, indices: Sequence[int], batch_size: int
-) -> Iterator[Tensor]:
-    for start in range(0, len(indices), batch_size):
+def _batches(views: MultiViewDataset, indices: Sequence[int]) -> Iterator[Tensor]:
+    for start in range(0, len(indices), _BATCH):
         read = []
-        for index in indices[start : start + batch_size]:
+        for index in indices[start : start + _BATCH]:
             try:
                 read.append(views[index][0])
             except UnreadableImageError:

@@ -110,7 +110,13 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         }
 
     def prepare(self, images: Tensor) -> None:
-        """Prepare the encoders whose distances are covariates."""
+        """Prepare the encoders whose distances are covariates.
+
+        Raises:
+            MemorizationError: If a layer has the name of a fixed column in the table of
+                images, which has one column per layer.
+        """
+        _refuse_names_of_columns(self.layers)
         for name in self.foreign:
             encoder: Any = self.encoders[name]
             self.own_layers[name] = trace_layers(encoder, "auto", self.read, images[:2])
@@ -119,17 +125,10 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             self.views,
             self.study.roles.external.tolist(),
             images,
-            self.options.batch_size,
         )
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
-        """Create one metric per encoder and layer. Called once the layers are known.
-
-        Raises:
-            MemorizationError: If a layer has the name of a fixed column in the table of
-                images, which has one column per layer.
-        """
-        _refuse_names_of_columns(self.layers)
+        """Create one metric per encoder and layer. Called once the layers are known."""
         n_views = self.study.n_views + int(self.pairs == "anchor")
         halves = n_views >= divisible_views(self.pairs)
         metrics: dict[str, Metric | nn.ModuleList] = {

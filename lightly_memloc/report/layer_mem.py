@@ -46,13 +46,16 @@ _HEADERS = {
     "layer_mem": "LayerMem",
     "calibrated": "calibrated",
     "symmetric": "symmetric",
+    "adjusted_gap": "adj. gap",
     "alignment_gap": "align. gap",
 }
 _LABELS = {
     "symmetric": "symmetric LayerMem",
     "calibrated": "calibrated LayerMem",
+    "adjusted_gap": "the adjusted gap",
     "alignment_gap": "the alignment gap",
 }
+_GAPS = ("adjusted_gap", "alignment_gap")
 
 
 @REPORTS.register(LayerMemResult.kind)
@@ -77,8 +80,8 @@ class LayerMemReport(Report[LayerMemResult]):
     def tables(self) -> list[Table]:
         """Return the tables of layers and, if scored, of the images of highest SSLMem."""
         layers, top = self.result.to_pandas(), self.result.top_samples(10)
-        # Four estimates do not fit: the gap is for those without a reference encoder.
-        shown = [name for name in _HEADERS if layers[name].notna().any()][:3]
+        # More estimates do not fit: gaps are for those without a reference encoder.
+        shown = [name for name in _HEADERS if self.result.has(name)][:3]
         fields: list[Field] = [*LAYER]
         for name in shown:
             fields.append(number(name, signed, _HEADERS[name]))
@@ -98,7 +101,7 @@ class LayerMemReport(Report[LayerMemResult]):
         """Say where memorisation was found, and how the control comes out.
 
         The first sentence is about the best estimate available (symmetric, else
-        calibrated, else the alignment gap), the second about the offset of the
+        calibrated, else the adjusted or the alignment gap), the second about the offset of the
         published number and about images unseen by both encoders.
         """
         name = self.result.estimate
@@ -135,7 +138,7 @@ class LayerMemReport(Report[LayerMemResult]):
                 "images by SSLMem is mostly that of the pair. The list of curate says "
                 "how many of its images are expected by chance; several runs tell more."
             )
-        if self.result.estimate == "alignment_gap":
+        if self.result.estimate in _GAPS:
             said += super().limits()
         return said
 
@@ -180,7 +183,7 @@ class LayerMemReport(Report[LayerMemResult]):
         )
 
     def _check(self, name: str) -> str:
-        control = "alignment_gap" if name == "alignment_gap" else "symmetric"
+        control = name if name in _GAPS else "symmetric"
         p = self.result.control_to_pandas()[f"{control}_p"].iloc[-1]
         if pd.isna(p):
             return (
@@ -192,7 +195,7 @@ class LayerMemReport(Report[LayerMemResult]):
             "as a control, the same estimate between two halves of the external images "
             f"shows {verdict} (p = {p:.2f})"
         )
-        if name == "alignment_gap":
+        if name in _GAPS:
             return (
                 "This is valid only if members and external images are a random split "
                 f"of one data set; {halves}."
@@ -209,8 +212,7 @@ def draw_estimates(layers: pd.DataFrame, axes: Axes) -> None:
     """Draw LayerMem along depth: published, calibrated and symmetric.
 
     Args:
-        layers: One row per layer. Without a reference encoder the alignment gap is
-            drawn.
+        layers: One row per layer. Without a reference encoder the gaps are drawn.
         axes: Where to draw.
     """
     set_labels(axes, "Memorisation along depth, 95% intervals", "memorisation")
@@ -221,8 +223,12 @@ def draw_estimates(layers: pd.DataFrame, axes: Axes) -> None:
         ("symmetric", "symmetric", BLUE, "D", "-"),
     ]
     if layers["layer_mem"].isna().all():
-        series = [("alignment_gap", "alignment gap", GREEN, "D", "-")]
-    along_depth(axes, layers, [of for of in series if layers[of[0]].notna().any()])
+        series = [
+            ("alignment_gap", "alignment gap", GREY, "o", "--"),
+            ("adjusted_gap", "adjusted gap", GREEN, "D", "-"),
+        ]
+    known = layers.columns[layers.notna().any()]
+    along_depth(axes, layers, [of for of in series if of[0] in known])
 
 
 def draw_sublayers(layers: pd.DataFrame, estimate: str, axes: Axes) -> None:

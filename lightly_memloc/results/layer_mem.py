@@ -10,9 +10,9 @@ class LayerMemResult(Result):
 
     ``to_pandas()`` has one row per layer, in forward order. Columns: ``layer``,
     ``kind``, ``layer_mem`` (as published), ``delta``, ``top_k`` and ``least_k`` (mean
-    SSLMem of the most and least memorised candidates), ``calibrated``, ``symmetric``
-    and ``alignment_gap``, and ``external`` and ``independent`` (the published mean over
-    those images); ``calibrated_delta`` and ``symmetric_delta``, the steps from the
+    SSLMem of the most and least memorised candidates), ``calibrated``, ``symmetric``,
+    ``alignment_gap`` and ``adjusted_gap``, and ``external`` and ``independent`` (the
+    published mean over those images); ``calibrated_delta`` and ``symmetric_delta``, the steps from the
     layer before. Each estimate has its interval and p-value in ``_low``, ``_high`` and
     ``_p``. NaN where the split lacks the set or there is no reference encoder.
     """
@@ -24,11 +24,11 @@ class LayerMemResult(Result):
     def estimate(self) -> str | None:
         """The best estimate without the offset, or None if there is none.
 
-        It is ``"symmetric"``, else ``"calibrated"``, else ``"alignment_gap"``.
+        It is ``"symmetric"``, else ``"calibrated"``, else ``"adjusted_gap"``, else
+        ``"alignment_gap"``.
         """
-        layers = self.tables["layers"]
-        names = ("symmetric", "calibrated", "alignment_gap")
-        return next((name for name in names if layers[name].notna().any()), None)
+        names = ("symmetric", "calibrated", "adjusted_gap", "alignment_gap")
+        return next((name for name in names if self.has(name)), None)
 
     def samples_to_pandas(self) -> pd.DataFrame:
         """Return one row per image: index, filename, role, and SSLMem in each layer."""
@@ -37,7 +37,8 @@ class LayerMemResult(Result):
     def distances_to_pandas(self) -> pd.DataFrame:
         """Return one row per image: index, filename, role, and alignment distances.
 
-        Columns ``f:<layer>`` are the distances under f, ``g:<layer>`` those under g.
+        Columns ``f:<layer>`` are the distances under f, ``g:<layer>`` those under g,
+        and others those of encoders that are covariates of the adjusted gap.
         """
         return self.to_pandas("distances")
 
@@ -45,22 +46,29 @@ class LayerMemResult(Result):
         """Return the same estimates of images that neither encoder was trained on.
 
         One row per layer: ``layer_mem`` of the external images (tested against zero:
-        what the published metric 'finds' there is offset), and ``symmetric`` and
-        ``alignment_gap`` between two random halves of them. NaN without external
-        images.
+        what the published metric 'finds' there is offset), and ``symmetric``,
+        ``alignment_gap`` and ``adjusted_gap`` between two random halves of them. NaN
+        without external images.
         """
         return self.to_pandas("control")
 
     def scalars(self) -> dict[str, float]:
         """Return one entry per layer of each available estimate.
 
-        They are ``layer_mem/<layer>``, ``calibrated/<layer>``, ``symmetric/<layer>``
-        and ``alignment_gap/<layer>``.
+        They are ``layer_mem/<layer>``, ``calibrated/<layer>``, ``symmetric/<layer>``,
+        ``alignment_gap/<layer>`` and ``adjusted_gap/<layer>``.
         """
-        metrics = ("layer_mem", "calibrated", "symmetric", "alignment_gap")
+        metrics = (
+            "layer_mem",
+            "calibrated",
+            "symmetric",
+            "alignment_gap",
+            "adjusted_gap",
+        )
         return {
             name: value
             for metric in metrics
+            if self.has(metric)
             for name, value in self._by_layer(metric, metric).items()
         }
 
@@ -75,3 +83,12 @@ class LayerMemResult(Result):
         ranked = candidates.sort_values([last, "index"], ascending=[False, True])
         top = ranked[["index", "filename", last]].head(k).reset_index(drop=True)
         return top.rename(columns={last: "ssl_mem"})
+
+    def has(self, estimate: str) -> bool:
+        """Whether an estimate is known; results before 0.2 lack the adjusted gap.
+
+        Args:
+            estimate: A column of the table of layers.
+        """
+        layers = self.tables["layers"]
+        return estimate in layers and bool(layers[estimate].notna().any())

@@ -14,6 +14,23 @@ from lightly_memloc.metrics import MemberShare
 from tests.evaluators.tiny import KINDS, STATES, UNITS
 from tests.metrics.streaming import estimates_of
 
+PIXELS = [
+    f"pixels:{name}"
+    for name in (
+        "log_distance",
+        "log_normalized_distance",
+        "mean",
+        "squared_mean",
+        "deviation",
+    )
+]
+ADJUSTED = dict.fromkeys(
+    [
+        "adjusted_gap",
+        *(f"adjusted_gap_{of}" for of in ("low", "high", "p", "p_adjusted")),
+    ],
+    np.nan,
+)
 RECTIFY = {
     "auto": lambda z: np.maximum(z, 0),
     "relu": lambda z: np.maximum(z, 0),
@@ -77,6 +94,14 @@ def scores(a, normalization):
     if normalization == "range":
         return m / (m.max(axis=0) - m.min(axis=0))
     return m
+
+
+def pixel_statistics(views):
+    """Logarithms of the pixels' distances, mean, its square, standard deviation."""
+    views = views.astype(np.float64)
+    of_all = [distance(views, "all", normalize) for normalize in (False, True)]
+    mean = views.sum() / views.size
+    return [*np.log(of_all), mean, mean**2, np.sqrt(((views - mean) ** 2).mean())]
 
 
 def layer_mem(
@@ -166,6 +191,8 @@ def layer_mem(
             "alignment_gap",
             functional.alignment_gap(a_f["candidate"], a_f["external"], **draws),
         )
+        # Fewer than ten images of a role are too few to adjust.
+        | ADJUSTED
         | estimate(
             "calibrated_delta",
             functional.calibrated_layer_mem(candidate, external, steps=True, **scaled),
@@ -192,7 +219,9 @@ def layer_mem(
                 a_f["external"][one], a_f["external"][other], **draws
             ),
         )
+        | ADJUSTED
     )
+    pixels = np.array([pixel_statistics(views[i][0].numpy()) for i in images["index"]])
     of_halves = {
         f"{name}:{layer}": column
         for name, half in zip(("first", "second"), halves, strict=False)
@@ -202,6 +231,10 @@ def layer_mem(
         "layers": frame.assign(**columns),
         "control": frame.assign(**control),
         "samples": images.assign(**dict(zip(STATES, m.T, strict=True))),
+        "covariates": images.assign(
+            **dict(zip(PIXELS, pixels.T, strict=True)),
+            **{"class": np.array(dataset.targets)[images["index"]]},
+        ),
         "distances": images.assign(
             **{
                 f"{name}:{layer}": column
