@@ -21,6 +21,7 @@ from lightly_memloc.functional import (
 )
 from lightly_memloc.functional.resampling import group_numbers
 from lightly_memloc.results import LayerMemResult
+from lightly_memloc.results.table_file import MANY_ROWS
 
 Array = NDArray[np.float64]
 Estimator = Callable[..., Estimate]
@@ -166,7 +167,11 @@ class _Estimates:
     def _scores(self, f: Array, g: Array | None) -> Array:
         if g is None:
             return np.full_like(f, np.nan)
-        return np.asarray(ssl_mem(f, g, self.normalization), dtype=np.float64)
+        scores = np.asarray(ssl_mem(f, g, self.normalization), dtype=np.float64)
+        if len(scores) < MANY_ROWS:
+            return scores
+        # The precision of measured distances; digits beyond it only fill the disk.
+        return scores.astype(np.float32).astype(np.float64)
 
     def _of(self, estimator: Estimator, role: str) -> Estimate:
         rows = self.rows[role]

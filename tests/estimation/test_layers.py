@@ -9,6 +9,7 @@ import pytest
 from lightly_memloc import (
     functional,
 )
+from lightly_memloc.estimation import layers
 from tests.estimation.measured import SETTINGS, from_distances, two_layers
 
 
@@ -396,3 +397,19 @@ def test_too_few_views_to_divide_leave_the_extremes_unknown():
     assert result.to_pandas()[["top_k", "least_k"]].isna().all(axis=None)
     assert any("at least four views" in note for note in result.settings["notes"])
     assert "halves" not in result.tables
+
+
+def test_scores_of_many_images_have_the_precision_of_distances(monkeypatch):
+    few = two_layers()
+    monkeypatch.setattr(layers, "MANY_ROWS", 7)
+    many = two_layers()
+    for table in ("samples", "halves"):
+        one, other = (
+            of.to_pandas(table).select_dtypes(float).to_numpy() for of in (few, many)
+        )
+        assert (other.astype(np.float32) == other).all()
+        assert not (one.astype(np.float32) == one).all()
+        np.testing.assert_allclose(other, one, rtol=2**-24, atol=0)
+    np.testing.assert_allclose(
+        many.to_pandas()["layer_mem"], few.to_pandas()["layer_mem"], rtol=1e-7
+    )
