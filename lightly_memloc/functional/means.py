@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +10,7 @@ from scipy import stats
 from typing_extensions import Unpack
 
 from lightly_memloc.functional.estimate import Estimate
+from lightly_memloc.functional.group_sums import GroupSums, stratum_means
 from lightly_memloc.functional.resampling import (
     Array,
     Assignment,
@@ -23,9 +23,6 @@ from lightly_memloc.functional.resampling import (
 )
 
 _RESAMPLES = 2000
-
-# A variance that is smaller relative to the sum of squares is due to rounding.
-_ROUNDING = 1e-12
 
 # Statistics that differ by less, relatively, are ties.
 _TIE = 2e-9
@@ -70,7 +67,7 @@ def mean_estimate(
         raise ValueError("Expected images of at least two groups, got one group.")
     rng = np.random.default_rng(resampling.get("seed", 0))
     # Relative to the first image, so that equal values have an error of exactly 0.
-    sums = _GroupSums(columns - columns[0], groups_in_blocks(group, rng))
+    sums = GroupSums(columns - columns[0], groups_in_blocks(group, rng))
     center, error = sums.means_and_errors(sums.total)
     drawn = (
         sums.means_and_errors(sums.drawn(times))
@@ -225,49 +222,6 @@ def welch_t_test(first: ArrayLike, second: ArrayLike) -> tuple[Array, Array]:
     return t, p
 
 
-class _GroupSums:
-    """Sums over the images of each group, of which resampled means are made.
-
-    Args:
-        values: Shape ``(N, L)``.
-        group: Number of each image's group, shape ``(N,)``.
-        deviations: What the standard error is made of, shape ``(N, L)``; by default
-            the values.
-    """
-
-    def __init__(
-        self, values: Array, group: NDArray[np.int64], deviations: Array | None = None
-    ) -> None:
-        by_group, order = np.sort(group), np.argsort(group, kind="stable")
-        starts = np.flatnonzero(np.diff(by_group, prepend=-1))
-        sizes = np.bincount(group).astype(np.float64)[:, None]
-        sums = np.add.reduceat(values[order], starts, axis=0)
-        spread = sums
-        if deviations is not None:
-            spread = np.add.reduceat(deviations[order], starts, axis=0)
-        parts = [np.ones_like(sizes), sizes, sizes**2]
-        parts += [sums, spread, spread**2, spread * sizes]
-        self._of_groups = np.concatenate(parts, axis=1)
-        self.number = len(sizes)
-        self.total = self._of_groups.sum(axis=0)
-
-    def drawn(self, times: NDArray[Any]) -> Array:
-        """The sums over groups that are drawn so often, ``times`` of shape (B, G)."""
-        return times.astype(np.float64) @ self._of_groups
-
-    @staticmethod
-    def means_and_errors(summed: Array) -> tuple[Array, Array]:
-        """Means over images, and their standard errors over groups."""
-        n_groups, n_images, squared_sizes = (summed[..., i, None] for i in range(3))
-        values, spread, squares, products = np.split(summed[..., 3:], 4, axis=-1)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            center = spread / n_images
-            variance = squares - 2 * center * products + center**2 * squared_sizes
-            variance = np.where(variance > _ROUNDING * squares, variance, 0)
-            variance *= n_groups / (n_groups - 1)
-            return values / n_images, np.sqrt(variance) / n_images
-
-
 Statistic = Callable[[Array, Array, Array, Array], tuple[Array, Array]]
 
 
@@ -307,8 +261,8 @@ def _contrast(
     rng = np.random.default_rng(resampling.get("seed", 0))
     assigned = assigned.in_blocks(rng)
     center = pooled[0]
-    deviations = pooled - _stratum_means(pooled, assigned.stratum[assigned.group])
-    sums = _GroupSums(pooled - center, assigned.group, deviations)
+    deviations = pooled - stratum_means(pooled, assigned.stratum[assigned.group])
+    sums = GroupSums(pooled - center, assigned.group, deviations)
 
     def of(labels: NDArray[np.bool_]) -> tuple[Array, Array]:
         of_first = sums.drawn(labels)
@@ -322,12 +276,6 @@ def _contrast(
     permuted = assigned.permuted(n_resamples, rng)
     resampled = np.concatenate([_studentized(*of(labels)) for labels in permuted])
     return inverted(value, error, resampled, confidence)
-
-
-def _stratum_means(values: Array, stratum: NDArray[np.int64]) -> Array:
-    sizes = np.maximum(np.bincount(stratum), 1)
-    means = [np.bincount(stratum, of_layer) / sizes for of_layer in values.T]
-    return np.stack(means, axis=1)[stratum]
 
 
 def _studentized(value: Array, error: Array) -> Array:

@@ -12,6 +12,7 @@ from typing_extensions import Unpack
 from lightly_memloc.functional.estimate import Estimate
 from lightly_memloc.functional.means import inverted
 from lightly_memloc.functional.resampling import (
+    MANY_GROUPS,
     Array,
     Assignment,
     ResamplingArguments,
@@ -19,6 +20,7 @@ from lightly_memloc.functional.resampling import (
     step_down_p,
 )
 from lightly_memloc.functional.separation import Separated, Separation, ranks_of
+from lightly_memloc.functional.separation_in_blocks import separate_in_blocks
 
 _RESAMPLES = 2000
 
@@ -124,12 +126,18 @@ def membership(
     rate = None if false_positives is None else _exact(false_positives)
     if false_positives is not None:
         _refuse_few(n_groups[1], len(second), false_positives)
-    separation = Separation(np.concatenate([first, second]), assigned, rate)
-    observed = separation.of(assigned.label[None])
+    scores = np.concatenate([first, second])
     rng = np.random.default_rng(resampling.get("seed", 0))
     n_resamples = resampling.get("n_resamples", _RESAMPLES)
-    blocks = [separation.of(of) for of in assigned.permuted(n_resamples, rng)]
-    permuted = Separated(*map(np.concatenate, zip(*blocks, strict=True)))
+    if sum(n_groups) > MANY_GROUPS:
+        observed, permuted = separate_in_blocks(
+            scores, assigned, rate, n_resamples, rng
+        )
+    else:
+        separation = Separation(scores, assigned, rate)
+        observed = separation.of(assigned.label[None])
+        blocks = [separation.of(of) for of in assigned.permuted(n_resamples, rng)]
+        permuted = Separated(*map(np.concatenate, zip(*blocks, strict=True)))
     auc = _auc(observed, permuted, n_groups, confidence)
     if rate is None:
         return Membership(auc, Estimate.unknown(first.shape[1], "p_adjusted"))
