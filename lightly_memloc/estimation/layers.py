@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lightly_memloc.estimation.covariates import ENOUGH, Covariates
 from lightly_memloc.estimation.readings import Readings
 from lightly_memloc.functional import (
     Estimate,
@@ -19,18 +20,12 @@ from lightly_memloc.functional import (
     ssl_mem,
     symmetric_layer_mem,
 )
-from lightly_memloc.functional.resampling import group_numbers
+from lightly_memloc.functional.resampling import ResamplingArguments, group_numbers
 from lightly_memloc.results import LayerMemResult
 from lightly_memloc.results.table_file import MANY_ROWS
 
 Array = NDArray[np.float64]
 Estimator = Callable[..., Estimate]
-
-# Images of each set from which on the adjusted gap is estimated.
-_ENOUGH = 10
-
-# A distance of an encoder that is a covariate; smaller ones count as this small.
-_SMALLEST = 1e-12
 
 _GAP_NOTE = (
     "The alignment gap is valid only where candidates and external images are "
@@ -66,6 +61,7 @@ def estimate_layer_mem(
         **settings,
         "top_k": top_k,
         "images": readings.images["role"].value_counts().to_dict(),
+        "blind": estimates.blind(),
         "notes": notes,
     }
     frame = pd.DataFrame(list(readings.layers), columns=["layer", "kind"])
@@ -117,8 +113,17 @@ class _Estimates:
         }
         self.group, self.stratum = readings.column("group"), readings.column("stratum")
         self.names = readings.names
-        self.covariates = readings.covariates
-        self.resampling = {"n_resamples": n_resamples, "seed": int(settings["seed"])}
+        self.covariates = None
+        if readings.covariates is not None:
+            self.covariates = Covariates(
+                readings.covariates,
+                {name: of for name, of in readings.distances.items() if name != "f"},
+                with_class=self.stratum is None,
+            )
+        self.resampling: ResamplingArguments = {
+            "n_resamples": n_resamples,
+            "seed": int(settings["seed"]),
+        }
 
     def layers(self, top_k: int) -> pd.DataFrame:
         """One row per layer, all estimates."""
@@ -146,6 +151,21 @@ class _Estimates:
             ).columns("symmetric_delta")
             | {"repeats": self._repeats()}
         )
+
+    def blind(self) -> dict[str, float] | None:
+        """The blind test of members against held-out images, for a single encoder."""
+        roles = "candidate", "external"
+        if self.covariates is None or self.has_reference or not self._are_enough(roles):
+            return None
+        members, holdout = (self.rows[role] for role in roles)
+        both = np.concatenate([members, holdout])
+        resampling: ResamplingArguments = {
+            **self.resampling,
+            "groups": self._chosen(self.group, both),
+            "strata": self._chosen(self.stratum, both),
+        }
+        auc = self.covariates.blind(members, holdout, **resampling)
+        return {name: float(value) for name, value in auc.columns("auc").items()}
 
     def control(self) -> pd.DataFrame:
         """One row per layer, estimates on external images alone."""
@@ -192,33 +212,29 @@ class _Estimates:
         return self._between(alignment_gap, self.distances, roles)
 
     def _adjusted_gap(self, *roles: str) -> Estimate:
-        if self.covariates is None or min(len(self.rows[of]) for of in roles) < _ENOUGH:
+        if self.covariates is None or not self._are_enough(roles):
             return self._unknown()
-        covariates = self._covariates_of(
-            np.concatenate([self.rows[of] for of in roles])
-        )
+        sets = [self.rows[role] for role in roles]
+        if not self.covariates.share_classes(*sets):
+            return self._unknown()
+        rows = np.concatenate(sets)
         adjusted = self._between(
-            adjusted_gap, self.distances, roles, covariates=covariates
+            adjusted_gap,
+            self.distances,
+            roles,
+            covariates=self.covariates.by_layer(rows),
         )
         # On another scale than the estimate.
         return replace(adjusted, error=None)
 
-    def _covariates_of(self, rows: NDArray[np.int64]) -> Array:
-        """Covariates of shape (rows, L, P)."""
-        assert self.covariates is not None
-        shared = self.covariates.iloc[rows].drop(columns="class", errors="ignore")
-        parts = [shared.to_numpy(dtype=np.float64)]
-        if "class" in self.covariates and self.stratum is None:
-            classes = self.covariates["class"].iloc[rows]
-            parts.append(pd.get_dummies(classes).to_numpy(dtype=np.float64)[:, 1:])
-        of_all = np.concatenate(parts, axis=1)
-        by_layer = [
-            np.log(np.maximum(values[rows], _SMALLEST))[..., None]
-            for name, values in self.encoders.items()
-            if name != "f"
-        ]
-        repeated = np.repeat(of_all[:, None], len(self.names), axis=1)
-        return np.concatenate([repeated, *by_layer], axis=2)
+    def _are_enough(self, roles: tuple[str, ...]) -> bool:
+        """Whether each role has enough images, or groups of them, to adjust."""
+        groups = (self._chosen(self.group, self.rows[role]) for role in roles)
+        numbers = (
+            len(group_numbers(of, len(self.rows[role]))[1])
+            for of, role in zip(groups, roles, strict=True)
+        )
+        return min(numbers) >= ENOUGH
 
     def _between(
         self,

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset
@@ -14,6 +15,9 @@ from lightly_memloc.runtime import estimate_running_statistics, untrained_copy
 Covariates = Literal["auto"] | Sequence[nn.Module] | None
 
 UNTRAINED = ("untrained_1", "untrained_2")
+
+# Random projections of an untrained encoder's units, and their principal components.
+N_UNITS, _COMPONENTS = 64, 16
 
 # Held-out images whose views set the statistics of an untrained encoder's BatchNorm, in
 # batches of a fixed size: that of the measurement changes no number.
@@ -82,6 +86,44 @@ def prepare_untrained(
         batches = list(_batches(views, drawn.tolist()))
         for encoder in untrained:
             estimate_running_statistics(encoder, (of.to(like) for of in batches))
+
+
+def unit_features(views: Tensor) -> Tensor:
+    """Project what the units of an untrained encoder's last layer make of each image.
+
+    Args:
+        views: Output of the layer for V views of B images, shape ``(B, V, C, ...)``.
+
+    Returns:
+        Random projections of the mean output over views and positions, shape
+        ``(B, 64)``.
+    """
+    units = views.float().mean(dim=1).flatten(2 if views.ndim > 3 else 1)
+    if units.ndim > 2:
+        units = units.mean(dim=2)
+    seeded = torch.Generator().manual_seed(0)
+    projection = torch.randn(units.shape[1], N_UNITS, generator=seeded)
+    features: Tensor = units @ projection.to(units) / units.shape[1] ** 0.5
+    return features
+
+
+def principal_components(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the first sixteen principal components of standardized features.
+
+    Args:
+        features: Shape ``(N, 64)``.
+
+    Returns:
+        Components with a standard deviation of 1, shape ``(N, 16)`` or fewer columns.
+    """
+    centred = features - features.mean(axis=0)
+    spread = centred.std(axis=0)
+    scaled = centred / np.where(spread > 0, spread, 1)
+    left, singular, _ = np.linalg.svd(scaled, full_matrices=False)
+    kept = singular[:_COMPONENTS] > 1e-6 * max(singular[0], 1)
+    components: NDArray[np.float64] = left[:, :_COMPONENTS][:, kept]
+    components *= np.sqrt(len(features))
+    return components
 
 
 def _batches(views: MultiViewDataset, indices: Sequence[int]) -> Iterator[Tensor]:

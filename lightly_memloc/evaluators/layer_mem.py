@@ -14,16 +14,21 @@ from lightly_memloc.data import MemorizationSplit, Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import Readings, estimate_layer_mem
 from lightly_memloc.evaluators.covariates import (
+    N_UNITS,
+    UNTRAINED,
     Covariates,
     covariate_encoders,
     prepare_untrained,
+    principal_components,
+    unit_features,
 )
 from lightly_memloc.evaluators.evaluator import EVALUATORS, Evaluator, computed
 from lightly_memloc.evaluators.view_loader import ViewBatch
+from lightly_memloc.functional import pixel_statistics
 from lightly_memloc.functional.alignment_distance import divisible_views
 from lightly_memloc.functional.pixel_statistics import PIXEL_STATISTICS
 from lightly_memloc.layers import CapturedLayer, trace_layers
-from lightly_memloc.metrics import AlignmentDistance, PixelStatistics
+from lightly_memloc.metrics import AlignmentDistance, ImageFeatures
 from lightly_memloc.results import LayerMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions
 
@@ -141,7 +146,9 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             for name in self.encoders
         }
         if self.covariates is not None:
-            metrics["pixels"] = PixelStatistics()
+            metrics["pixels"] = ImageFeatures(len(PIXEL_STATISTICS))
+        if UNTRAINED[0] in self.encoders:
+            metrics["units"] = ImageFeatures(N_UNITS)
         return metrics
 
     def measure(self, batch: ViewBatch, images: Tensor) -> None:
@@ -153,13 +160,18 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             def receive(
                 layer: CapturedLayer,
                 views: Tensor,
+                name: str = name,
+                layers: Sequence[CapturedLayer] = layers,
                 metrics: dict[CapturedLayer, Any] = metrics,
             ) -> None:
                 metrics[layer].update(views.flatten(2), batch.indices)
+                if name == UNTRAINED[0] and layer is layers[-1]:
+                    self.metrics["units"].update(unit_features(views), batch.indices)
 
             self.run_layers(name, batch, images, receive)
         if self.covariates is not None:
-            self.metrics["pixels"].update(batch.views, batch.indices)
+            pixels = images.reshape(len(batch.indices), -1, *images.shape[1:])
+            self.metrics["pixels"].update(pixel_statistics(pixels), batch.indices)
 
     def compute(self) -> LayerMemResult:
         """Return the result over the images of all processes."""
@@ -206,10 +218,13 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         pixels = computed(self.metrics["pixels"])
         columns: dict[str, Any] = {
             f"pixels:{name}": pd.Series(values, pixels["image"])
-            for name, values in zip(
-                PIXEL_STATISTICS, pixels["statistics"].T, strict=True
-            )
+            for name, values in zip(PIXEL_STATISTICS, pixels["features"].T, strict=True)
         }
+        if "units" in self.metrics:
+            units = computed(self.metrics["units"])
+            components = principal_components(units["features"])
+            for number, values in enumerate(components.T, start=1):
+                columns[f"units:{number}"] = pd.Series(values, units["image"])
         for encoder, by_layer in foreign.items():
             for layer, (index, distance) in zip(
                 self.own_layers[encoder], by_layer, strict=True

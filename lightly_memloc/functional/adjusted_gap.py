@@ -82,8 +82,9 @@ def adjusted_gap(
             has an intercept of its own.
 
     Returns:
-        Estimate with fields of shape ``(L,)``, in [-1, 1], with ``p_adjusted`` for the
-        number of layers, and the standard error of ``-tau / 2``.
+        Estimate with fields of shape ``(L,)``, in [-1, 1], NaN where the covariates
+        determine membership, with ``p_adjusted`` for the number of layers, and the
+        standard error of ``-tau / 2``.
 
     Raises:
         ValueError: If a set has fewer than two images or groups, the shapes do not fit,
@@ -116,7 +117,10 @@ def adjusted_gap(
     group = assigned.group[order]
     regression = _Regression(given[order], assigned.stratum[group], group)
     residuals = regression.residuals(values[order].T[:, None])
-    deviations = regression.residuals(labels[order][None, None].astype(np.float64))
+    member = labels[order][None, None].astype(np.float64)
+    deviations = regression.residuals(member)
+    # Membership that is explained exactly leaves nothing but rounding.
+    deviations[(deviations**2).sum(axis=2) < _RANK * len(values)] = np.nan
     tau, error, influence = regression.fitted(deviations, residuals)
     n_resamples = resampling.get("n_resamples", _RESAMPLES)
     if len(assigned.label) > _LARGE:

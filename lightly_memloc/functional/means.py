@@ -310,6 +310,7 @@ def inverted(
         )
     observed = _studentized(value, error)
     p = (1 + as_far(resampled, observed).sum(axis=0)) / (1 + n_resamples)
+    p[np.isnan(observed)] = np.nan
     p_adjusted = step_down_p(resampled, observed)
     quantile = np.sort(resampled, axis=0)[n_resamples - 1 - n_beyond]
     if freedom is not None:

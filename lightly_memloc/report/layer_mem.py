@@ -105,6 +105,8 @@ class LayerMemReport(Report[LayerMemResult]):
         published number and about images unseen by both encoders.
         """
         name = self.result.estimate
+        if name in _GAPS and self.result.differs_in_kind:
+            return self._differing()
         if name is None:
             return (
                 "Without external or independent images, nothing can be concluded: the "
@@ -182,23 +184,48 @@ class LayerMemReport(Report[LayerMemResult]):
             f"{top['layer']} ({top[name]:+.3f})."
         )
 
+    def _blind(self) -> list[str]:
+        blind = self.result.settings.get("blind")
+        if not blind:
+            return []
+        return [
+            "a classifier that never saw the encoder does not tell them apart (AUC "
+            f"{blind['auc']:.2f}, p {_equal_to(blind['auc_p'])})"
+        ]
+
+    def _differing(self) -> str:
+        blind = self.result.settings["blind"]
+        return (
+            "Members and held-out images differ in kind, so nothing can be concluded "
+            "from a gap: a classifier that never saw the encoder tells them apart (AUC "
+            f"{blind['auc']:.2f}, 0.50 by chance, p {_equal_to(blind['auc_p'])}). "
+            "Compare with held-out images that come from the same source as the members."
+        )
+
     def _check(self, name: str) -> str:
         control = name if name in _GAPS else "symmetric"
         p = self.result.control_to_pandas()[f"{control}_p"].iloc[-1]
-        if pd.isna(p):
-            return (
-                "There are no external images, or too few, to check the offset between "
-                "the encoders."
-            )
         verdict = "no difference" if p >= LEVEL else "a difference"
         halves = (
             "as a control, the same estimate between two halves of the external images "
             f"shows {verdict} (p = {p:.2f})"
         )
         if name in _GAPS:
+            said = [*self._blind(), *([] if pd.isna(p) else [halves])]
             return (
-                "This is valid only if members and external images are a random split "
-                f"of one data set; {halves}."
+                "; ".join(
+                    [
+                        "This is valid only if members and held-out images come from one "
+                        "source, as in a random split",
+                        *said,
+                    ]
+                )
+                + "."
+            )
+        if pd.isna(p):
+            return (
+                "There are no external images, or too few, to check the offset between "
+                "the encoders."
             )
         last = self.result.to_pandas().iloc[-1]
         return (
@@ -206,6 +233,10 @@ class LayerMemReport(Report[LayerMemResult]):
             f"contains an offset of {last['external']:+.3f}, measured on images unseen "
             f"by both encoders; {halves}."
         )
+
+
+def _equal_to(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def draw_estimates(layers: pd.DataFrame, axes: Axes) -> None:

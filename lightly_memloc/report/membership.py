@@ -16,7 +16,14 @@ from lightly_memloc.report.report import (
     found_above,
     largest,
 )
-from lightly_memloc.report.style import BLUE, ORANGE, layer_ticks, legend, set_labels
+from lightly_memloc.report.style import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    layer_ticks,
+    legend,
+    set_labels,
+)
 from lightly_memloc.report.tables import (
     Table,
     adjusted_p_of,
@@ -26,12 +33,17 @@ from lightly_memloc.report.tables import (
     make_table,
     number,
     p_value,
+    signed,
     tenths_of_percent,
     text,
 )
 from lightly_memloc.results import MembershipResult
 
-_SCORES = {"alignment": "alignment of f alone", "ssl_mem": "SSLMem"}
+_SCORES = {
+    "alignment": "alignment of f alone",
+    "adjusted_alignment": "adjusted alignment of f",
+    "ssl_mem": "SSLMem",
+}
 _hundredths = formatted(".2f")
 
 
@@ -66,7 +78,7 @@ class MembershipReport(Report[MembershipResult]):
             else interval("tpr", tenths_of_percent)
         )
         images = counts(self.result.settings["images"])
-        return [
+        of_layers = [
             make_table(
                 f"Membership by {_SCORES[str(score)]} ({images}; "
                 "by chance: AUC 0.50, TPR 1%)",
@@ -77,6 +89,19 @@ class MembershipReport(Report[MembershipResult]):
             )
             for score, of in layers.groupby("score", sort=False)
         ]
+        if "samples" not in self.result.tables:
+            return of_layers
+        top = make_table(
+            "Members with the highest adjusted alignment",
+            self.result.to_pandas("samples").head(10),
+            [
+                text("filename", "file name"),
+                number("score", signed),
+                number("p", p_value),
+                number("q", p_value),
+            ],
+        )
+        return [*of_layers, top]
 
     def words(self) -> str:
         """Say which layers reveal membership, with and without a reference."""
@@ -84,6 +109,7 @@ class MembershipReport(Report[MembershipResult]):
         said = []
         for score, by in (
             ("alignment", "the encoder's own alignment"),
+            ("adjusted_alignment", "alignment adjusted for covariates"),
             ("ssl_mem", "SSLMem, which needs the reference encoder"),
         ):
             of = layers[layers["score"] == score]
@@ -113,7 +139,22 @@ class MembershipReport(Report[MembershipResult]):
                     f"At 1% false positives it identifies {best['tpr']:.1%} of the "
                     f"members (1% by chance{p})."
                 )
-        return " ".join(said)
+        return " ".join([*said, *self._of_images()])
+
+    def _of_images(self) -> list[str]:
+        if "samples" not in self.result.tables:
+            return []
+        overall, samples = (
+            self.result.settings["overall"],
+            self.result.to_pandas("samples"),
+        )
+        n = int((samples["q"] <= 0.1).sum())
+        detected = f"{n} members are" if n != 1 else "1 member is"
+        return [
+            "Over the last third of the layers, the adjusted alignment separates them "
+            f"with an AUC of {overall['auc']:.2f} (p = {overall['auc_p']:.3f}). "
+            f"{detected} detected at a false discovery rate of 10%."
+        ]
 
     def drawings(self) -> Mapping[str, Drawing]:
         """Return ``membership``: the AUC along depth."""
@@ -126,6 +167,7 @@ class MembershipReport(Report[MembershipResult]):
         )
         for score, called, color, marker in (
             ("alignment", "alignment of the encoder alone", ORANGE, "s"),
+            ("adjusted_alignment", "adjusted alignment", GREEN, "o"),
             ("ssl_mem", "SSLMem", BLUE, "D"),
         ):
             of = layers[layers["score"] == score].reset_index(drop=True)

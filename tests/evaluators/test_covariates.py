@@ -8,7 +8,8 @@ from lightly_memloc import MemorizationSplit, Study, measure_layer_mem
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import LayerMemEvaluator
 from lightly_memloc.functional import adjusted_gap, alignment_distance
-from lightly_memloc.runtime import untrained_copy
+from lightly_memloc.report import report_of
+from lightly_memloc.runtime import estimate_running_statistics, untrained_copy
 from tests.evaluators import brute_force
 from tests.evaluators.tiny import STATES, Shades, Tiny
 
@@ -46,7 +47,7 @@ def measure(encoder, split, transform, reference=None, dataset=None, **options):
 def gap_of(result, columns, strata=None, with_class=False):
     """The adjusted gap worked out from the tables of a result."""
     distances = result.distances_to_pandas()
-    shared = result.to_pandas("covariates").filter(like="pixels:").to_numpy()
+    shared = result.to_pandas("covariates").filter(regex="^(pixels|units):").to_numpy()
     if with_class:
         of_class = result.to_pandas("covariates")["class"].to_numpy()[:, None]
         shared = np.concatenate([shared, of_class == [1], of_class == [2]], axis=1)
@@ -152,6 +153,54 @@ def test_encoders_of_another_architecture_are_covariates_of_every_layer(
             np.testing.assert_allclose(
                 covariates.loc[index, "covariate_1:3"], expected[0], rtol=1e-5
             )
+
+
+def test_units_of_an_untrained_encoder_against_plain_hooks(encoder, split, transform):
+    result = measure(encoder, split, transform)
+    of_units = result.to_pandas("covariates").filter(like="units:").to_numpy()
+    views = Study(Shades(), transform, split, n_views=N_VIEWS).views()
+    # The last layer follows a BatchNorm, whose statistics shift and scale its inputs.
+    copied = untrained_copy(encoder, 0, 0)
+    drawn = np.random.default_rng(0).permutation(split.external)
+    batches = [torch.cat([views[i][0] for i in of]) for of in (drawn[:8], drawn[8:])]
+    estimate_running_statistics(copied, batches)
+    units = np.array(
+        [
+            brute_force.outputs(copied, views[i][0])["head"].mean(axis=0)
+            for i in range(24)
+        ]
+    )
+    # The last layer's six units are linear combinations of five.
+    assert of_units.shape == (24, 5)
+    np.testing.assert_allclose(of_units.std(axis=0), 1, rtol=1e-6)
+    centred = units - units.mean(axis=0)
+    explained = of_units @ np.linalg.lstsq(of_units, centred, rcond=None)[0]
+    np.testing.assert_allclose(explained, centred, atol=1e-5 * np.abs(centred).max())
+
+
+def test_sets_without_a_class_in_common_have_no_adjusted_gap(encoder, transform):
+    members = [i for i in range(24) if i % 3 == 0] + [1, 4, 7, 10]
+    holdout = [i for i in range(24) if i % 3 == 2] + [13, 16, 19, 22]
+    images = Shades()
+    images.targets = [int(i in members) for i in range(24)]
+    split = MemorizationSplit(24, candidate=members, external=holdout)
+    result = measure(encoder, split, transform, dataset=images)
+    assert not result.has("adjusted_gap")
+    assert result.to_pandas()["adjusted_gap_p"].isna().all()
+    assert result.differs_in_kind
+    assert "differ in kind" in report_of(result).words()
+
+
+def test_the_blind_test_of_a_random_split_says_nothing(encoder, split, transform):
+    random = np.random.default_rng(0).permutation(24)
+    split = MemorizationSplit(24, candidate=random[:12], external=random[12:])
+    result = measure(encoder, split, transform)
+    assert not result.differs_in_kind
+    assert "does not tell them apart" in report_of(result).words()
+
+
+def test_a_pair_needs_no_blind_test(encoder, split, transform):
+    assert measure(encoder, split, transform, Tiny()).settings["blind"] is None
 
 
 def test_nothing_is_adjusted_if_no_covariates_are_asked_for(encoder, split, transform):

@@ -228,6 +228,15 @@ def test_the_limit_for_many_images_agrees_with_permutations(monkeypatch):
     np.testing.assert_allclose(limit.low, exact.low, atol=0.004)
 
 
+def test_covariates_that_determine_membership_leave_nothing_to_estimate():
+    y, x, member = data()
+    x[:, 1, 0] = member
+    estimate = gap(y, member, x)
+    np.testing.assert_array_equal(np.isnan(estimate.value), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(estimate.p), [False, True, False])
+    np.testing.assert_array_equal(np.isnan(estimate.p_adjusted), [False, True, False])
+
+
 def test_values_that_are_explained_exactly():
     member = np.arange(12) < 6
     estimate = gap(np.where(member, 0.0, 1.0)[:, None], member)
