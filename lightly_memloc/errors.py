@@ -9,6 +9,10 @@ class UnreadableImageError(MemorizationError):
     """An image that could not be read; the message starts with its file name."""
 
 
+class DivergedError(MemorizationError):
+    """A training whose loss or weights are no longer finite."""
+
+
 class MemorizationWarning(UserWarning):
     """Something that was left out of a measurement, or limits what it can say."""
 

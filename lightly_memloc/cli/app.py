@@ -14,13 +14,19 @@ from rich.console import Console
 from rich.markup import escape
 
 from lightly_memloc.cli.compare import analyze, membership, ssl_mem
+from lightly_memloc.cli.interruption import explain, resumable
 from lightly_memloc.cli.intervene import curate, exchange, finetune, prune, tune_unit
 from lightly_memloc.cli.measure import class_mem, layer_mem, measure, probe, unit_mem
 from lightly_memloc.cli.options import flattened
 from lightly_memloc.cli.prepare import layers, split
 from lightly_memloc.cli.report import demo, report
 from lightly_memloc.cli.train import train
-from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.errors import (
+    DivergedError,
+    MemorizationError,
+    MemorizationWarning,
+)
+from lightly_memloc.runtime.interruption import Interrupted, interruptible
 
 _DEBUG = "--debug"
 
@@ -87,12 +93,16 @@ def main() -> None:
     with warnings.catch_warnings():
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
-            app(arguments)
+            with interruptible(), resumable(lambda: None):
+                app(arguments)
         except (MemorizationError, OSError) as error:
             if _DEBUG in sys.argv:
                 raise
             _print_error("[bold red]Error:[/]", error)
-            sys.exit(2)
+            sys.exit(1 if isinstance(error, DivergedError) else 2)
+        except Interrupted as interruption:
+            _print_error("[bold yellow]Interrupted.[/]", explain(interruption))
+            sys.exit(128 + interruption.number)
 
 
 def _show_warning(

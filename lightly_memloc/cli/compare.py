@@ -1,11 +1,13 @@
 """Commands that compare what was measured: ssl-mem, membership, analyze."""
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lightly_memloc.cli.interruption import kept_of_measurement, resumable
 from lightly_memloc.cli.options import (
     Json,
     OutputGroup,
@@ -40,14 +42,15 @@ def ssl_mem(
     for name in () if output.resume else of.names:
         for kept in ("result.json", "state.pt"):
             (state_folder / name / kept).unlink(missing_ok=True)
-    result = measure_ssl_mem_runs(
-        of.folder,
-        layers=views.layers or "auto",
-        n_views=views.views,
-        seed=views.seed,
-        **asdict(execution),
-        state_folder=state_folder,
-    )
+    with resumable(partial(kept_of_measurement, state_folder), "--resume"):
+        result = measure_ssl_mem_runs(
+            of.folder,
+            layers=views.layers or "auto",
+            n_views=views.views,
+            seed=views.seed,
+            **asdict(execution),
+            state_folder=state_folder,
+        )
     save_and_show(result, output.as_json, folder)
 
 

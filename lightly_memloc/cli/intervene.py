@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lightly_memloc.cli.encoder import EncoderGroup, Subject
+from lightly_memloc.cli.interruption import kept_of_trainings, resumable
 from lightly_memloc.cli.options import (
     DeviceGroup,
     NumLayers,
@@ -258,16 +260,18 @@ def curate(
             _layer_mem_of(subject, execution), amount, fdr=fdr
         )
         if retrain:
-            result = interventions.retrain_without(
-                Run(source),
-                result,
-                ProbeTask.of_study(subject.study, num_workers=execution.num_workers),
-                folder,
-                probe=probe,
-                n_views=views,
-                seed=seed,
-                **asdict(execution),
-            )
+            task = ProbeTask.of_study(subject.study, num_workers=execution.num_workers)
+            with resumable(partial(kept_of_trainings, folder)):
+                result = interventions.retrain_without(
+                    Run(source),
+                    result,
+                    task,
+                    folder,
+                    probe=probe,
+                    n_views=views,
+                    seed=seed,
+                    **asdict(execution),
+                )
     interventions.write_filename_lists(result, dataset, folder)
     save_and_show(result, output.as_json, folder)
 

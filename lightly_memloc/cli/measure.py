@@ -2,12 +2,14 @@
 
 from dataclasses import asdict, replace
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from lightly_memloc.cli.encoder import EncoderGroup, PairGroup
+from lightly_memloc.cli.interruption import kept_of_measurement, resumable
 from lightly_memloc.cli.options import (
     BatchGroup,
     OutputGroup,
@@ -166,15 +168,18 @@ def _measure(
 
     subject = encoder.resolve(source, views.views, views.seed)
     folder = output.out or (subject.folder and subject.folder / result_folder(name))
-    result = EVALUATORS[name](
+    state_file = _state_file(folder, output.resume)
+    evaluator = EVALUATORS[name](
         subject.f,
         subject.study,
         subject.g,
         layers=views.layers or "auto",
         **asdict(execution),
-        state_file=_state_file(folder, output.resume),
+        state_file=state_file,
         **options,
-    ).run()
+    )
+    with resumable(partial(kept_of_measurement, state_file), "--resume"):
+        result = evaluator.run()
     if subject.source:
         result = replace(result, settings={**result.settings, "source": subject.source})
     save_and_show(result, output.as_json, folder)

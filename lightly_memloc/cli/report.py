@@ -1,10 +1,12 @@
 """Commands that show results: report, and demo, which makes them first."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lightly_memloc.cli.interruption import kept_of_trainings, resumable
 from lightly_memloc.cli.options import OUTPUT, Json
 from lightly_memloc.cli.output import (
     print_finding,
@@ -89,7 +91,8 @@ def demo(
             "on 200 shared and 200 candidate images, and g on the shared and 200 "
             "independent images. Neither trains on the 200 external images."
         )
-    run = train_demo(out, epochs=2 if smoke else 80)
+    with resumable(partial(kept_of_trainings, out)):
+        run = train_demo(out, epochs=2 if smoke else 80)
     f, g = run.encoder("f"), run.encoder("g")
     dataset, transform = run.dataset(), run.transform()
     layer_mem = measure_layer_mem(f, g, dataset, run.split, transform, n_views=N_VIEWS)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lightly_memloc.cli.interruption import kept_of_trainings, resumable
 from lightly_memloc.cli.options import (
     EXECUTION,
     OUTPUT,
@@ -148,20 +150,21 @@ def train(
                 "--runs draws a split for each run: omit --split, or train the runs one "
                 "by one."
             )
-        trained = train_runs(
-            out,
-            data,
-            runs,
-            config,
-            candidate=roles.candidate,
-            independent=roles.independent,
-            external=roles.external,
-            exclude=roles.without_role(dataset),
-            groups=roles.groups_of(dataset),
-            allow_duplicates=roles.allow_duplicates,
-            device=execution.device,
-            callbacks=callbacks,
-        )
+        with resumable(partial(kept_of_trainings, out)):
+            trained = train_runs(
+                out,
+                data,
+                runs,
+                config,
+                candidate=roles.candidate,
+                independent=roles.independent,
+                external=roles.external,
+                exclude=roles.without_role(dataset),
+                groups=roles.groups_of(dataset),
+                allow_duplicates=roles.allow_duplicates,
+                device=execution.device,
+                callbacks=callbacks,
+            )
         _show_runs(trained, runs, as_json)
         return
     if split is None:
@@ -171,15 +174,16 @@ def train(
         if roles.groups is not None:
             chosen.refuse_other(dataset)
             chosen = replace(chosen, groups=roles.groups_of(dataset))
-    trained_run = Run.train(
-        out,
-        data,
-        chosen,
-        config,
-        device=execution.device,
-        callbacks=callbacks,
-        allow_duplicates=roles.allow_duplicates,
-    )
+    with resumable(partial(kept_of_trainings, out)):
+        trained_run = Run.train(
+            out,
+            data,
+            chosen,
+            config,
+            device=execution.device,
+            callbacks=callbacks,
+            allow_duplicates=roles.allow_duplicates,
+        )
     _show_run(trained_run, as_json)
 
 

@@ -31,14 +31,17 @@ from lightly_memloc.runtime import (
     PassOptions,
     Registry,
     StateFile,
+    deferred_interruption,
     digest,
     failing_together,
     gathered,
+    is_interrupted,
     leave_no_trace,
     rank_and_world_size,
     resolve_device,
     share_buffers,
     state_device,
+    stop_if_interrupted,
     tracked,
     weights_fingerprint,
 )
@@ -146,7 +149,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             self.options.autocast(on),
         ):
             share_buffers(encoders)
-            with failing_together():
+            with failing_together(), deferred_interruption():
                 loader = self.val_dataloader()
                 batches: Iterable[ViewBatch] = loader
                 if progress:
@@ -425,7 +428,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
     def _keep(self, batch: int) -> None:
         """Save the state before a batch: a resumed run starts with a readable one."""
         if self._state_file is not None:
-            self._state_file.keep(batch, self.accumulated)
+            self._state_file.keep(batch, self.accumulated, at_once=is_interrupted())
+        stop_if_interrupted()
 
 
 def computed(metric: Metric) -> dict[str, NDArray[Any]]:

@@ -3,6 +3,7 @@ from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
 from .distributed import (
     failing_together,
     gathered,
+    is_first_process,
     rank_and_world_size,
     reason,
     share_buffers,
@@ -10,6 +11,13 @@ from .distributed import (
 from .files import replacing
 from .fingerprints import digest, weights_fingerprint
 from .generators import generators_restored, seed_generators
+from .interruption import (
+    Interrupted,
+    deferred_interruption,
+    interruptible,
+    is_interrupted,
+    stop_if_interrupted,
+)
 from .pass_options import (
     LoadingArguments,
     MeasuringArguments,
@@ -24,17 +32,22 @@ from .trace_free import leave_no_trace
 from .untrained import estimate_running_statistics, untrained_copy
 
 __all__ = [
+    "Interrupted",
     "LoadingArguments",
     "MeasuringArguments",
     "PassArguments",
     "PassOptions",
     "Registry",
     "StateFile",
+    "deferred_interruption",
     "digest",
     "estimate_running_statistics",
     "failing_together",
     "gathered",
     "generators_restored",
+    "interruptible",
+    "is_first_process",
+    "is_interrupted",
     "lacks_bfloat16",
     "leave_no_trace",
     "load_encoder",
@@ -46,6 +59,7 @@ __all__ = [
     "seed_generators",
     "share_buffers",
     "state_device",
+    "stop_if_interrupted",
     "tracked",
     "trainer_device",
     "untrained_copy",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from pytorch_lightning.utilities import rank_zero_only
 from torch import distributed, nn
 
 from lightly_memloc.errors import MemorizationError
@@ -14,6 +15,19 @@ def rank_and_world_size() -> tuple[int, int]:
     if distributed.is_available() and distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1
+
+
+def is_first_process(devices: int) -> bool:
+    """Whether this is the first, or only, process of a training.
+
+    Also before the processes of the training are connected. A training on one device is
+    a process of its own, whatever rank the environment gives it: that of a sweep, for
+    example.
+
+    Args:
+        devices: Number of devices that train together.
+    """
+    return devices == 1 or getattr(rank_zero_only, "rank", 0) == 0
 
 
 def gathered(value: Any) -> list[Any]:

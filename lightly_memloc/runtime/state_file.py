@@ -72,15 +72,22 @@ class StateFile:
         self.found = state["accumulated"]
         return batch
 
-    def keep(self, batch: int, accumulated: Callable[[], dict[str, Any]]) -> None:
+    def keep(
+        self,
+        batch: int,
+        accumulated: Callable[[], dict[str, Any]],
+        *,
+        at_once: bool = False,
+    ) -> None:
         """Write the state before a batch, unless the last write was too recent.
 
         Args:
             batch: Number of the batch.
             accumulated: Returns the state accumulated before the batch.
+            at_once: Whether to write however recent the last write was.
         """
         start = time.monotonic()
-        if start < self._next_write:
+        if start < self._next_write and not at_once:
             return
         state = {
             "fingerprint": self._fingerprint,

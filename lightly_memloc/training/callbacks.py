@@ -1,5 +1,6 @@
 """What follows every training: seeding, losses, progress, checkpoints."""
 
+import math
 import os
 import time
 from pathlib import Path
@@ -20,6 +21,7 @@ from rich.progress import (
 )
 from torch import Tensor
 
+from lightly_memloc.errors import DivergedError
 from lightly_memloc.training.training_data import Stream
 
 _SECONDS_TO_NEXT_LINE = 30
@@ -113,13 +115,27 @@ class History(pl.Callback):
     def on_train_epoch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
-        """Record the mean loss of an epoch over all processes, and show progress."""
+        """Record the mean loss of an epoch over all processes, and show progress.
+
+        Raises:
+            DivergedError: If the loss or a weight is not finite.
+        """
         loss = torch.stack(self._batches).mean()
         self._batches.clear()
         self.losses.append(float(trainer.strategy.reduce(loss, reduce_op="mean")))
+        self._refuse_divergence(trainer.current_epoch + 1, pl_module)
         self._progress.update(self._task, advance=1, loss=f"loss {self.losses[-1]:.3f}")
         if trainer.is_global_zero and not self._console.is_terminal:
             self._print_line()
+
+    def _refuse_divergence(self, epoch: int, pl_module: pl.LightningModule) -> None:
+        found = None
+        if not math.isfinite(self.losses[-1]):
+            found = f"its mean loss was {self.losses[-1]}"
+        elif not all(of.isfinite().all() for of in pl_module.parameters()):
+            found = "weights became NaN or infinite"
+        if found is not None:
+            raise DivergedError(f"{self._title} diverged in epoch {epoch}: {found}.")
 
     def teardown(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Checkpoint
@@ -220,6 +221,9 @@ def _trainer(
             # Statistics of the whole batch; torch implements this for CUDA only.
             sync_batchnorm=on["accelerator"] != "cpu" and torch.cuda.is_available(),
             use_distributed_sampler=False,
+            # A training on one device is a process of its own, whatever started it: the
+            # ranks of a sweep in a job are not its ranks.
+            plugins=[LightningEnvironment()] if config.devices == 1 else None,
             logger=False,
             enable_checkpointing=any(isinstance(c, Checkpoint) for c in callbacks),
             enable_progress_bar=False,

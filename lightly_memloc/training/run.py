@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
 from lightly_memloc.data import (
@@ -23,9 +22,9 @@ from lightly_memloc.data import (
     open_dataset,
     refuse_duplicates,
 )
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import DivergedError, MemorizationError
 from lightly_memloc.evaluators import CALLBACKS
-from lightly_memloc.runtime import load_encoder, replacing
+from lightly_memloc.runtime import is_first_process, load_encoder, replacing
 from lightly_memloc.training.backbones import make_backbone
 from lightly_memloc.training.config import (
     TrainingConfig,
@@ -35,6 +34,8 @@ from lightly_memloc.training.config import (
 from lightly_memloc.training.pair import train_pair
 
 _CONFIG, _SPLIT, _LOSSES = "config.yaml", "split.json", "losses.csv"
+# Contains how the training diverged, if it did.
+_DIVERGED = "diverged.txt"
 
 # The number of loading processes changes no result.
 _FREE = {"num_workers"}
@@ -125,6 +126,8 @@ class Run:
         Raises:
             MemorizationError: If the folder contains another run, images of different
                 roles are identical, or the pair cannot be trained.
+            DivergedError: If the loss or weights of an encoder are no longer finite.
+                The run is marked: it is refused wherever it is read.
         """
         path, dataset = Path(folder), open_dataset(data)
         config = config or TrainingConfig.for_data(data)
@@ -134,8 +137,10 @@ class Run:
         split.refuse_other(dataset)
         split = replace(split, fingerprint=fingerprint(dataset))
         cls.refuse_other(path, split, config)
-        if cls.is_run(path) and cls(path).is_trained:
-            return cls(path)
+        if cls.is_run(path):
+            cls(path).refuse_diverged()
+            if cls(path).is_trained:
+                return cls(path)
         refuse_duplicates(
             dataset, split, allow_duplicates, num_workers=config.num_workers
         )
@@ -156,18 +161,28 @@ class Run:
             for name, members in (("f", split.candidate), ("g", split.independent))
         ]
         source = data if data == "digits" else str(Path(data).resolve())
-        _describe(path, source, split, config)
-        f, g = train_pair(
-            dataset,
-            split,
-            config,
-            transform=transform,
-            device=device,
-            callbacks=(following[0], following[1]),
-            folder=path,
-            title=title,
-        )
-        _write_losses(path, f.losses, g.losses)
+        writes = is_first_process(config.devices)
+        if writes:
+            _describe(path, source, split, config)
+        try:
+            f, g = train_pair(
+                dataset,
+                split,
+                config,
+                transform=transform,
+                device=device,
+                callbacks=(following[0], following[1]),
+                folder=path,
+                title=title,
+            )
+        except DivergedError as error:
+            if writes:
+                with replacing(path / _DIVERGED) as partial:
+                    partial.write_text(f"{error}\n", encoding="utf-8")
+                cls(path).refuse_diverged()
+            raise
+        if writes:
+            _write_losses(path, f.losses, g.losses)
         return cls(path)
 
     def dataset(self) -> Any:
@@ -207,8 +222,10 @@ class Run:
         """Load encoder ``"f"`` or ``"g"``.
 
         Raises:
-            MemorizationError: If it is not trained yet, or its file is damaged.
+            MemorizationError: If it is not trained yet, its file is damaged, or the
+                training diverged.
         """
+        self.refuse_diverged()
         path = self.folder / f"{name}.ckpt"
         if not path.is_file() and not self.is_trained:
             raise MemorizationError(
@@ -217,6 +234,20 @@ class Run:
             )
         backbone = make_backbone(self.config.backbone, self.config.input_size)
         return load_encoder(backbone, path)
+
+    def refuse_diverged(self) -> None:
+        """Refuse a run whose training diverged.
+
+        Raises:
+            DivergedError: If so. The message says in which epoch.
+        """
+        mark = self.folder / _DIVERGED
+        if mark.is_file():
+            said = mark.read_text(encoding="utf-8", errors="replace").strip()
+            raise DivergedError(
+                f"{self.folder} cannot be used: {said} Train again in another folder, "
+                "for example with a lower learning rate."
+            )
 
     def losses(self) -> pd.DataFrame:
         """Return the mean losses: one row per epoch, one column per encoder."""
@@ -273,7 +304,6 @@ def _settings(config: TrainingConfig) -> dict[str, Any]:
     return settings | {f"transform.{name}": transform[name] for name in transform}
 
 
-@rank_zero_only
 def _describe(
     folder: Path, source: str, split: MemorizationSplit, config: TrainingConfig
 ) -> None:
@@ -287,7 +317,6 @@ def _describe(
         partial.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
 
-@rank_zero_only
 def _write_losses(folder: Path, f: list[float], g: list[float]) -> None:
     losses = pd.DataFrame({"f": f, "g": g}).rename_axis("epoch")
     losses.to_csv(folder / _LOSSES)

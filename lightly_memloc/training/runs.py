@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from pytorch_lightning.utilities import rank_zero_only
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import DivergedError, MemorizationError
+from lightly_memloc.runtime import is_first_process
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.run import Run
 
@@ -115,6 +115,8 @@ def train_runs(
     Raises:
         MemorizationError: If there are fewer than two runs, the folder contains other
             runs, or a pair cannot be trained.
+        DivergedError: If the training of a pair diverged, after the other pairs are
+            trained.
     """
     if n_runs < 2:
         raise MemorizationError(f"Expected at least two runs, got {n_runs}.")
@@ -145,18 +147,28 @@ def train_runs(
         planned.append((path / name, split, replace(config, seed=int(seed))))
         Run.refuse_other(*planned[-1])
     known = len(Runs(path).names) if Runs.is_runs(path) else 0
-    _write(path, max(n_runs, known))
+    if is_first_process(config.devices):
+        _write(path, max(n_runs, known))
+    diverged = []
     for number, (run, split, of_run) in enumerate(planned, start=1):
         title = f"Run {number} of {n_runs}: training"
-        Run.train(
-            run,
-            data,
-            split,
-            of_run,
-            device=device,
-            callbacks=callbacks,
-            allow_duplicates=allow_duplicates,
-            title=title,
+        try:
+            Run.train(
+                run,
+                data,
+                split,
+                of_run,
+                device=device,
+                callbacks=callbacks,
+                allow_duplicates=allow_duplicates,
+                title=title,
+            )
+        except DivergedError as error:
+            diverged.append(str(error))
+    if diverged:
+        raise DivergedError(
+            f"{len(diverged)} of {n_runs} trainings diverged; the others are complete. "
+            + " ".join(diverged)
         )
     return Runs(path)
 
@@ -165,7 +177,6 @@ def _names(n_runs: int) -> list[str]:
     return [f"run-{number}" for number in range(1, n_runs + 1)]
 
 
-@rank_zero_only
 def _write(folder: Path, n_runs: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _FILE).write_text(json.dumps({"runs": n_runs}) + "\n", encoding="utf-8")

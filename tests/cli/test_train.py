@@ -8,7 +8,8 @@ import yaml
 from PIL import Image
 
 from lightly_memloc import MemorizationSplit, load_result
-from tests.cli.commands import SIZES, train_runs
+from lightly_memloc.training.methods.joint_embedding import SimCLR
+from tests.cli.commands import SIZES, train, train_runs
 
 
 def test_train_writes_a_run_folder(trained):
@@ -206,3 +207,17 @@ def test_a_single_run_is_not_several(run, images, tmp_path):
     assert (code, out) == (2, "")
     assert "'--runs'" in err
     assert not (tmp_path / "x").exists()
+
+
+def test_a_training_that_diverges_exits_with_1(run, images, tmp_path, monkeypatch):
+    def training_step(self, batch, batch_idx):
+        return sum(of.sum() for of in self.parameters()) * float("nan")
+
+    monkeypatch.setattr(SimCLR, "training_step", training_step)
+    code, out, err = run(*train(images, tmp_path / "run"))
+    assert (code, out) == (1, "")
+    assert "Training f (simclr) diverged in epoch 1: its mean loss was nan" in err
+    for command in ("layer-mem", "unit-mem", "probe", "prune"):
+        code, _, err = run(command, tmp_path / "run")
+        assert code == 1
+        assert "cannot be used: Training f (simclr) diverged in epoch 1" in err

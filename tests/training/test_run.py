@@ -3,13 +3,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
+from pytorch_lightning.utilities import rank_zero_only
 
 from lightly_memloc import MemorizationSplit
 from lightly_memloc.data import fingerprint, open_dataset
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import DivergedError, MemorizationError
 from lightly_memloc.training import Run, TrainingConfig
+from lightly_memloc.training.methods.joint_embedding import SimCLR
 from lightly_memloc.training.run import provenance
 
 
@@ -113,3 +116,83 @@ def test_other_files_are_no_run(tmp_path, content):
     (tmp_path / "config.yaml").write_text(content)
     with pytest.raises(MemorizationError, match="contains no training settings"):
         Run(tmp_path)
+
+
+def diverging(monkeypatch, epoch=0):
+    """Make a training's loss NaN in an epoch."""
+    step = SimCLR.training_step
+
+    def training_step(self, batch, batch_idx):
+        loss = step(self, batch, batch_idx)
+        return loss * float("nan") if self.current_epoch == epoch else loss
+
+    monkeypatch.setattr(SimCLR, "training_step", training_step)
+
+
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_training_that_diverges_says_when_and_marks_the_run(
+    tmp_path, config, split, monkeypatch, epoch
+):
+    config = replace(config, epochs=3)
+    with monkeypatch.context() as patch:
+        diverging(patch, epoch)
+        with pytest.raises(
+            DivergedError, match=rf"f .* diverged in epoch {epoch + 1}: "
+        ):
+            Run.train(tmp_path, "digits", split, config)
+    # Without another word, also where the training would not diverge now.
+    with pytest.raises(DivergedError, match=rf"in epoch {epoch + 1}: .* learning rate"):
+        Run.train(tmp_path, "digits", split, config)
+    for name in "fg":
+        with pytest.raises(DivergedError, match="cannot be used"):
+            Run(tmp_path).encoder(name)
+    assert not (tmp_path / "f.ckpt").exists()
+
+
+def test_weights_that_are_not_finite_are_a_divergence(
+    tmp_path, config, split, monkeypatch
+):
+    def on_before_optimizer_step(self, optimizer):
+        next(self.parameters()).grad[:] = float("inf")
+
+    monkeypatch.setattr(SimCLR, "on_before_optimizer_step", on_before_optimizer_step)
+    with pytest.raises(DivergedError, match="in epoch 1"):
+        Run.train(tmp_path, "digits", split, replace(config, batch_size=16))
+
+
+RANKS = [
+    {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2"},
+    {"LOCAL_RANK": "3"},
+    {
+        "SLURM_PROCID": "1",
+        "SLURM_LOCALID": "1",
+        "SLURM_NTASKS": "4",
+        "SLURM_NTASKS_PER_NODE": "4",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "n1",
+        "SLURM_JOB_ID": "1",
+        "SLURM_JOB_NAME": "sweep",
+    },
+    {"SLURM_NTASKS": "2", "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "bash"},
+    {"SLURM_NTASKS": "2", "SLURM_PROCID": "0", "SLURM_JOB_ID": "1"},
+    {"JSM_NAMESPACE_RANK": "2", "JSM_NAMESPACE_SIZE": "4"},
+    {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"},
+]
+
+
+@pytest.mark.parametrize("environment", RANKS, ids=lambda of: next(iter(of)))
+def test_a_training_on_one_device_is_whole_whatever_its_rank_in_a_job(
+    tmp_path, config, split, run, monkeypatch, environment
+):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    # Lightning reads the rank when it is imported.
+    rank = next((of for name, of in environment.items() if name.endswith("RANK")), "1")
+    monkeypatch.setattr(rank_zero_only, "rank", int(rank))
+    trained = Run.train(tmp_path, "digits", split, config)
+    assert trained.is_trained
+    expected = run.encoder("f").state_dict()
+    for name, value in trained.encoder("f").state_dict().items():
+        assert torch.equal(value, expected[name])
+    assert trained.losses().equals(run.losses())

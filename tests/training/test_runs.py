@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from lightly_memloc.data import Digits, open_dataset, targets_of
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import DivergedError, MemorizationError
 from lightly_memloc.training import (
     Run,
     Runs,
@@ -269,3 +269,20 @@ def test_the_default_sizes_leave_excluded_images_out(drawn, tmp_path):
     (_, split, _), *_ = drawn(tmp_path, 2, exclude=range(100, 1797))
     sizes = len(split.candidate), len(split.independent), len(split.external)
     assert sizes == (45, 45, 10)
+
+
+def test_other_runs_are_trained_if_one_diverges(tmp_path, config, monkeypatch):
+    trained, train = [], Run.train.__func__
+
+    def second_diverges(cls, folder, *arguments, **options):
+        trained.append(folder.name)
+        if folder.name == "run-2":
+            raise DivergedError("run-2 diverged.")
+        return train(cls, folder, *arguments, **options)
+
+    monkeypatch.setattr(Run, "train", classmethod(second_diverges))
+    sizes = {"candidate": 8, "independent": 8, "external": 8}
+    with pytest.raises(DivergedError, match=r"1 of 3 trainings diverged.*run-2"):
+        train_runs(tmp_path, "digits", 3, config, exclude=range(64, 1797), **sizes)
+    assert trained == ["run-1", "run-2", "run-3"]
+    assert Run(tmp_path / "run-3").is_trained
