@@ -152,7 +152,7 @@ class MembershipReport(Report[MembershipResult]):
         detected = f"{n} members are" if n != 1 else "1 member is"
         return [
             "Over the last third of the layers, the adjusted alignment separates them "
-            f"with an AUC of {overall['auc']:.2f} (p = {overall['auc_p']:.3f}). "
+            f"with an AUC of {overall['auc']:.2f} (p {_equal_to(overall['auc_p'])}). "
             f"{detected} detected at a false discovery rate of 10%."
         ]
 
@@ -178,3 +178,8 @@ class MembershipReport(Report[MembershipResult]):
         axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
         layer_ticks(axes, layers["layer"].unique().tolist())
         legend(axes)
+
+
+def _equal_to(p: float) -> str:
+    shown = p_value(p)
+    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
