@@ -116,7 +116,7 @@ def _measure_layers_and_units(folder, encoders, dataset, split, transform, optio
     layer_mem = keep(
         folder / "layer-mem",
         lambda: memloc.measure_layer_mem(
-            *encoders, dataset, split, transform, **options
+            *encoders, dataset, split, transform, covariates=None, **options
         ),
     )
     return layer_mem, measure_units(
