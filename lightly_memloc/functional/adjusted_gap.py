@@ -43,8 +43,11 @@ def adjusted_gap(
     membership and covariates that know nothing of membership, such as the pixels'
     distances between the same views:
 
-    .. math:: \log a_i = \alpha + \tau\, \mathrm{member}_i + x_i^\top \beta +
-        \varepsilon_i, \qquad \mathrm{gap} = \tanh(-\tau / 2).
+    .. math::
+        \log a_i = \alpha + \tau m_i + x_i^\top \beta + \varepsilon_i
+
+    where :math:`m_i` is 1 for members and 0 for held-out images, :math:`x_i` are the
+    covariates and :math:`\varepsilon_i` is the error. The gap is :math:`\tanh(-\tau / 2)`.
 
     Covariates explain why some images are harder to align than others. What they
     explain no longer widens the interval, and a difference of members and holdout that

@@ -130,7 +130,7 @@ def test_every_public_name_is_in_the_reference(site):
 
 def test_docstrings_show_their_formulas_links_and_sources(site):
     html = (site / "reference" / "functional.html").read_text()
-    assert len(re.findall(r'<math [^>]*display="block"', html)) == 3
+    assert len(re.findall(r'<math [^>]*display="block"', html)) == 4
     assert "[0] SSLMem, 2024, <a" in html
     for page in (site / "reference").glob("*.html"):
         assert not re.search(r":\w+:(`|<code>)|\.\. math::", page.read_text())
