@@ -1,9 +1,10 @@
 """Commands that compare what was measured: ssl-mem, membership, analyze."""
 
+import shlex
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,9 @@ from lightly_memloc.cli.options import (
 )
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError
+
+if TYPE_CHECKING:
+    from lightly_memloc.results import Result
 
 
 def ssl_mem(
@@ -80,6 +84,8 @@ def membership(
         raise MemorizationError(
             f"{source} contains no LayerMem result, but one of {measured.kind}."
         )
+    if is_study(source.parent):
+        _refuse_changed(source.parent, measured)
     save_and_show(
         infer_membership(measured),
         as_json,
@@ -112,6 +118,7 @@ def analyze(
     units most? With unit-mem and class-mem: are units tied to images or to classes?
     """
     from lightly_memloc import estimation
+    from lightly_memloc.report.saved import is_study
     from lightly_memloc.results import (
         ClassMemResult,
         LayerMemResult,
@@ -119,10 +126,18 @@ def analyze(
         find_result,
     )
 
-    result = estimation.analyze(
-        find_result(run / "layer-mem", LayerMemResult),
-        find_result(run / "unit-mem", UnitMemResult),
-        find_result(run / "class-mem", ClassMemResult),
-        top_k,
-    )
+    layer_mem = find_result(run / "layer-mem", LayerMemResult)
+    unit_mem = find_result(run / "unit-mem", UnitMemResult)
+    class_mem = find_result(run / "class-mem", ClassMemResult)
+    if is_study(run):
+        _refuse_changed(run, layer_mem, unit_mem, class_mem)
+    result = estimation.analyze(layer_mem, unit_mem, class_mem, top_k)
     save_and_show(result, output.as_json, output.out or run / "analysis")
+
+
+def _refuse_changed(folder: Path, *results: "Result | None") -> None:
+    """Refuse results of a run that are of an earlier state of it."""
+    from lightly_memloc.training import Run, refuse_changed
+
+    for result in filter(None, results):
+        refuse_changed(result, Run(folder), f"{result.kind} {shlex.quote(str(folder))}")

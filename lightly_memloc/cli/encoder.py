@@ -2,17 +2,20 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.results import Result
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lightly_memloc.data import Study
     from lightly_memloc.training import Run
+
+R = TypeVar("R", bound=Result)
 
 _PANEL = "Custom encoder (instead of a run folder)"
 
@@ -119,7 +122,7 @@ class EncoderGroup:
                 run.encoder("g"),
                 study if split is None else replace(study, split=split),
                 run.folder,
-                {},
+                {} if self.split is None else {"split": str(self.split)},
             )
         f, g = self._encoders(self.model)
         config = TrainingConfig.for_data(source, input_size=self.input_size)
@@ -197,7 +200,8 @@ class Subject:
         g: The reference encoder, if there is one.
         study: The images, their roles and views.
         folder: The run folder, if it is a run.
-        source: For a custom encoder, what the user gave: data, model, checkpoint, ...
+        source: What the user gave: for a custom encoder data, model, checkpoint, ...;
+            for a run a split other than its own.
     """
 
     f: "nn.Module"
@@ -205,6 +209,17 @@ class Subject:
     study: "Study"
     folder: Path | None
     source: dict[str, str]
+
+    def named(self, result: R) -> R:
+        """Return a result whose settings say which encoder and images it is of."""
+        from lightly_memloc.training import fingerprints_of
+
+        settings = dict(result.settings)
+        if "fingerprints" not in settings:
+            settings["fingerprints"] = fingerprints_of(self.f, self.g, self.study)
+        if self.source:
+            settings["source"] = self.source
+        return replace(result, settings=settings)
 
 
 def _run(folder: str) -> "Run":

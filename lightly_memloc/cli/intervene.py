@@ -1,10 +1,11 @@
 """Commands that change an encoder: prune, finetune, exchange, tune-unit, curate."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -22,7 +23,8 @@ from lightly_memloc.cli.options import (
     ViewsGroup,
 )
 from lightly_memloc.cli.output import save_and_show
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.results import Result
 
 if TYPE_CHECKING:
     from lightly_memloc.probes import ProbeTask
@@ -31,7 +33,9 @@ if TYPE_CHECKING:
         LayerMemResult,
         SSLMemRunsResult,
     )
-    from lightly_memloc.training import Runs
+    from lightly_memloc.training import Run, Runs
+
+R = TypeVar("R", bound=Result)
 
 
 def prune(
@@ -195,7 +199,9 @@ def tune_unit(
         learning_rate=learning_rate,
         **asdict(execution),
     )
-    save_and_show(result, output.as_json, output.out or Path(source) / "tune-unit")
+    save_and_show(
+        subject.named(result), output.as_json, output.out or Path(source) / "tune-unit"
+    )
 
 
 def curate(
@@ -302,28 +308,30 @@ def _intervene(
     from lightly_memloc.estimation import pool_trials
     from lightly_memloc.training import Runs
 
-    def resolved(folder: Path | str) -> Subject:
-        return EncoderGroup().resolve(str(folder), n_views)
+    def of(folder: Path | str, seeds: range) -> "InterventionResult":
+        subject = EncoderGroup().resolve(str(folder), n_views)
+        return subject.named(intervene(subject, seeds))
 
     if Runs.is_runs(source):
         result = pool_trials(
             {
-                run: intervene(resolved(Path(source) / run), range(first, first + 1))
-                for first, run in enumerate(Runs(source).names, start=seed)
+                run.folder.name: of(run.folder, range(number, number + 1))
+                for number, run in enumerate(Runs(source).distinct(), start=seed)
             }
         )
     else:
-        result = intervene(resolved(source), range(seed, seed + trials))
+        result = of(source, range(seed, seed + trials))
     save_and_show(result, output.as_json, output.out or Path(source) / name)
 
 
 def _layer_mem_of(subject: Subject, execution: DeviceGroup) -> "LayerMemResult":
     """Return the saved LayerMem of a run, or measure it."""
     from lightly_memloc.evaluators import LayerMemEvaluator
-    from lightly_memloc.results import LayerMemResult, find_result
+    from lightly_memloc.results import LayerMemResult
+    from lightly_memloc.training import Run
 
     assert subject.folder is not None
-    measured = find_result(subject.folder / "layer-mem", LayerMemResult)
+    measured = _saved(Run(subject.folder), "layer-mem", LayerMemResult)
     return (
         measured
         or LayerMemEvaluator(
@@ -334,12 +342,31 @@ def _layer_mem_of(subject: Subject, execution: DeviceGroup) -> "LayerMemResult":
 
 def _ssl_mem_of(runs: "Runs", views: int, execution: DeviceGroup) -> "SSLMemRunsResult":
     """Return the saved SSLMem over runs, or measure it."""
-    from lightly_memloc.results import SSLMemRunsResult, find_result
+    from lightly_memloc.results import SSLMemRunsResult
     from lightly_memloc.training import measure_ssl_mem_runs
 
-    measured = find_result(runs.folder / "ssl-mem", SSLMemRunsResult)
+    measured = _saved(runs, "ssl-mem", SSLMemRunsResult)
     return measured or measure_ssl_mem_runs(
         runs.folder,
         n_views=views,
         **asdict(execution),
     )
+
+
+def _saved(study: "Run | Runs", name: str, result_class: type[R]) -> R | None:
+    """Return a saved result, unless there is none or something changed since."""
+    from lightly_memloc.results import find_result
+    from lightly_memloc.training import changed_in_words, changes_since
+
+    measured = find_result(study.folder / name, result_class)
+    changed = [] if measured is None else changes_since(measured, study)
+    if not changed:
+        return measured
+    warnings.warn(
+        f"The result in {study.folder / name} is of an earlier state: "
+        f"{changed_in_words(changed)}. It is not used, and what is needed is measured "
+        "again.",
+        MemorizationWarning,
+        stacklevel=2,
+    )
+    return None

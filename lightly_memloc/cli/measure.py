@@ -1,6 +1,6 @@
 """Commands that measure an encoder: layer-mem, unit-mem, class-mem, measure, probe."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,7 @@ def probe(
         device=execution.device,
     )
     folder = output.out or (subject.folder and subject.folder / "probe")
-    save_and_show(result, output.as_json, folder)
+    save_and_show(subject.named(result), output.as_json, folder)
 
 
 def _measure(
@@ -180,9 +180,7 @@ def _measure(
     )
     with resumable(partial(kept_of_measurement, state_file), "--resume"):
         result = evaluator.run()
-    if subject.source:
-        result = replace(result, settings={**result.settings, "source": subject.source})
-    save_and_show(result, output.as_json, folder)
+    save_and_show(subject.named(result), output.as_json, folder)
 
 
 def _state_file(folder: Path | None, resume: bool) -> Path | None:

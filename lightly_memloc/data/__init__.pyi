@@ -1,4 +1,4 @@
-from .contents import Contents, changed_images
+from .contents import Contents, changed_images, sampled_digests
 from .dataset import (
     filename_of,
     fingerprint,
@@ -42,6 +42,7 @@ __all__ = [
     "read_groups",
     "read_image",
     "refuse_duplicates",
+    "sampled_digests",
     "signature_of",
     "targets_of",
     "unreadable_images",

@@ -98,10 +98,33 @@ def changed_images(
         Indices of the changed images, ascending.
     """
     there = sorted(index for index in known if index < len(dataset))
+    found = _digests(dataset, there, seed, num_workers)
+    return [index for index in sorted(known) if found.get(index) != known[index]]
+
+
+def sampled_digests(
+    dataset: Any, indices: NDArray[np.int64], *, seed: int = 0, num_workers: int = 0
+) -> dict[str, str]:
+    """Read images and return the digests that :meth:`Contents.fingerprint` returns.
+
+    Args:
+        dataset: Map-style data set of images.
+        indices: Indices of the images, ascending.
+        seed: Random seed, as for :func:`changed_images`.
+        num_workers: Worker processes that load images.
+    """
+    spread = np.linspace(0, len(indices) - 1, min(_SAMPLED, len(indices))).astype(int)
+    found = _digests(dataset, indices[spread].tolist(), seed, num_workers)
+    return {str(index): of for index, of in found.items() if of}
+
+
+def _digests(
+    dataset: Any, indices: Sequence[int], seed: int, num_workers: int
+) -> dict[int, str]:
     loader = DataLoader(
         _Digests(dataset, seed),
         batch_size=64,
-        sampler=there,
+        sampler=indices,
         num_workers=num_workers,
         collate_fn=list,
         # Otherwise a pass would draw a number from the global generator.
@@ -110,7 +133,7 @@ def changed_images(
     found = dict[int, str]()
     for batch in tracked(loader, len(loader), "Comparing images"):
         found.update(batch)
-    return [index for index in sorted(known) if found.get(index) != known[index]]
+    return found
 
 
 class _Digests(Dataset[tuple[int, str]]):

@@ -92,7 +92,8 @@ def analyze(
             "There is nothing to compare: measure layer-mem, or unit-mem and "
             "class-mem, first."
         )
-    return AnalysisResult(settings, tables)
+    given = [of for of in (layer_mem, unit_mem, class_mem) if of is not None]
+    return AnalysisResult(settings | given[0].belongs_to(), tables)
 
 
 class _Scores:

@@ -114,7 +114,16 @@ def pool_trials(results: Mapping[str, InterventionResult]) -> InterventionResult
     return summarize_trials(
         together("trials"),
         images.assign(run=runs),
-        {**first.settings, "runs": list(results)},
+        {
+            **first.settings,
+            "runs": list(results),
+            "fingerprints": {
+                "runs": {
+                    name: of.settings.get("fingerprints", {})
+                    for name, of in results.items()
+                }
+            },
+        },
         together("units") if "units" in first.tables else None,
     )
 

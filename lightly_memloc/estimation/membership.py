@@ -122,6 +122,7 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
             "false_positives": _FALSE_POSITIVES,
             "notes": [] if resolved else [note],
             "skipped": [],
+            **result.belongs_to(),
         },
         tables,
     )

@@ -126,6 +126,12 @@ def combine_runs(
             "skipped": sorted(
                 {s for r in runs.values() for s in r.settings["skipped"]}
             ),
+            "fingerprints": {
+                "runs": {
+                    name: of.settings.get("fingerprints", {})
+                    for name, of in runs.items()
+                }
+            },
             "notes": [_TWO_NOTE] if len(runs) == 2 else [],
         },
         {

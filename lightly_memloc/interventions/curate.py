@@ -94,6 +94,7 @@ def curate(
         "scored": len(scored),
         "skipped": [],
         **_evidence(measured),
+        **measured.belongs_to(),
     }
     if amount is None:
         rate = 0.1 if fdr is None else fdr

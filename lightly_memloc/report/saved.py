@@ -97,9 +97,16 @@ class Saved:
             for path in sorted((folder / "training" / "f").glob("*"))
         }
         run, runs = _studied(folder)
+        of = _studied(folder.parent) if folders == [folder] else (run, runs)
+        current = _current(dict(ordered), *of)
+        if ordered and not current:
+            raise MemorizationError(
+                f"All results in {folder} are of an earlier state of it: measure again, "
+                f"for example with `lightly-memloc layer-mem {folder}`."
+            )
         return cls(
             folder,
-            dict(ordered),
+            current,
             run,
             runs,
             {name: measured for name, measured in followed.items() if measured},
@@ -162,6 +169,30 @@ def _studied(folder: Path) -> tuple["Run | None", "Runs | None"]:
         Run(folder) if Run.is_run(folder) else None,
         Runs(folder) if Runs.is_runs(folder) else None,
     )
+
+
+def _current(
+    results: dict[str, Result], run: "Run | None", runs: "Runs | None"
+) -> dict[str, Result]:
+    """The results that belong to the run or the runs as they are now."""
+    study = run or runs
+    if study is None:
+        return results
+    from lightly_memloc.training import changed_in_words, changes_since
+
+    current = {}
+    for name, result in results.items():
+        changed = changes_since(result, study)
+        if not changed:
+            current[name] = result
+            continue
+        warnings.warn(
+            f"{study.folder / name} is left out: it is a result of an earlier state, and "
+            f"{changed_in_words(changed)}.",
+            MemorizationWarning,
+            stacklevel=3,
+        )
+    return current
 
 
 def _import_result_class(folder: str) -> None:

@@ -37,6 +37,8 @@ _FILE = "result.json"
 _SCHEMA = 3
 _FIRST_VERSION = "0.1.0"
 
+_BELONGS = ("fingerprints", "source")
+
 R = TypeVar("R", bound="Result")
 
 
@@ -140,6 +142,13 @@ class Result(ABC):
     def _report(self) -> Any:
         # By name: results are measured and read without what draws them.
         return import_module("lightly_memloc.report").report_of(self)
+
+    def belongs_to(self) -> dict[str, Any]:
+        """Return the settings that say what the result is of, for results made from it.
+
+        They are ``fingerprints`` of weights, images and split; none, if it has none.
+        """
+        return {name: self.settings[name] for name in _BELONGS if name in self.settings}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as a document of plain JSON types (NaN becomes null)."""

@@ -1,6 +1,12 @@
 """Training: methods, backbones, pairs of encoders and run folders."""
 
 from lightly_memloc.training.backbones import ResNet9, make_backbone, make_model
+from lightly_memloc.training.changes import (
+    changed_in_words,
+    changes_since,
+    fingerprints_of,
+    refuse_changed,
+)
 from lightly_memloc.training.config import (
     TrainingConfig,
     make_plain_transform,
@@ -20,6 +26,9 @@ __all__ = [
     "Runs",
     "TrainedEncoder",
     "TrainingConfig",
+    "changed_in_words",
+    "changes_since",
+    "fingerprints_of",
     "make_backbone",
     "make_model",
     "make_plain_transform",
@@ -27,6 +36,7 @@ __all__ = [
     "measure_ssl_mem_runs",
     "method_class",
     "mixed_precision",
+    "refuse_changed",
     "train_pair",
     "train_runs",
 ]

@@ -27,6 +27,7 @@ from lightly_memloc.results import (
     load_result,
 )
 from lightly_memloc.runtime import MeasuringArguments, replacing
+from lightly_memloc.training.copies import Copies, copied
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
 
@@ -56,7 +57,7 @@ def measure_ssl_mem_runs(
     Args:
         runs: A folder written by ``train_runs``, or a list of run folders with the same
             data set and training settings. At least two runs; intervals need three.
-            Missing and damaged runs are left out with a warning.
+            Missing, damaged and copied runs are left out with a warning.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Number of views per image.
         seed: Random seed of the views and the shuffled roles. Each run has its own views,
@@ -81,6 +82,7 @@ def measure_ssl_mem_runs(
     left_out: dict[str, str] = {}
     fingerprints: dict[str | None, str] = {}
     first: Run | None = None
+    copies = Copies()
 
     def leave_out(name: str, error: Exception) -> None:
         left_out[name] = str(error)
@@ -106,6 +108,10 @@ def measure_ssl_mem_runs(
                 f"{first.folder} and {run.folder} are runs of different trainings "
                 f"({', '.join(others)}): measure them separately."
             )
+        original = copies.original_of(name, encoders)
+        if original is not None:
+            leave_out(name, MemorizationError(copied(original)))
+            continue
         try:
             study = run.study(n_views=n_views, seed=view_seed(run, seed))
             into = None if state_folder is None else Path(state_folder) / _plain(name)

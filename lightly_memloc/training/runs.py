@@ -1,6 +1,7 @@
 """Several runs on random splits of one data set, for results over trainings."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
@@ -11,9 +12,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lightly_memloc.data import MemorizationSplit, open_dataset
-from lightly_memloc.errors import DivergedError, MemorizationError
+from lightly_memloc.errors import (
+    DivergedError,
+    MemorizationError,
+    MemorizationWarning,
+)
 from lightly_memloc.runtime import is_first_process
 from lightly_memloc.training.config import TrainingConfig
+from lightly_memloc.training.copies import Copies, copied
 from lightly_memloc.training.run import Run
 
 _FILE = "runs.json"
@@ -53,6 +59,23 @@ class Runs:
     def is_runs(folder: str | PathLike[str]) -> bool:
         """Whether a folder is a folder of runs."""
         return (Path(folder) / _FILE).is_file()
+
+    def distinct(self) -> list[Run]:
+        """Return the runs without copies of others, which are named in a warning.
+
+        Raises:
+            MemorizationError: If a run is not complete.
+        """
+        runs, copies = [], Copies()
+        for name in self.names:
+            run = Run(self.folder / name)
+            original = copies.original_of(name, (run.encoder("f"), run.encoder("g")))
+            if original is None:
+                runs.append(run)
+                continue
+            message = f"{name} is left out: {copied(original)}"
+            warnings.warn(message, MemorizationWarning, stacklevel=2)
+        return runs
 
     def dataset(self) -> Any:
         """Open the data set of the first complete run.
