@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import Result
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lightly_memloc.data import Study
+    from lightly_memloc.results import Result
     from lightly_memloc.training import Run
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound="Result")
 
 _PANEL = "Custom encoder (instead of a run folder)"
 

@@ -24,18 +24,18 @@ from lightly_memloc.cli.options import (
 )
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
-from lightly_memloc.results import Result
 
 if TYPE_CHECKING:
     from lightly_memloc.probes import ProbeTask
     from lightly_memloc.results import (
         InterventionResult,
         LayerMemResult,
+        Result,
         SSLMemRunsResult,
     )
     from lightly_memloc.training import Run, Runs
 
-R = TypeVar("R", bound=Result)
+R = TypeVar("R", bound="Result")
 
 
 def prune(
