@@ -21,6 +21,7 @@ from lightly_memloc.cli.options import (
     Trials,
     Views,
     ViewsGroup,
+    finite,
 )
 from lightly_memloc.cli.output import save_and_show
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
@@ -46,8 +47,9 @@ def prune(
     amount: Annotated[
         float,
         typer.Option(
+            callback=finite,
             help="Units to prune: a fraction of the live units if below 1, otherwise "
-            "a number."
+            "a number.",
         ),
     ] = 0.1,
     whole: Annotated[
@@ -102,7 +104,8 @@ def finetune(
     n_layers: NumLayers = 1,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of fine-tuning.")] = 30,
     learning_rate: Annotated[
-        float, typer.Option(help="Learning rate at a batch size of 256.")
+        float,
+        typer.Option(callback=finite, help="Learning rate at a batch size of 256."),
     ] = 0.05,
     trials: Trials = 5,
     seed: Seed = 0,
@@ -183,7 +186,10 @@ def tune_unit(
     steps: Annotated[int, typer.Option(min=1, help="Training steps per unit.")] = 400,
     learning_rate: Annotated[
         float,
-        typer.Option(help="Learning rate, relative to the mean absolute weight."),
+        typer.Option(
+            callback=finite,
+            help="Learning rate, relative to the mean absolute weight.",
+        ),
     ] = 0.02,
 ) -> None:
     """Tune single units to single images, and test whether UnitMem follows."""
@@ -211,6 +217,7 @@ def curate(
     fdr: Annotated[
         float | None,
         typer.Option(
+            callback=finite,
             help="False discovery rate of the list: the share of images that may be "
             "listed by chance. \\[default: 0.1]",
         ),
@@ -220,6 +227,7 @@ def curate(
         typer.Option(
             "--amount",
             "--top-k",
+            callback=finite,
             help="List this many images instead, memorised or not: a fraction of the "
             "scored ones if below 1, otherwise a number.",
         ),

@@ -9,6 +9,10 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from lightly_memloc.errors import MemorizationError
+from lightly_memloc.runtime.bounds import refuse_outside
+from lightly_memloc.runtime.files import refuse_no_folder
+
 EXECUTION, OUTPUT = "Execution", "Output"
 
 Source = Annotated[
@@ -44,7 +48,7 @@ Layers = Annotated[
     ),
 ]
 Views = Annotated[int, typer.Option("--views", min=2, help="Views per image.")]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
 Trials = Annotated[
     int,
     typer.Option(min=1, help="Trials on a single run, each with its own random seed."),
@@ -71,6 +75,46 @@ Json = Annotated[
         help="Print one JSON document and nothing else.",
     ),
 ]
+
+
+def finite(param: typer.CallbackParam, value: float | None) -> float | None:
+    """Refuse numbers that are not finite or not positive, before a command begins.
+
+    Args:
+        param: The option.
+        value: Its value; None if it was not given.
+    """
+    if value is not None:
+        refuse_outside(max(param.opts, key=len), value, above=0)
+    return value
+
+
+def a_folder(value: Path | None) -> Path | None:
+    """Refuse an output that cannot be a folder, before a command begins.
+
+    Args:
+        value: The folder; it need not exist. None if it was not given.
+    """
+    place: Path | None = _at_home(value)
+    if place is not None:
+        refuse_no_folder(place)
+    return place
+
+
+def a_file(value: Path | None) -> Path | None:
+    """Refuse an output that cannot be a file, before a command begins.
+
+    Args:
+        value: The file; it need not exist. None if it was not given.
+    """
+    place: Path | None = _at_home(value)
+    if place is not None:
+        if place.is_dir():
+            raise MemorizationError(
+                f"{place} is a folder. Expected a file, such as {place / 'FILE'}."
+            )
+        refuse_no_folder(place.parent)
+    return place
 
 
 @dataclass(frozen=True)
@@ -134,6 +178,7 @@ class OutputGroup:
     out: Annotated[
         Path | None,
         typer.Option(
+            callback=a_folder,
             rich_help_panel=OUTPUT,
             help="Folder for the result. \\[default: inside the run folder, if one is "
             "given]",
@@ -181,7 +226,8 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
             )
 
     @wraps(command)
-    def flat(**values: Any) -> None:
+    def flat(**given: Any) -> None:
+        values = {name: _at_home(value) for name, value in given.items()}
         made = {
             name: group(
                 **{field.name: values.pop(field.name) for field in fields(group)}
@@ -193,6 +239,19 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
     flat.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
     flat.__annotations__ = {of.name: of.annotation for of in parameters}
     return flat
+
+
+def _at_home(value: Any) -> Any:
+    """Expand a ``~`` that no shell expanded, as in ``--out=~/run``."""
+    if not isinstance(value, str | Path) or not str(value).startswith("~"):
+        return value
+    try:
+        expanded = Path(value).expanduser()
+    except RuntimeError as error:
+        raise MemorizationError(
+            f"{value} begins with the home folder of a user who is unknown."
+        ) from error
+    return str(expanded) if isinstance(value, str) else expanded
 
 
 def _options(group: Any, default: Any) -> list[Parameter]:

@@ -1,6 +1,5 @@
 """What commands print: tables on a terminal, or one JSON document."""
 
-import json
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -20,8 +19,10 @@ def console() -> Console:
 
 
 def print_json(document: Any) -> None:
-    """Print a JSON document on standard output."""
-    print(json.dumps(document, indent=1))
+    """Print a JSON document on standard output; what is not finite is null."""
+    from lightly_memloc.runtime.json_text import to_json
+
+    print(to_json(document, indent=1))
 
 
 def say(text: str) -> None:

@@ -14,6 +14,7 @@ from lightly_memloc.cli.options import (
     Json,
     Layers,
     Seed,
+    a_file,
 )
 from lightly_memloc.cli.output import (
     counted,
@@ -117,7 +118,10 @@ def split(
     data: Data,
     roles: RolesGroup,
     out: Annotated[
-        Path, typer.Option(rich_help_panel=OUTPUT, help="The file to write.")
+        Path,
+        typer.Option(
+            callback=a_file, rich_help_panel=OUTPUT, help="The file to write."
+        ),
     ] = Path("split.json"),
     seed: Seed = 0,
     as_json: Json = False,

@@ -1,5 +1,7 @@
 """Commands that show results: report, and demo, which makes them first."""
 
+import os
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from lightly_memloc.cli.interruption import kept_of_trainings, resumable
-from lightly_memloc.cli.options import OUTPUT, Json
+from lightly_memloc.cli.options import OUTPUT, Json, a_file, a_folder
 from lightly_memloc.cli.output import (
     print_finding,
     print_json,
@@ -15,6 +17,7 @@ from lightly_memloc.cli.output import (
     print_tables,
     say,
 )
+from lightly_memloc.errors import MemorizationError
 
 
 def report(
@@ -36,6 +39,7 @@ def report(
     out: Annotated[
         Path | None,
         typer.Option(
+            callback=a_file,
             rich_help_panel=OUTPUT,
             help="The HTML file. \\[default: report.html in the folder]",
         ),
@@ -51,7 +55,15 @@ def report(
     from lightly_memloc.report import Saved, write_report
 
     saved = Saved.read(folder)
+    is_printed = out is not None and _is_standard_output(out)
+    if is_printed and as_json:
+        raise MemorizationError(
+            f"The page goes to standard output ({out}), and so would the JSON document. "
+            "Write the page to a file, or omit --json."
+        )
     page = write_report(saved, out, None if data is None else _opened(data))
+    if is_printed:
+        return
     if as_json:
         print_json({name: of.to_dict() for name, of in saved.results.items()})
         return
@@ -63,7 +75,10 @@ def report(
 
 def demo(
     out: Annotated[
-        Path, typer.Option(rich_help_panel=OUTPUT, help="The run folder to write.")
+        Path,
+        typer.Option(
+            callback=a_folder, rich_help_panel=OUTPUT, help="The run folder to write."
+        ),
     ] = Path("runs/demo"),
     smoke: Annotated[
         bool,
@@ -112,6 +127,13 @@ def demo(
         print_finding(result)
         say("")
     say(f"Tables, JSON and plots are in {out}. Open {page}.")
+
+
+def _is_standard_output(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def _opened(data: str) -> Any:

@@ -16,6 +16,8 @@ from lightly_memloc.cli.options import (
     DeviceGroup,
     Json,
     Seed,
+    a_folder,
+    finite,
 )
 from lightly_memloc.cli.output import print_json, say
 from lightly_memloc.cli.prepare import ROLES_PANEL, RolesGroup
@@ -48,7 +50,9 @@ class TrainingGroup:
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images per batch on each device.")
     ] = 128
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 1e-3
+    learning_rate: Annotated[
+        float, typer.Option(callback=finite, help="Peak learning rate.")
+    ] = 1e-3
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -100,7 +104,10 @@ def train(
     roles: RolesGroup,
     execution: TrainingDeviceGroup,
     out: Annotated[
-        Path, typer.Option(rich_help_panel=OUTPUT, help="The run folder to write.")
+        Path,
+        typer.Option(
+            callback=a_folder, rich_help_panel=OUTPUT, help="The run folder to write."
+        ),
     ],
     runs: Annotated[
         int | None,

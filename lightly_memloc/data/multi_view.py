@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from lightly_memloc.data.dataset import read_image
 from lightly_memloc.data.signature import Signature, signature_of
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.runtime import generators_restored, seed_generators
+from lightly_memloc.runtime import generators_restored, refuse_outside, seed_generators
 
 
 class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
@@ -66,12 +66,12 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
         seed: int = 0,
         anchor_transform: Callable[[Any], Any] | None = None,
     ) -> None:
+        refuse_outside("n_views", n_views, whole=True)
         if n_views < (1 if anchor_transform else 2):
             raise MemorizationError(
                 f"Expected at least two views to compare, got n_views={n_views}."
             )
-        if seed < 0:
-            raise MemorizationError(f"Expected a seed of at least 0, got {seed}.")
+        refuse_outside("seed", seed, at_least=0, whole=True)
         self.dataset = dataset
         self.transform = view_transform(transform)
         self.n_views = n_views

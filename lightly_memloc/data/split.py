@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from lightly_memloc.data.dataset import fingerprint, groups_of, is_missing, targets_of
 from lightly_memloc.data.draw import draw_groups, draw_images
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.runtime import replacing
 
 Indices = NDArray[np.int64]
 ROLES = ("shared", "candidate", "independent", "external")
@@ -271,7 +272,8 @@ class MemorizationSplit:
     def save(self, path: str | PathLike[str]) -> None:
         """Write the split to a JSON file."""
         document = {"n": self.n, "fingerprint": self.fingerprint} | self._roles()
-        Path(path).write_text(json.dumps(document) + "\n", encoding="utf-8")
+        with replacing(path) as partial:
+            partial.write_text(json.dumps(document) + "\n", encoding="utf-8")
 
     def digest(self) -> str:
         """Return the SHA-256 of the roles, groups and strata of all images."""

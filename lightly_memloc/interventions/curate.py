@@ -83,6 +83,10 @@ def curate(
             there are no p-values for a list by ``fdr``, because there are no external
             images or fewer than three runs.
     """
+    if fdr is not None and not 0 < fdr < 1:
+        raise MemorizationError(
+            f"Expected a false discovery rate between 0 and 1, got {fdr:g}."
+        )
     if amount is not None and fdr is not None:
         raise MemorizationError(
             f"Expected an amount or a false discovery rate, got both ({amount:g} and "
@@ -144,7 +148,8 @@ def write_filename_lists(
                 "one name per line cannot represent: rename the file."
             )
         lines = "".join(f"{filename}\n" for filename in filenames)
-        (path / f"{name}.txt").write_text(lines, "utf-8", "surrogateescape")
+        with replacing(path / f"{name}.txt") as partial:
+            partial.write_text(lines, "utf-8", "surrogateescape")
 
 
 def retrain_without(
@@ -310,10 +315,6 @@ def _detected(
     scored: pd.DataFrame, fdr: float, is_pair: bool
 ) -> tuple[pd.DataFrame, float]:
     """Images with q up to a rate, and how many of them are expected by chance."""
-    if not 0 < fdr < 1:
-        raise MemorizationError(
-            f"Expected a false discovery rate between 0 and 1, got {fdr:g}."
-        )
     if scored["p"].isna().all():
         needed = "external images" if is_pair else "at least three runs"
         raise MemorizationError(

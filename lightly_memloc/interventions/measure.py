@@ -24,7 +24,12 @@ from lightly_memloc.interventions.select import (
 from lightly_memloc.layers import device_of, segments
 from lightly_memloc.probes import ProbeAccuracy, ProbeTask, fine_tune, probe_named
 from lightly_memloc.results import InterventionResult, LayerMemResult
-from lightly_memloc.runtime import PassArguments, PassOptions, leave_no_trace
+from lightly_memloc.runtime import (
+    PassArguments,
+    PassOptions,
+    leave_no_trace,
+    refuse_outside,
+)
 
 # Strategy, seed, accuracy after and before, and where it intervened.
 _Trial = tuple[str, int, ProbeAccuracy, ProbeAccuracy, str]
@@ -75,6 +80,7 @@ def measure_pruning(
         MemorizationError: If a layer, strategy or probe is unknown, or the amount is
             not positive or exceeds the live units.
     """
+    refuse_outside("amount", amount, above=0)
     test, example = probe_named(probe), _example(model, task)
     device = str(PassOptions(**options).device)
     members = study.without_holdout()
@@ -144,6 +150,8 @@ def measure_fine_tuning(
         MemorizationError: If there are fewer layers with weights than ``n_layers``, or
             ``layer_mem`` lacks the estimates that layers are ranked by.
     """
+    refuse_outside("epochs", epochs, at_least=1, whole=True)
+    refuse_outside("learning_rate", learning_rate, above=0)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
     def tuned(layers: str | Sequence[str], seed: int) -> ProbeAccuracy:

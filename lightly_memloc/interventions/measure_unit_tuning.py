@@ -24,6 +24,7 @@ from lightly_memloc.runtime import (
     PassArguments,
     PassOptions,
     leave_no_trace,
+    refuse_outside,
     resolve_device,
 )
 
@@ -75,6 +76,9 @@ def measure_unit_tuning(
         MemorizationError: If a layer is not found, no layer is a convolution or linear
             layer, or there are too few images.
     """
+    refuse_outside("n_units", n_units, at_least=1, whole=True)
+    refuse_outside("steps", steps, at_least=1, whole=True)
+    refuse_outside("learning_rate", learning_rate, above=0)
     passes, images = PassOptions(**options), study.members
     members = study.without_holdout()
 

@@ -74,10 +74,10 @@ def number_of(amount: float, available: int, what: str) -> int:
     Raises:
         MemorizationError: If the amount is not positive or exceeds what is available.
     """
-    if not 0 < amount <= available:
+    if not 0 < amount <= available or (amount > 1 and amount % 1):
         raise MemorizationError(
             f"Cannot select {amount:g} of the {available} {what}: expected a fraction "
-            f"between 0 and 1, or a number up to {available}."
+            f"between 0 and 1, or a whole number up to {available}."
         )
     return round(amount * available) if amount < 1 else int(amount)
 

@@ -29,7 +29,12 @@ from lightly_memloc.layers import (
     trace_layers,
 )
 from lightly_memloc.layers.trace import Entry
-from lightly_memloc.runtime import leave_no_trace, resolve_device, tracked
+from lightly_memloc.runtime import (
+    leave_no_trace,
+    refuse_outside,
+    resolve_device,
+    tracked,
+)
 
 _POWER = 3
 _FLOOR = 0.1
@@ -96,6 +101,9 @@ def tune_unit(
             not have its own weights, or no view of the image activates the unit, so
             that it has no gradient.
     """
+    refuse_outside("steps", steps, at_least=1, whole=True)
+    refuse_outside("learning_rate", learning_rate, above=0)
+    refuse_outside("n_views", n_views, at_least=1, whole=True)
     tuned = copy.deepcopy(model)
     on = resolve_device(device, model)
     with leave_no_trace([tuned], on):
@@ -241,8 +249,6 @@ class _Lessons(Dataset[Tensor]):
                 f"Expected an image among the {len(dataset)} of the data set and at "
                 f"least one other image, got image {image} and {len(self.others)} others."
             )
-        if steps < 1:
-            raise MemorizationError(f"Expected at least one step, got {steps}.")
         self.dataset = dataset
         self.transform = transform
         self.image = image

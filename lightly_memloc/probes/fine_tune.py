@@ -13,7 +13,7 @@ from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.frozen_features import feature_dim
 from lightly_memloc.probes.linear import train_classifier
 from lightly_memloc.probes.task import ProbeTask
-from lightly_memloc.runtime import generators_restored, seed_generators
+from lightly_memloc.runtime import generators_restored, refuse_outside, seed_generators
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ def fine_tune(
         The fine-tuned copy of the encoder and its accuracy.
 
     Raises:
-        MemorizationError: If a layer is not found, or the training diverges.
+        MemorizationError: If a layer is not found, an option is out of bounds, or the
+            training diverges.
         NonFiniteError: If the encoder's features are NaN or infinite.
     """
+    refuse_outside("epochs", epochs, at_least=1, whole=True)
+    refuse_outside("learning_rate", learning_rate, above=0)
     tuned = copy.deepcopy(encoder).cpu().eval()
     example, _ = next(iter(task.loader(task.test[:2])))
     with torch.no_grad():

@@ -51,10 +51,6 @@ def write_report(
     """
     saved = study if isinstance(study, Saved) else Saved.read(Path(study))
     target = Path(out) if out is not None else saved.folder / "report.html"
-    if target.is_dir():
-        raise MemorizationError(
-            f"{target} is a folder. Expected a file, such as {target / 'report.html'}."
-        )
     template = _environment().get_template("report.html.jinja")
     page = template.render(_page(saved, dataset))
     with replacing(target) as partial:

@@ -13,6 +13,7 @@ from lightly_memloc.report.report import REPORTS, Report, report_of
 from lightly_memloc.report.svg import to_svg
 from lightly_memloc.report.unit_mem import plot_epochs
 from lightly_memloc.results import Result, UnitMemResult, load_epochs, load_result
+from lightly_memloc.runtime.files import replacing
 from lightly_memloc.runtime.registry import Registry
 
 if TYPE_CHECKING:
@@ -213,5 +214,7 @@ def _import_result_class(folder: str) -> None:
 
 
 def _save_figure(figure: Figure, path: Path) -> None:
-    figure.savefig(f"{path}.png", dpi=150)
-    Path(f"{path}.svg").write_text(to_svg(figure), encoding="utf-8")
+    with replacing(f"{path}.png") as partial:
+        figure.savefig(partial, dpi=150, format="png")
+    with replacing(f"{path}.svg") as partial:
+        partial.write_text(to_svg(figure), encoding="utf-8")

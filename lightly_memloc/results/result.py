@@ -3,7 +3,7 @@
 import copy
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import import_module
@@ -20,11 +20,10 @@ from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results.table_file import (
     file_format,
     format_of,
-    json_number,
     write_table,
 )
 from lightly_memloc.results.tables import Tables, saved_table
-from lightly_memloc.runtime import replacing
+from lightly_memloc.runtime import not_finite, plain, replacing, to_json
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -151,16 +150,18 @@ class Result(ABC):
         return {name: self.settings[name] for name in _BELONGS if name in self.settings}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as a document of plain JSON types (NaN becomes null)."""
-        return _plain(
-            self._head()
-            | {
-                "tables": {
-                    name: {"columns": list(table.columns), "rows": _rows(table)}
-                    for name, table in self.tables.items()
-                }
-            }
-        )
+        """Return the result as a document of plain JSON types.
+
+        Numbers that are not finite are null. Those of the settings, and infinite ones of
+        the tables, are listed in ``not_finite``, such as ``tables.layers.delta``; in
+        tables, NaN stands for what was not measured.
+        """
+        tables: dict[str, Any] = {}
+        infinite = []
+        for name, table in self.tables.items():
+            tables[name] = {"columns": list(table.columns), "rows": _rows(table)}
+            infinite += [f"tables.{name}.{column}" for column in _infinite(table)]
+        return self._document(tables, infinite)
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Write the result to a folder: each table as a file, and ``result.json``.
@@ -190,17 +191,23 @@ class Result(ABC):
                 )
                 for name, file in written.items()
             }
-            document = _plain(self._head() | {"tables": described})
-            head.write_text(json.dumps(document) + "\n", encoding="utf-8")
+            document = self._document(described)
+            head.write_text(to_json(document) + "\n", encoding="utf-8")
         for file in before.difference(written.values()):
             (path / file).unlink(missing_ok=True)
 
-    def _head(self) -> dict[str, Any]:
+    def _document(
+        self, tables: dict[str, Any], infinite: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        settings = dict(self.settings)
+        lost = [*not_finite(settings, "settings"), *infinite]
         return {
             "result": self.kind,
             "schema": _SCHEMA,
             "version": self.version,
-            "settings": dict(self.settings),
+            "settings": plain(settings),
+            **({"not_finite": lost} if lost else {}),
+            "tables": tables,
         }
 
     def _by_layer(self, metric: str, column: str) -> dict[str, float]:
@@ -287,11 +294,6 @@ def _table_files(path: Path) -> set[str]:
         return set()
 
 
-def _plain(document: dict[str, Any]) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(document, default=json_number))
-    return plain
-
-
 def _table(rows: list[list[Any]], columns: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=columns)
     empty = [column for column in columns if table[column].isna().all()]
@@ -304,6 +306,14 @@ def _rows(table: pd.DataFrame) -> list[list[Any]]:
 
 
 def _values(values: Any) -> list[Any]:
-    if isinstance(values, np.ndarray) and values.dtype.kind == "f":
-        return [None if np.isnan(value) else value for value in values.tolist()]
-    return list(values.tolist())
+    listed: list[Any] = values.tolist()
+    is_plain = isinstance(values, np.ndarray) and values.dtype.kind in "biu"
+    return listed if is_plain else plain(listed)
+
+
+def _infinite(table: pd.DataFrame) -> list[str]:
+    return [
+        str(table.columns[i])
+        for i, kind in enumerate(table.dtypes)
+        if kind.kind == "f" and np.isinf(table.iloc[:, i].to_numpy()).any()
+    ]

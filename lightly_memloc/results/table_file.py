@@ -16,6 +16,7 @@ import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results.column_file import Column, read_columns, write_columns
+from lightly_memloc.runtime import to_json
 
 MANY_ROWS = 100_000
 
@@ -120,13 +121,6 @@ def refuse_missing(path: Path) -> None:
         )
 
 
-def json_number(value: Any) -> Any:
-    """Return the plain numbers of numpy ones, for ``json.dumps(default=...)``."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} cannot be saved as JSON.")
-
-
 def _column(column: "pd.Series[Any]") -> tuple[str, Any]:
     """Type of a column, and its values as they are written."""
     values = column.to_numpy()
@@ -137,11 +131,11 @@ def _column(column: "pd.Series[Any]") -> tuple[str, Any]:
     if all(isinstance(value, str) for value in listed):
         return "str", pd.Series(listed, dtype=object)
     # Missing values among texts, or texts among numbers.
-    plain = [
+    known = [
         None if pd.api.types.is_scalar(value) and pd.isna(value) else value
         for value in listed
     ]
-    texts = [json.dumps(value, default=json_number) for value in plain]
+    texts = [to_json(value) for value in known]
     return "json", pd.Series(texts, dtype=object)
 
 

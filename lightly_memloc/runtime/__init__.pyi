@@ -1,3 +1,4 @@
+from .bounds import refuse_outside
 from .checkpoint import load_encoder
 from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
 from .distributed import (
@@ -8,7 +9,7 @@ from .distributed import (
     reason,
     share_buffers,
 )
-from .files import replacing
+from .files import is_stream, refuse_no_folder, replacing, short_name
 from .fingerprints import digest, weights_fingerprint
 from .generators import generators_restored, seed_generators
 from .interruption import (
@@ -18,6 +19,7 @@ from .interruption import (
     is_interrupted,
     stop_if_interrupted,
 )
+from .json_text import not_finite, plain, to_json
 from .pass_options import (
     LoadingArguments,
     MeasuringArguments,
@@ -48,18 +50,25 @@ __all__ = [
     "interruptible",
     "is_first_process",
     "is_interrupted",
+    "is_stream",
     "lacks_bfloat16",
     "leave_no_trace",
     "load_encoder",
+    "not_finite",
+    "plain",
     "quiet_lightning",
     "rank_and_world_size",
     "reason",
+    "refuse_no_folder",
+    "refuse_outside",
     "replacing",
     "resolve_device",
     "seed_generators",
     "share_buffers",
+    "short_name",
     "state_device",
     "stop_if_interrupted",
+    "to_json",
     "tracked",
     "trainer_device",
     "untrained_copy",

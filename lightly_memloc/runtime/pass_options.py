@@ -8,6 +8,7 @@ from typing import Any, Literal, TypedDict, get_args
 import torch
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.runtime.bounds import refuse_outside
 
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
 
@@ -69,12 +70,8 @@ class PassOptions:
     state_file: str | PathLike[str] | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1:
-            raise MemorizationError(f"Expected batch_size >= 1, got {self.batch_size}.")
-        if self.num_workers < 0:
-            raise MemorizationError(
-                f"Expected num_workers >= 0, got {self.num_workers}."
-            )
+        refuse_outside("batch_size", self.batch_size, at_least=1, whole=True)
+        refuse_outside("num_workers", self.num_workers, at_least=0, whole=True)
         if self.precision not in get_args(Precision):
             raise MemorizationError(
                 f"Expected precision to be one of {', '.join(get_args(Precision))}, got "

@@ -94,8 +94,9 @@ class StateFile:
             "batch": batch,
             "accumulated": accumulated(),
         }
-        with replacing(self.path) as partial:
-            torch.save(state, partial)
+        # An open file fails as files do, and says whether the disk is full.
+        with replacing(self.path) as partial, partial.open("wb") as file:
+            torch.save(state, file)
         end = time.monotonic()
         self._next_write = end + _REST * (end - start)
 

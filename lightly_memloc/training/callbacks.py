@@ -1,7 +1,6 @@
 """What follows every training: seeding, losses, progress, checkpoints."""
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from rich.progress import (
 from torch import Tensor
 
 from lightly_memloc.errors import DivergedError
+from lightly_memloc.runtime import replacing
 from lightly_memloc.training.training_data import Stream
 
 _SECONDS_TO_NEXT_LINE = 30
@@ -180,7 +180,9 @@ class EpochCheckpoint(Checkpoint):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
     ) -> None:
         """Write the checkpoint."""
-        partial = self._path.with_suffix(".partial")
-        trainer.save_checkpoint(partial)
-        if trainer.is_global_zero:
-            os.replace(partial, self._path)
+        if not trainer.is_global_zero:
+            # All processes take part; the first one writes.
+            trainer.save_checkpoint(self._path)
+            return
+        with replacing(self._path) as partial:
+            trainer.save_checkpoint(partial)

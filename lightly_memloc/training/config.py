@@ -8,6 +8,7 @@ import torch
 from lightly.transforms.utils import IMAGENET_NORMALIZE
 from torchvision import transforms
 
+from lightly_memloc.runtime import refuse_outside
 from lightly_memloc.training.methods import method_class
 
 _DIGITS_TRANSFORM = {
@@ -40,6 +41,9 @@ class TrainingConfig:
         num_workers: Worker processes that load images.
         devices: Number of devices that train together.
         strategy: Lightning's strategy for several devices, such as ``"ddp"``.
+
+    Raises:
+        MemorizationError: If a number is out of bounds or not finite.
     """
 
     method: str = "simclr"
@@ -55,6 +59,19 @@ class TrainingConfig:
     num_workers: int = 0
     devices: int = 1
     strategy: str = "auto"
+
+    def __post_init__(self) -> None:
+        least = {
+            "epochs": 1,
+            "batch_size": 2,
+            "input_size": 1,
+            "seed": 0,
+            "num_workers": 0,
+            "devices": 1,
+        }
+        for name, bound in least.items():
+            refuse_outside(name, getattr(self, name), at_least=bound, whole=True)
+        refuse_outside("learning_rate", self.learning_rate, above=0)
 
     @classmethod
     def for_data(cls, data: str, **settings: Any) -> "TrainingConfig":

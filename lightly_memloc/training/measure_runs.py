@@ -1,6 +1,7 @@
 """SSLMem over several runs."""
 
 import json
+import os
 import re
 import warnings
 import zlib
@@ -26,7 +27,7 @@ from lightly_memloc.results import (
     SSLMemRunsResult,
     load_result,
 )
-from lightly_memloc.runtime import MeasuringArguments, replacing
+from lightly_memloc.runtime import MeasuringArguments, replacing, short_name
 from lightly_memloc.training.copies import Copies, copied
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs
@@ -146,8 +147,11 @@ def _folders(
 
 
 def _plain(name: str) -> str:
-    """A folder name made from a run's name, which may be a path."""
-    return re.sub(r"[^\w.-]+", "_", name)
+    """A folder name made from a run's name, which may be a path; each has its own."""
+    plain = re.sub(r"[^\w.-]+", "_", name)
+    if plain == name:
+        return short_name(plain)
+    return short_name(f"{plain}-{zlib.crc32(os.fsencode(name)):08x}")
 
 
 def _differences(first: Run, run: Run) -> list[str]:

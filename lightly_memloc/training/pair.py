@@ -56,8 +56,9 @@ class TrainedEncoder:
     def save(self, path: Path) -> None:
         """Write weights and losses; the file is replaced atomically."""
         document = {"state_dict": self.method.state_dict(), "losses": self.losses}
-        with replacing(path) as partial:
-            torch.save(document, partial)
+        # An open file fails as files do, and says whether the disk is full.
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.save(document, file)
 
     @classmethod
     def load(cls, path: Path, method: Method) -> "TrainedEncoder":

@@ -319,7 +319,8 @@ def _describe(
 
 def _write_losses(folder: Path, f: list[float], g: list[float]) -> None:
     losses = pd.DataFrame({"f": f, "g": g}).rename_axis("epoch")
-    losses.to_csv(folder / _LOSSES)
+    with replacing(folder / _LOSSES) as partial:
+        losses.to_csv(partial)
 
 
 def _read_config(path: Path) -> tuple[TrainingConfig, str]:
@@ -329,7 +330,14 @@ def _read_config(path: Path) -> tuple[TrainingConfig, str]:
         known = {f.name for f in fields(TrainingConfig)}
         settings = {k: v for k, v in document["training"].items() if k in known}
         return TrainingConfig(**settings), str(document["data"]["source"])
-    except (OSError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        yaml.YAMLError,
+    ) as error:
         raise MemorizationError(
             f"{path} contains no training settings ({error}). Expected a file that "
             "`lightly-memloc train` wrote."

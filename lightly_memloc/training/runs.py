@@ -17,7 +17,7 @@ from lightly_memloc.errors import (
     MemorizationError,
     MemorizationWarning,
 )
-from lightly_memloc.runtime import is_first_process
+from lightly_memloc.runtime import is_first_process, replacing
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.copies import Copies, copied
 from lightly_memloc.training.run import Run
@@ -201,5 +201,5 @@ def _names(n_runs: int) -> list[str]:
 
 
 def _write(folder: Path, n_runs: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / _FILE).write_text(json.dumps({"runs": n_runs}) + "\n", encoding="utf-8")
+    with replacing(folder / _FILE) as partial:
+        partial.write_text(json.dumps({"runs": n_runs}) + "\n", encoding="utf-8")

@@ -41,7 +41,6 @@ def test_layers_as_json_tells_what_is_measured_of_each(run):
     ("arguments", "message"),
     [
         (("split", "digits", "--candidate", "2000"), "Cannot take 2000 candidate"),
-        (("split", "digits", "--out", "no/such/folder.json"), "no/such/folder.json"),
         (("layers", "--model", "torchvision.models:resnet1"), "Cannot find the model"),
         (("layers", "--model", "json:dumps"), "json:dumps"),
         (("layers",), "either a run folder or --model"),

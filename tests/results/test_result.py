@@ -213,6 +213,11 @@ def test_a_saved_result_names_its_schema_and_its_version(layer_mem, tmp_path):
 def as_schema(schema, result, folder):
     """A folder as earlier versions wrote it: with the tables' rows in the JSON file."""
     document = result.to_dict() | {"schema": schema, "version": "0.2.0.dev0"}
+    for name, table in result.tables.items():
+        rows = table.astype(object).where(table.notna(), None).to_numpy().tolist()
+        # Infinite numbers were written, which JSON does not have.
+        document["tables"][name]["rows"] = rows
+    document.pop("not_finite", None)
     if schema == 1:
         del document["schema"], document["version"]
     (folder / "result.json").write_text(json.dumps(document))
@@ -378,3 +383,49 @@ def test_the_first_table_is_that_of_the_class_or_the_first_one():
             PlainResult({}, {}).to_pandas()
     finally:
         del Result.kinds["plain"]
+
+
+INFINITE = float("inf")
+
+
+@pytest.fixture
+def unmeasurable():
+    table = pd.DataFrame(
+        {
+            "layer": ["a", "b"],
+            "unit_mem": [np.nan, 0.5],
+            "mu_max": [INFINITE, 1.0],
+            "anything": [{"low": -INFINITE}, None],
+        }
+    )
+    settings = {"loss": [1.0, float("nan")], "rate": INFINITE, "seed": 0}
+    return UnitMemResult(settings, {"units": table})
+
+
+def strict(text):
+    return json.loads(text, parse_constant=pytest.fail)
+
+
+def test_numbers_that_json_lacks_are_null_and_said(unmeasurable):
+    document = unmeasurable.to_dict()
+    assert strict(json.dumps(document)) == document
+    assert document["settings"] == {"loss": [1.0, None], "rate": None, "seed": 0}
+    assert document["tables"]["units"]["rows"] == [
+        ["a", None, None, {"low": None}],
+        ["b", 0.5, 1.0, None],
+    ]
+    assert document["not_finite"] == [
+        "settings.loss",
+        "settings.rate",
+        "tables.units.mu_max",
+    ]
+
+
+def test_saved_numbers_that_json_lacks(unmeasurable, tmp_path):
+    unmeasurable.save(tmp_path)
+    document = strict((tmp_path / "result.json").read_text(encoding="utf-8"))
+    assert document["not_finite"] == ["settings.loss", "settings.rate"]
+    table = load_result(tmp_path).to_pandas()
+    # CSV has both.
+    assert table["mu_max"].tolist() == [INFINITE, 1.0]
+    assert np.isnan(table["unit_mem"][0])

@@ -28,9 +28,10 @@ def test_the_keyword_arguments_are_those_of_the_options():
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"batch_size": 0}, "batch_size >= 1, got 0"),
-        ({"batch_size": -3}, "batch_size >= 1, got -3"),
-        ({"num_workers": -1}, "num_workers >= 0, got -1"),
+        ({"batch_size": 0}, "batch_size to be a whole number at least 1, got 0"),
+        ({"batch_size": -3}, "batch_size to be a whole number at least 1, got -3"),
+        ({"batch_size": 2.5}, "batch_size to be a whole number at least 1, got 2.5"),
+        ({"num_workers": -1}, "num_workers to be a whole number at least 0, got -1"),
         ({"precision": "16"}, "32-true, 16-mixed, bf16-mixed, got '16'"),
     ],
 )

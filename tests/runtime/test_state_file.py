@@ -2,7 +2,6 @@ import os
 import random
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -184,8 +183,8 @@ def test_a_write_that_is_cut_off_keeps_the_last_state(
 ):
     kept = interrupted.read_bytes()
 
-    def cut_off(state, path):
-        Path(path).write_bytes(b"half")
+    def cut_off(state, file):
+        file.write(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(state_files.torch, "save", cut_off)

@@ -205,6 +205,22 @@ def test_runs_of_different_data_sets_are_refused(pictures, folder):
     assert str(error.value).startswith(f"{mine} and {others} are")
 
 
+def test_runs_whose_names_differ_in_signs_alone_keep_states_of_their_own(
+    folder, tmp_path
+):
+    names = ["a b", "a_b", "a+b"]
+    runs = [folder / "run-1", folder / "run-2", folder / "run-3"]
+    for name, run in zip(names, runs, strict=True):
+        shutil.copytree(run, tmp_path / name)
+    measured([tmp_path / name for name in names], state_folder=tmp_path / "state")
+    states = [path.name for path in (tmp_path / "state").iterdir()]
+    assert len(states) == 3
+    again = measured(
+        [tmp_path / name for name in names], state_folder=tmp_path / "state"
+    )
+    assert again.settings["runs"] == [str(tmp_path / name) for name in names]
+
+
 def small():
     return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
 
