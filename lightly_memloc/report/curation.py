@@ -32,6 +32,7 @@ from lightly_memloc.report.tables import (
     text,
 )
 from lightly_memloc.results import CurationResult
+from lightly_memloc.results.result import estimated
 
 # The false discovery rate at which a list of given length is judged.
 FDR = 0.1
@@ -71,7 +72,7 @@ class CurationReport(Report[CurationResult]):
     def _images(self) -> Table:
         settings, images = self.result.settings, self.result.to_pandas().head(10)
         title = (
-            f"{self._called} {settings['layer']} ({len(images)} of "
+            f"{self._called} {settings.get('layer', 'the last layer')} ({len(images)} of "
             f"{settings['number']} listed, of {settings['scored']} scored)"
         )
         fields = [
@@ -170,6 +171,8 @@ class CurationReport(Report[CurationResult]):
 
     def _nothing_listed(self) -> str:
         settings = self.result.settings
+        if "fdr" not in settings:
+            return "The list is empty."
         said = (
             f"The list is empty: at a false discovery rate of {settings['fdr']:.0%}, none "
             f"of {settings['scored']} images scores higher than chance explains."
@@ -198,10 +201,13 @@ class CurationReport(Report[CurationResult]):
             "An encoder trained without them differs from one trained without "
             f"as many random images in {len(found) or 'none'} of {len(layers)} layers "
             f"(calibrated LayerMem, adjusted p < {LEVEL}); their accuracies are "
-            f"{accuracy['without memorized']:.1%} and {accuracy['without random']:.1%}."
+            f"{accuracy.get('without memorized', np.nan):.1%} and "
+            f"{accuracy.get('without random', np.nan):.1%}."
         )
         last = layers.iloc[-1]
-        if pd.isna(last.get("removed_effect_p", np.nan)):
+        if not {*estimated("removed_effect")} <= {*layers} or pd.isna(
+            last["removed_effect_p"]
+        ):
             return said
         verdict = (
             "training on the listed images raises their own LayerMem"

@@ -80,7 +80,7 @@ class MembershipReport(Report[MembershipResult]):
         images = counts(self.result.settings["images"])
         of_layers = [
             make_table(
-                f"Membership by {_SCORES[str(score)]} ({images}; "
+                f"Membership by {_SCORES.get(str(score), score)} ({images}; "
                 "by chance: AUC 0.50, TPR 1%)",
                 of,
                 fields,

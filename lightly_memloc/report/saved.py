@@ -86,15 +86,24 @@ class Saved:
         folders = [path.parent for path in folder.glob("*/result.json")]
         if (folder / "result.json").is_file() or not folders:
             folders = [folder]
-        results = {}
+        results: dict[str, Result] = {}
+        broken = []
         for path in sorted(folders):
             _import_result_class(path.name)
-            results[path.name] = load_result(path)
+            try:
+                results[path.name] = load_result(path)
+            except MemorizationError as error:
+                broken.append(error)
+        if broken and not results:
+            raise broken[0]
+        for reason in broken:
+            message = f"A result is left out: {reason}"
+            warnings.warn(message, MemorizationWarning, stacklevel=2)
         ordered = sorted(
             results.items(), key=lambda named: (report_of(named[1]).place, named[0])
         )
         followed = {
-            path.name: load_epochs(path)
+            path.name: _readable_epochs(path)
             for path in sorted((folder / "training" / "f").glob("*"))
         }
         run, runs = _studied(folder)
@@ -170,6 +179,16 @@ def _studied(folder: Path) -> tuple["Run | None", "Runs | None"]:
         Run(folder) if Run.is_run(folder) else None,
         Runs(folder) if Runs.is_runs(folder) else None,
     )
+
+
+def _readable_epochs(folder: Path) -> list[Result]:
+    """What a callback wrote, or nothing if a part of it is broken."""
+    try:
+        return load_epochs(folder)
+    except MemorizationError as error:
+        message = f"What was measured in training is left out: {error}"
+        warnings.warn(message, MemorizationWarning, stacklevel=3)
+        return []
 
 
 def _current(

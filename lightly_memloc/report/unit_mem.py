@@ -73,7 +73,7 @@ class UnitMemReport(Report[UnitMemResult]):
         """Return the tables of layers and of the units of the highest UnitMem."""
         layers = self.result.layers_to_pandas()
         title, fields = "UnitMem", [*UNITS, number("mean", share)]
-        if "null" in layers:
+        if {"null", "agreement", "weak"} <= {*layers}:
             title += (
                 ", its null, and units whose winner both halves of the views agree on"
             )
@@ -143,12 +143,18 @@ class UnitMemReport(Report[UnitMemResult]):
         )
         if len(found):
             most = largest(found, "member_share")
+            # The first results of version 0.1.0 do not know it.
+            by_chance = (
+                f", where 95% of shares by chance are between "
+                f"{most['member_share_null_low']:.0%} and "
+                f"{most['member_share_null_high']:.0%}"
+                if "member_share_null_low" in found
+                else ""
+            )
             return (
                 f"Members win more units than expected by chance ({tested}) in "
                 f"{len(found)} of {n_layers} layers. The largest share is that of "
-                f"{most['layer']}: {most['member_share']:.0%}, where 95% of shares by "
-                f"chance are between {most['member_share_null_low']:.0%} and "
-                f"{most['member_share_null_high']:.0%}.{averaged}"
+                f"{most['layer']}: {most['member_share']:.0%}{by_chance}.{averaged}"
             )
         is_below = adjusted_p(layers, "member_share") < _SURPRISE
         surpassed = layers[is_below & (layers["member_share"] < 0.5)]
@@ -218,16 +224,17 @@ class UnitMemReport(Report[UnitMemResult]):
             "Do units prefer training images? 95% intervals",
             "units won by members",
         )
-        band(
-            axes,
-            np.arange(len(layers)),
-            layers,
-            "member_share_null",
-            GREY,
-            alpha=0.25,
-            step="mid",
-            label="95% of shares by chance",
-        )
+        if "member_share_null_low" in layers:
+            band(
+                axes,
+                np.arange(len(layers)),
+                layers,
+                "member_share_null",
+                GREY,
+                alpha=0.25,
+                step="mid",
+                label="95% of shares by chance",
+            )
         axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--")
         points_with_bars(
             axes,

@@ -1,14 +1,37 @@
 """The result of comparing layers, images and units."""
 
-from typing import Any
+from typing import Any, ClassVar
 
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class AnalysisResult(Result):
     """Consistency of layers, atypical images, and units against images and classes."""
 
     kind = "analysis"
+    optional: ClassVar = {
+        "consistency": (
+            *("layer", "other", "distance", "overlap", "chance", "overlap_p"),
+            *estimated("tau", "external_tau"),
+        ),
+        "atypical": (
+            *("layer", "most", "least", "difference", "difference_low"),
+            *("difference_high", "t", "t_p"),
+        ),
+        "atypical_units": (
+            *("layer", "units_most", "units_least", "unit_mem_most", "unit_mem_least"),
+            *("t", "t_p"),
+        ),
+        "units_won": (
+            *("layer", "units", "images", "winners", "others"),
+            *estimated("tau", "difference"),
+        ),
+        "unit_class": (
+            *("layer", "units", "unit_mem", "class_mem", "above", "above_low"),
+            *("above_high", *estimated("tau")),
+        ),
+        "units": ("layer", "unit", "unit_mem", "class_mem"),
+    }
 
     def to_pandas(self, table: str | None = None) -> Any:
         """Return the tables by name, as far as the results allow, or one of them.

@@ -1,5 +1,7 @@
 """The result of measuring ClassMem."""
 
+from typing import ClassVar
+
 import pandas as pd
 
 from lightly_memloc.results.result import Result
@@ -14,6 +16,11 @@ class ClassMemResult(Result):
 
     kind = "class-mem"
     first = "units"
+    required_settings = ("classes",)
+    required: ClassVar = {
+        "layers": ("layer", "kind", "units", "dead", "mean", "median", "rectified"),
+        "units": ("layer", "unit", "class_mem", "class", "dead"),
+    }
 
     def layers_to_pandas(self) -> pd.DataFrame:
         """Return one row per layer.

@@ -1,8 +1,10 @@
 """The result of curating: the most memorised images, and training without them."""
 
+from typing import ClassVar
+
 import pandas as pd
 
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class CurationResult(Result):
@@ -22,11 +24,31 @@ class CurationResult(Result):
 
     kind = "curation"
     first = "samples"
+    required_settings = ("number", "scored")
+    required: ClassVar = {"samples": ("index", "filename", "role", "ssl_mem", "p")}
+    optional: ClassVar = {
+        "layers": (
+            *("layer", "kind", "original", "without_memorized", "without_random"),
+            *estimated("difference"),
+            *("removed_before", "removed_after"),
+        ),
+        "accuracy": ("encoder", "accuracy", "low", "high"),
+    }
+
+    def lacks(self) -> str | None:
+        """Say what a saved result lacks that belongs to what it has."""
+        found = super().lacks()
+        is_newer = "by_chance" in self.settings
+        if found is None and is_newer and "q" not in self.tables.types("samples"):
+            return "the column 'q' of the table 'samples'"
+        if found is None and self.is_retrained and "images" not in self.settings:
+            return "the setting 'images'"
+        return found
 
     @property
     def is_retrained(self) -> bool:
         """Whether an encoder was trained without the images."""
-        return "layers" in self.tables
+        return {"layers", "accuracy"} <= self.tables.keys()
 
     def layers_to_pandas(self) -> pd.DataFrame:
         """Return one row per layer, if an encoder was trained without the images.

@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.results.result import Result, load_result
 
 if TYPE_CHECKING:
@@ -43,6 +44,16 @@ def load_epochs(folder: str | PathLike[str]) -> list[Result]:
 
     Returns:
         The results in the order of epochs; empty if there is no such folder.
+
+    Raises:
+        MemorizationError: If a result cannot be read or does not say its epoch.
     """
-    saved = [path.parent for path in Path(folder).glob("epoch=*/**/result.json")]
-    return sorted(map(load_result, sorted(saved)), key=lambda of: of.settings["epoch"])
+    saved = sorted(path.parent for path in Path(folder).glob("epoch=*/**/result.json"))
+    results = [load_result(path) for path in saved]
+    for path, result in zip(saved, results, strict=True):
+        if not isinstance(result.settings.get("epoch"), int):
+            raise MemorizationError(
+                f"{path} does not say of which epoch it is (the setting 'epoch'): the "
+                "file was changed."
+            )
+    return sorted(results, key=lambda of: of.settings["epoch"])

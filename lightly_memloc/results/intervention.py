@@ -1,9 +1,11 @@
 """The result of intervening in encoders, by several strategies."""
 
+from typing import ClassVar
+
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class InterventionResult(Result):
@@ -24,6 +26,15 @@ class InterventionResult(Result):
 
     kind = "intervention"
     first = "summary"
+    required_settings = ("intervention",)
+    required: ClassVar = {
+        "summary": (
+            *("strategy", "trials", "baseline", "accuracy"),
+            *("change_error", "over_random_error"),
+            *estimated("change", "over_random"),
+        ),
+        "trials": ("strategy", "trial", "accuracy", "baseline", "where"),
+    }
 
     def trials_to_pandas(self) -> pd.DataFrame:
         """Return one row per strategy and trial.

@@ -1,8 +1,10 @@
 """The result of measuring LayerMem."""
 
+from typing import ClassVar
+
 import pandas as pd
 
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 # Members and held-out images whose blind test has a smaller p-value differ in kind.
 _LEVEL = 0.05
@@ -22,6 +24,20 @@ class LayerMemResult(Result):
 
     kind = "layer-mem"
     first = "layers"
+    required_settings = ("images", "normalization", "reference", "top_k")
+    required: ClassVar = {
+        "layers": (
+            *("layer", "kind", "top_k", "least_k", "external", "independent"),
+            *estimated("layer_mem", "delta", "calibrated", "symmetric"),
+            *estimated("alignment_gap"),
+        ),
+        "samples": ("index", "filename", "role"),
+        "distances": ("index", "filename", "role"),
+        "control": (
+            *("layer", "kind"),
+            *estimated("layer_mem", "symmetric", "alignment_gap"),
+        ),
+    }
 
     @property
     def estimate(self) -> str | None:
@@ -32,6 +48,19 @@ class LayerMemResult(Result):
         """
         names = ("symmetric", "calibrated", "adjusted_gap", "alignment_gap")
         return next((name for name in names if self.has(name)), None)
+
+    def lacks(self) -> str | None:
+        """Say what a saved result lacks: each layer has a column in tables of images."""
+        found = super().lacks()
+        if found is not None:
+            return found
+        layers = self.tables["layers"]["layer"]
+        for name, start in (("samples", ""), ("distances", "f:")):
+            types = self.tables.types(name)
+            for column in (f"{start}{layer}" for layer in layers):
+                if types.get(column) != "number":
+                    return f"numbers in the column {column!r} of the table {name!r}"
+        return None
 
     def samples_to_pandas(self) -> pd.DataFrame:
         """Return one row per image: index, filename, role, and SSLMem in each layer."""

@@ -1,6 +1,8 @@
 """The result of membership inference from alignment."""
 
-from lightly_memloc.results.result import Result
+from typing import ClassVar
+
+from lightly_memloc.results.result import Result, estimated
 
 
 class MembershipResult(Result):
@@ -22,6 +24,18 @@ class MembershipResult(Result):
 
     kind = "membership"
     first = "layers"
+    required_settings = ("images",)
+    required: ClassVar = {
+        "layers": (
+            "layer",
+            "kind",
+            "score",
+            *estimated("auc"),
+            "tpr",
+            "tpr_low",
+            "tpr_high",
+        )
+    }
 
     def scalars(self) -> dict[str, float]:
         """Return the AUC of each layer, ``<score>_auc/<layer>``."""

@@ -1,5 +1,7 @@
 """The result of probing encoders."""
 
+from typing import ClassVar
+
 from lightly_memloc.results.result import Result
 
 
@@ -13,6 +15,7 @@ class ProbeResult(Result):
 
     kind = "probe"
     first = "probes"
+    required: ClassVar = {"probes": ("encoder", "probe", "accuracy", "low", "high")}
 
     def scalars(self) -> dict[str, float]:
         """Return ``accuracy/<encoder>/<probe>``."""

@@ -36,9 +36,41 @@ _FILE = "result.json"
 _SCHEMA = 3
 _FIRST_VERSION = "0.1.0"
 
+# Columns of text; others that are required contain numbers.
+_TEXTS = {
+    *("layer", "kind", "other", "index", "filename", "role", "class"),
+    *("strategy", "trial", "where", "encoder", "probe", "score", "run"),
+}
+
+# Tables that list images, of which there may be none.
+_LISTS = {"samples", "distances", "images", "top_images"}
+
+# Columns that results of some versions lack, but which contain numbers.
+_NUMBERS = {"null", "agreement", "weak", "q", "by_chance", "reliability"}
+_ENDINGS = (
+    "_difference",
+    "_effect",
+    "_low",
+    "_high",
+    "_p",
+    "_p_adjusted",
+    "_q",
+    "_error",
+    "_shrunk",
+)
+
 _BELONGS = ("fingerprints", "source")
 
 R = TypeVar("R", bound="Result")
+
+
+def estimated(*names: str) -> tuple[str, ...]:
+    """Return the columns of estimates: each with interval and p-value.
+
+    Args:
+        names: Their names.
+    """
+    return tuple(f"{n}{end}" for n in names for end in ("", "_low", "_high", "_p"))
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -57,6 +89,11 @@ class Result(ABC):
 
     kind: ClassVar[str] = ""
     first: ClassVar[str] = ""
+    # What every version has saved: settings, and columns by table. Tables that a result
+    # may lack are in ``optional``.
+    required_settings: ClassVar[tuple[str, ...]] = ()
+    required: ClassVar[dict[str, tuple[str, ...]]] = {}
+    optional: ClassVar[dict[str, tuple[str, ...]]] = {}
     kinds: ClassVar[dict[str, type["Result"]]] = {}
 
     settings: Mapping[str, Any]
@@ -196,6 +233,37 @@ class Result(ABC):
         for file in before.difference(written.values()):
             (path / file).unlink(missing_ok=True)
 
+    def lacks(self) -> str | None:
+        """Say what a saved result lacks that every version has saved, if anything.
+
+        It may have more: settings, tables and columns that are unknown are kept.
+        """
+        for name in self.required_settings:
+            if name not in self.settings:
+                return f"the setting {name!r}"
+        for name, columns in (self.required | self.optional).items():
+            if name not in self.tables:
+                if name in self.required:
+                    return f"the table {name!r}"
+                continue
+            if name not in _LISTS and not self.tables.n_rows(name):
+                return f"rows in the table {name!r}"
+            types = self.tables.types(name)
+            upper = [f"{of[:-4]}_high" for of in types if of.endswith("_low")]
+            for column in (*columns, *upper):
+                if column not in types:
+                    return f"the column {column!r} of the table {name!r}"
+            for column, of_type in types.items():
+                is_number = (
+                    column in columns
+                    or column in _NUMBERS
+                    or f"{column}_low" in types
+                    or column.endswith(_ENDINGS)
+                )
+                if is_number and column not in _TEXTS and of_type != "number":
+                    return f"numbers in the column {column!r} of the table {name!r}"
+        return None
+
     def _document(
         self, tables: dict[str, Any], infinite: Sequence[str] = ()
     ) -> dict[str, Any]:
@@ -256,7 +324,14 @@ def load_result(folder: str | PathLike[str]) -> Result:
             for name, table in document["tables"].items()
         }
         kind = Result.kinds[document["result"]]
-        return kind(document["settings"], Tables(tables), written_by)
+        result = kind(_migrated(document["settings"]), Tables(tables), written_by)
+        lacks = result.lacks()
+        if lacks is not None:
+            raise MemorizationError(
+                f"{path} lacks {lacks}, which every version of lightly-memloc saves: the "
+                "file was changed. Restore it, or measure again."
+            )
+        return result
     except MemorizationError:
         raise
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -264,6 +339,14 @@ def load_result(folder: str | PathLike[str]) -> Result:
             f"{folder} contains no saved result: expected a file {_FILE} as the results' "
             f"save() writes it ({error})."
         ) from error
+
+
+def _migrated(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings with the names that they have now."""
+    # Curations of version 0.1.0 named what they were made from; now it is what the
+    # user gave.
+    is_old = isinstance(settings.get("source"), str)
+    return {k: v for k, v in settings.items() if not (is_old and k == "source")}
 
 
 def find_result(folder: str | PathLike[str], result_class: type[R]) -> R | None:

@@ -1,8 +1,10 @@
 """The result of measuring SSLMem over several runs."""
 
+from typing import ClassVar
+
 import pandas as pd
 
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class SSLMemRunsResult(Result):
@@ -28,6 +30,15 @@ class SSLMemRunsResult(Result):
 
     kind = "ssl-mem"
     first = "layers"
+    required_settings = ("runs", "left_out", "top_share")
+    required: ClassVar = {
+        "layers": (
+            *("layer", "kind", "runs"),
+            *estimated("ssl_mem", "shuffled", "layer_mem", "offset"),
+        ),
+        "runs": ("run", "layer", "ssl_mem", "shuffled", "layer_mem", "offset"),
+        "samples": ("index", "filename", "layer", "runs", *estimated("ssl_mem")),
+    }
 
     def runs_to_pandas(self) -> pd.DataFrame:
         """Return one row per run and layer.

@@ -67,6 +67,26 @@ class Tables(Mapping[str, pd.DataFrame]):
     def __or__(self, other: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
         return {**self, **other}
 
+    def types(self, name: str) -> dict[str, str]:
+        """Return the type of each column of a table, without reading it.
+
+        Args:
+            name: The table's name.
+
+        Returns:
+            By column, ``"number"`` or ``"other"``.
+        """
+        table = self._tables[name]
+        if isinstance(table, SavedTable):
+            kinds = zip(
+                table.description["columns"], table.description["types"], strict=True
+            )
+            return {c: "other" if t in ("str", "json") else "number" for c, t in kinds}
+        return {
+            str(column): "number" if dtype.kind in "biuf" else "other"
+            for column, dtype in table.dtypes.items()
+        }
+
     def n_rows(self, name: str) -> int:
         """Return the number of rows of a table, without reading it."""
         return len(self._tables[name])

@@ -1,11 +1,12 @@
 """The result of measuring UnitMem."""
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import pandas as pd
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class UnitMemResult(Result):
@@ -20,6 +21,21 @@ class UnitMemResult(Result):
 
     kind = "unit-mem"
     first = "units"
+    required_settings = ("images",)
+    required: ClassVar = {
+        "layers": (
+            *("layer", "kind", "units", "dead", "mean", "median", "rectified"),
+            *estimated("member_share", "gap"),
+        ),
+        "units": (
+            *("layer", "unit", "unit_mem", "mu_max", "mu_rest"),
+            *("index", "filename", "dead"),
+        ),
+    }
+    optional: ClassVar = {
+        "top_images": ("layer", "unit", "rank", "index", "mu"),
+        "images": ("index", "filename", "role"),
+    }
 
     @property
     def has_holdout(self) -> bool:

@@ -1,8 +1,10 @@
 """The result of tuning single units to single images."""
 
+from typing import ClassVar
+
 import pandas as pd
 
-from lightly_memloc.results.result import Result
+from lightly_memloc.results.result import Result, estimated
 
 
 class UnitTuningResult(Result):
@@ -16,6 +18,10 @@ class UnitTuningResult(Result):
 
     kind = "unit-tuning"
     first = "units"
+    required: ClassVar = {
+        "layers": ("layer", "units", "before", "after", "wins", *estimated("rise")),
+        "units": ("layer", "unit", "index", "filename", "before", "after", "wins"),
+    }
 
     def layers_to_pandas(self) -> pd.DataFrame:
         """Return one row per layer.

@@ -533,7 +533,9 @@ def test_ten_views_by_default():
 
 
 def test_negative_seed_is_refused():
-    with pytest.raises(MemorizationError, match="seed to be a whole number at least 0, got -1"):
+    with pytest.raises(
+        MemorizationError, match="seed to be a whole number at least 0, got -1"
+    ):
         MultiViewDataset(noise(1), T.ToTensor(), seed=-1)
 
 

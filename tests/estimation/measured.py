@@ -13,11 +13,15 @@ def from_distances(layers, images, f, g, settings, n_resamples, halves=None):
 
     The distances over both halves of the views are the same, unless they are given.
     """
+    known = {
+        "images": images["role"].value_counts().to_dict(),
+        "reference": g is not None,
+    }
     distances = {"f": f} if g is None else {"f": f, "g": g}
     if halves is None:
         halves = {name: np.stack([a, a], axis=2) for name, a in distances.items()}
     return estimate_layer_mem(
-        Readings(images, layers, distances, halves), settings, n_resamples
+        Readings(images, layers, distances, halves), known | settings, n_resamples
     )
 
 

@@ -31,6 +31,7 @@ from lightly_memloc.results import (
     find_result,
 )
 from tests.estimation.measured import two_layers
+from tests.results.made_up import MadeUpResult
 
 
 @pytest.fixture
@@ -142,7 +143,7 @@ def test_tables_of_every_kind_are_copies(result):
 
 def test_a_result_that_cannot_be_saved_leaves_the_one_before(tmp_path):
     write(tmp_path, ["a.png"])
-    broken = CurationResult({"skipped": {1, 2}}, {"samples": pd.DataFrame()})
+    broken = MadeUpResult({"skipped": {1, 2}}, {"samples": pd.DataFrame()})
     with pytest.raises(TypeError, match="set cannot be saved as JSON"):
         broken.save(tmp_path)
     assert load_result(tmp_path).to_pandas()["filename"].tolist() == ["a.png"]
@@ -150,7 +151,7 @@ def test_a_result_that_cannot_be_saved_leaves_the_one_before(tmp_path):
 
 def test_a_save_that_the_disk_cuts_off_leaves_the_result_before(tmp_path):
     write(tmp_path, ["a.png"])
-    long = CurationResult({"skipped": ["x" * 100_000]}, {"samples": pd.DataFrame()})
+    long = MadeUpResult({"skipped": ["x" * 100_000]}, {"samples": pd.DataFrame()})
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
     try:
@@ -174,7 +175,7 @@ def test_scalars_of_a_retrained_curation():
 
 def write(folder, names, tables=("samples",)):
     frame = pd.DataFrame({"index": range(len(names)), "filename": names})
-    CurationResult({"skipped": []}, dict.fromkeys(tables, frame)).save(folder)
+    MadeUpResult({"skipped": []}, dict.fromkeys(tables, frame)).save(folder)
 
 
 def test_tables_of_an_earlier_result_are_removed(tmp_path):
@@ -326,7 +327,7 @@ def test_a_save_that_is_cut_off_between_files_is_noticed(
 
 def test_settings_and_tables_are_read_only():
     settings, frame = {"notes": ["one"]}, pd.DataFrame({"index": [1]})
-    result = CurationResult(settings, {"samples": frame})
+    result = MadeUpResult(settings, {"samples": frame})
     with pytest.raises(TypeError):
         result.settings["epoch"] = 3
     with pytest.raises(TypeError):
@@ -341,7 +342,7 @@ def test_settings_and_tables_are_read_only():
 
 
 def test_other_settings_make_another_result():
-    result = CurationResult({"seed": 0}, {"samples": pd.DataFrame({"index": [1]})}, "7")
+    result = MadeUpResult({"seed": 0}, {"samples": pd.DataFrame({"index": [1]})}, "7")
     other = replace(result, settings={**result.settings, "epoch": 3})
     assert (other.settings, other.version) == ({"seed": 0, "epoch": 3}, "7")
     assert result.settings == {"seed": 0}
@@ -399,7 +400,7 @@ def unmeasurable():
         }
     )
     settings = {"loss": [1.0, float("nan")], "rate": INFINITE, "seed": 0}
-    return UnitMemResult(settings, {"units": table})
+    return MadeUpResult(settings, {"units": table})
 
 
 def strict(text):
@@ -425,7 +426,7 @@ def test_saved_numbers_that_json_lacks(unmeasurable, tmp_path):
     unmeasurable.save(tmp_path)
     document = strict((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert document["not_finite"] == ["settings.loss", "settings.rate"]
-    table = load_result(tmp_path).to_pandas()
+    table = load_result(tmp_path).to_pandas("units")
     # CSV has both.
     assert table["mu_max"].tolist() == [INFINITE, 1.0]
     assert np.isnan(table["unit_mem"][0])

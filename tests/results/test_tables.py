@@ -11,8 +11,9 @@ import pytest
 
 from lightly_memloc import load_result
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.results import CurationResult, table_file, tables
+from lightly_memloc.results import table_file, tables
 from lightly_memloc.results.tables import Tables
+from tests.results.made_up import MadeUpResult
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def result(n_rows=5):
     frame = pd.DataFrame({"index": range(n_rows), "score": np.arange(n_rows) / 3})
     layers = pd.DataFrame({"layer": ["one"], "difference": [0.25]})
     both = {"samples": frame, "layers": layers, "random": frame.assign(score=0.5)}
-    return CurationResult({"seed": 0}, both)
+    return MadeUpResult({"seed": 0}, both)
 
 
 @pytest.fixture
