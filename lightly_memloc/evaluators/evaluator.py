@@ -275,6 +275,10 @@ class Evaluator(pl.LightningModule, Generic[R]):
 
     def restore(self, accumulated: dict[str, Any]) -> None:
         """Restore the state that :meth:`accumulated` returned, once metrics exist."""
+        # Metrics take a state that lacks something without a word.
+        lacking = self.metrics.state_dict().keys() - accumulated["metrics"].keys()
+        if lacking:
+            raise KeyError(min(lacking))
         self.metrics.load_state_dict(accumulated["metrics"])
         self.skipped = accumulated["skipped"]
         self._search.merge(accumulated["signatures"])
@@ -359,7 +363,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         if state_file.found is None:
             return
         before = Contents(self.indices)
-        before.merge(state_file.found["contents"])
+        with state_file.restoring() as found:
+            before.merge(found["contents"])
         changed = changed_images(
             self.views.dataset,
             before.known(),
@@ -423,7 +428,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 metric.persistent(True)
         self.metrics.to(state_device(images.device))
         if self._state_file is not None and self._state_file.found is not None:
-            self.restore(self._state_file.found)
+            with self._state_file.restoring() as found:
+                self.restore(found)
 
     def _keep(self, batch: int) -> None:
         """Save the state before a batch: a resumed run starts with a readable one."""

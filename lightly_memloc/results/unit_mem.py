@@ -45,7 +45,7 @@ class UnitMemResult(Result):
     @property
     def has_reference(self) -> bool:
         """Whether a reference encoder was measured on the same images."""
-        return "member_share_f" in self.tables["layers"]
+        return {"member_share_f", "gap_f"} <= {*self.tables["layers"]}
 
     @property
     def names_several_images(self) -> bool:

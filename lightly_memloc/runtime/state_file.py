@@ -1,7 +1,8 @@
 """State files, from which an interrupted measurement resumes."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,8 @@ class StateFile:
             return 0
         try:
             state = torch.load(self.path, weights_only=True)
-            found, batch = state["fingerprint"], int(state["batch"])
+            found, batch = dict(state["fingerprint"]), int(state["batch"])
+            accumulated = dict(state["accumulated"])
         except Exception as error:
             raise MemorizationError(
                 f"{self.path} is not the state of a measurement ({error}). Choose another "
@@ -69,8 +71,24 @@ class StateFile:
                     f"{self.path} is the state of another measurement, which differs in "
                     f"{name}. Choose another file, or delete this one to start over."
                 )
-        self.found = state["accumulated"]
+        self.found = accumulated
         return batch
+
+    @contextmanager
+    def restoring(self) -> Iterator[dict[str, Any]]:
+        """Provide the state that was found, and explain why it cannot be restored.
+
+        Raises:
+            MemorizationError: If it lacks what this version needs.
+        """
+        assert self.found is not None
+        try:
+            yield self.found
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            raise MemorizationError(
+                f"{self.path} is not a state that this version can resume from ({error}). "
+                "Delete it to start over (on the command line: omit --resume)."
+            ) from error
 
     def keep(
         self,

@@ -8,6 +8,7 @@ import torch
 from lightly.transforms.utils import IMAGENET_NORMALIZE
 from torchvision import transforms
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime import refuse_outside
 from lightly_memloc.training.methods import method_class
 
@@ -71,6 +72,11 @@ class TrainingConfig:
         }
         for name, bound in least.items():
             refuse_outside(name, getattr(self, name), at_least=bound, whole=True)
+        if not isinstance(self.transform, dict):
+            raise MemorizationError(
+                "Expected transform to be the transform's keyword arguments by name, got "
+                f"{self.transform!r}."
+            )
         refuse_outside("learning_rate", self.learning_rate, above=0)
 
     @classmethod

@@ -17,7 +17,7 @@ from lightly_memloc.errors import (
     MemorizationError,
     MemorizationWarning,
 )
-from lightly_memloc.runtime import is_first_process, replacing
+from lightly_memloc.runtime import is_first_process, refuse_outside, replacing
 from lightly_memloc.training.config import TrainingConfig
 from lightly_memloc.training.copies import Copies, copied
 from lightly_memloc.training.run import Run
@@ -48,6 +48,9 @@ class Runs:
             )
         try:
             document = json.loads((self.folder / _FILE).read_text(encoding="utf-8"))
+            refuse_outside(
+                "the number of runs", document["runs"], at_least=1, whole=True
+            )
             self.names = _names(document["runs"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MemorizationError(

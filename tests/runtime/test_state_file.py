@@ -191,3 +191,39 @@ def test_a_write_that_is_cut_off_keeps_the_last_state(
     with pytest.raises(OSError, match="disk full"):
         measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
     assert interrupted.read_bytes() == kept
+
+
+def places(state, path=()):
+    """Every entry of a state, as keys to follow."""
+    for key in state:
+        yield (*path, key)
+        if isinstance(state[key], dict):
+            yield from places(state[key], (*path, key))
+
+
+def test_a_state_of_another_version_is_read_or_refused(
+    interrupted, encoders, split, transform
+):
+    """Without each of its fields in turn, and with one that is unknown."""
+    whole = torch.load(interrupted, weights_only=True)
+    for place in places(whole):
+        state = torch.load(interrupted, weights_only=True)
+        of = state
+        for key in place[:-1]:
+            of = of[key]
+        del of[place[-1]]
+        torch.save(state, interrupted)
+        with pytest.raises(MemorizationError, match="state") as refused:
+            measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
+        assert str(interrupted) in str(refused.value), place
+        torch.save(whole, interrupted)
+    for field in ("unknown", "accumulated", "fingerprint"):
+        state = torch.load(interrupted, weights_only=True)
+        state[field] = 3
+        torch.save(state, interrupted)
+        if field == "unknown":
+            measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
+        else:
+            with pytest.raises(MemorizationError, match="state"):
+                measure("unit_mem", encoders, split, transform, Mortal(), interrupted)
+        torch.save(whole, interrupted)
