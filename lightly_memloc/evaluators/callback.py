@@ -1,6 +1,5 @@
 """The callback that measures memorisation during training."""
 
-import copy
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -30,6 +29,7 @@ from lightly_memloc.runtime import (
     LoadingArguments,
     PassOptions,
     Registry,
+    copy_encoder,
     load_encoder,
     rank_and_world_size,
     reason,
@@ -366,7 +366,7 @@ class MemorizationCallback(StudyCallback):
     def _load_reference(self, found: FoundBackbone) -> nn.Module | None:
         if self._reference is None or isinstance(self._reference, nn.Module):
             return self._reference
-        encoder = copy.deepcopy(found.module).cpu()
+        encoder = copy_encoder(found.module).cpu()
         return load_encoder(encoder, self._reference, found.name)
 
     def _evaluator(

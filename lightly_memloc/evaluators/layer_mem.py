@@ -30,7 +30,7 @@ from lightly_memloc.functional.pixel_statistics import PIXEL_STATISTICS
 from lightly_memloc.layers import CapturedLayer, trace_layers
 from lightly_memloc.metrics import AlignmentDistance, ImageFeatures
 from lightly_memloc.results import LayerMemResult
-from lightly_memloc.runtime import PassArguments, PassOptions
+from lightly_memloc.runtime import PassArguments, PassOptions, shapes_of
 
 
 @EVALUATORS.register("layer_mem")
@@ -360,17 +360,16 @@ def difference_of_architectures(f: nn.Module, g: nn.Module) -> str:
         f: An encoder.
         g: Another encoder.
     """
-    shapes_f, shapes_g = (
-        {name: tuple(value.shape) for name, value in model.state_dict().items()}
-        for model in (f, g)
-    )
+    shapes_f, shapes_g = (shapes_of(model.state_dict()) for model in (f, g))
+    missing = "none (it is missing)"
     for name in [*shapes_f, *shapes_g]:
-        shape_f, shape_g = shapes_f.get(name), shapes_g.get(name)
+        shape_f, shape_g = shapes_f.get(name, missing), shapes_g.get(name, missing)
         if shape_f != shape_g:
-            return (
-                f"{name} has shape {shape_f or 'none (it is missing)'} in f and "
-                f"{shape_g or 'none (it is missing)'}"
+            is_shape = all(
+                isinstance(of, tuple) or of is missing for of in (shape_f, shape_g)
             )
+            kind = "shape" if is_shape else "type"
+            return f"{name} has {kind} {shape_f} in f and {shape_g}"
     return ""
 
 

@@ -1,14 +1,14 @@
 """Exchanging layers between two encoders."""
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
+from lightly_memloc.errors import MemorizationError
 from lightly_memloc.evaluators import refuse_different_architectures
-from lightly_memloc.layers import example_images, weights_of
+from lightly_memloc.layers import example_images, shared_weights, weights_of
+from lightly_memloc.runtime import copy_encoder
 
 
 def exchange_layers(
@@ -20,6 +20,8 @@ def exchange_layers(
     """Copy a model and replace some of its layers by those of another [0].
 
     Parameters and buffers of a layer are replaced, including those of its BatchNorm.
+    Weights that the layer shares with other layers are replaced in these, too, with a
+    warning.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -38,8 +40,9 @@ def exchange_layers(
         The new model, in evaluation mode.
 
     Raises:
-        MemorizationError: If the models differ in architecture, a layer is not found,
-            or the model accepts no images of a common size.
+        MemorizationError: If the models differ in architecture or in the weights that
+            their layers share, a layer is not found, the model cannot be copied, or it
+            accepts no images of a common size.
 
     Examples:
         >>> import torch
@@ -53,8 +56,8 @@ def exchange_layers(
         True
     """
     refuse_different_architectures(model, donor)
-    _refresh_masked(model)
-    mixed = copy.deepcopy(model).eval()
+    _refuse_different_sharing(model, donor)
+    mixed = copy_encoder(model).eval()
     images = example_images(mixed) if example is None else example
     with torch.no_grad():
         chosen = weights_of(mixed, layers, images)
@@ -63,10 +66,12 @@ def exchange_layers(
     return mixed
 
 
-def _refresh_masked(model: nn.Module) -> None:
-    """Recompute pruned weights, which cannot be copied after a backward pass."""
-    with torch.no_grad():
-        for module in model.modules():
-            for hook in module._forward_pre_hooks.values():
-                if isinstance(hook, prune.BasePruningMethod):
-                    hook(module, None)
+def _refuse_different_sharing(model: nn.Module, donor: nn.Module) -> None:
+    here, there = shared_weights(model), shared_weights(donor)
+    for name in [*here, *there]:
+        if here.get(name) != there.get(name):
+            where, others = ("model", here) if name in here else ("donor", there)
+            raise MemorizationError(
+                f"{name} shares its memory with {', '.join(sorted(others[name]))} in the "
+                f"{where}, but not in the other encoder: tie the same weights in both."
+            )

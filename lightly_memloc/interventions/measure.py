@@ -151,7 +151,7 @@ def measure_fine_tuning(
             ``layer_mem`` lacks the estimates that layers are ranked by.
     """
     refuse_outside("epochs", epochs, at_least=1, whole=True)
-    refuse_outside("learning_rate", learning_rate, above=0)
+    refuse_outside("learning_rate", learning_rate, at_least=0)
     ranked, ordered = _layers(model, layer_mem, task, n_layers)
 
     def tuned(layers: str | Sequence[str], seed: int) -> ProbeAccuracy:

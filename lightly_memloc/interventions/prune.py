@@ -9,14 +9,16 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.utils import prune
 from torch.utils.hooks import RemovableHandle
+from torchvision.ops import FrozenBatchNorm2d
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.interventions.unit_weights import (
     has_unit_rows,
     holder_of,
     norms_of,
-    refuse_unfit_weights,
+    refuse_rearranged,
     refuse_unknown_units,
+    weights_are_own,
 )
 from lightly_memloc.layers import (
     CapturedLayer,
@@ -31,6 +33,9 @@ from lightly_memloc.runtime import leave_no_trace
 
 _SCALE = "unit_scale"
 
+# Norms that scale each unit by statistics of its own.
+_OF_SINGLE_UNITS = (_NormBase, FrozenBatchNorm2d)
+
 
 def prune_units(
     model: nn.Module,
@@ -42,7 +47,11 @@ def prune_units(
     A unit of a convolution or a linear layer is pruned by masking its incoming weights
     and bias, and the scale and shift of the norm that follows. A unit that is a sum of
     several modules, such as a channel of a residual block's output, is masked at the
-    output. Both use ``torch.nn.utils.prune``: the masks are part of the ``state_dict``.
+    output. So are the units of weights that are not a module's own parameters: computed
+    by a parametrization or by weight normalisation, frozen in buffers, or shared with
+    another module, which keeps them. Both use ``torch.nn.utils.prune``: the masks are
+    part of the ``state_dict``. A module that runs several times is pruned in all of its
+    calls.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -81,7 +90,7 @@ def prune_units(
                 # A module that runs several times is masked once for all its calls.
                 if layer.name in chosen:
                     for mask in _masks(model, layer, chosen[layer.name]):
-                        pruned._masks.append(mask)
+                        pruned.add(mask)
             _refuse_outputs(model, layers, chosen, images)
         except Exception:
             pruned.undo()
@@ -101,23 +110,47 @@ class PrunedUnits:
         self.model = model
         self.units = units
         self._masks: list[_Mask] = []
+        self._orders: dict[nn.Module, list[str]] = {}
 
     def undo(self) -> None:
-        """Restore the weights of the units, bit for bit."""
-        # Undoing in the order of pruning restores the order of the parameters.
+        """Restore the weights of the units, bit for bit.
+
+        The parameters are those of before, in their order: an optimizer's state fits.
+        """
         for mask in self._masks:
             mask.undo()
-        self._masks.clear()
+        self._clear()
 
     def make_permanent(self) -> None:
         """Write the zeros into the weights and remove the masks.
 
-        The output of a residual block cannot be masked in the weights of its modules.
-        Such a block keeps a parameter ``unit_scale`` of zeros and ones.
+        The output of a residual block cannot be masked in the weights of its modules,
+        nor can that of weights which are computed, frozen or shared. Such a module keeps
+        a parameter ``unit_scale`` of zeros and ones.
         """
         for mask in self._masks:
             prune.remove(mask.module, mask.name)
+        self._clear()
+
+    def add(self, mask: "_Mask") -> None:
+        """Apply a mask.
+
+        Args:
+            mask: The mask.
+        """
+        self._orders.setdefault(mask.module, list(mask.module._parameters))
+        mask.apply()
+        self._masks.append(mask)
+
+    def _clear(self) -> None:
         self._masks.clear()
+        for module, order in self._orders.items():
+            parameters = dict(module._parameters)
+            module._parameters.clear()
+            for name in dict.fromkeys([*order, *parameters]):
+                if name in parameters:
+                    module._parameters[name] = parameters[name]
+        self._orders.clear()
 
 
 class _Mask:
@@ -131,9 +164,13 @@ class _Mask:
             )
         self.module = module
         self.name = name
-        mask = torch.ones_like(getattr(module, name))
-        mask[units] = 0
-        prune.custom_from_mask(module, name, mask)
+        self.units = units
+
+    def apply(self) -> None:
+        """Mask the rows."""
+        mask = torch.ones_like(getattr(self.module, self.name))
+        mask[self.units] = 0
+        prune.custom_from_mask(self.module, self.name, mask)
 
     def undo(self) -> None:
         """Remove the mask."""
@@ -145,15 +182,25 @@ class _Mask:
 class _OutputMask(_Mask):
     """A mask on a module's output, as a parameter that scales it."""
 
-    def __init__(self, module: nn.Module, layer: CapturedLayer, units: list[int]):
-        self._hook: RemovableHandle | None = None
-        if not hasattr(module, _SCALE):
-            reference = next(module.parameters(), torch.ones(()))
-            ones = reference.new_ones(layer.num_units)
-            module.register_parameter(_SCALE, nn.Parameter(ones, requires_grad=False))
-            scale = _ScaleUnits(layer.channel_dim)
-            self._hook = module.register_forward_hook(scale)
+    def __init__(
+        self, module: nn.Module, channel_dim: int, num_units: int, units: list[int]
+    ) -> None:
         super().__init__(module, _SCALE, units)
+        self._channel_dim = channel_dim
+        self._num_units = num_units
+        self._hook: RemovableHandle | None = None
+
+    def apply(self) -> None:
+        """Scale the output, and mask the scale."""
+        if not hasattr(self.module, _SCALE):
+            kept = (*self.module.parameters(), *self.module.buffers())
+            floating = (of for of in kept if of.is_floating_point())
+            ones = next(floating, torch.ones(())).new_ones(self._num_units)
+            scale = nn.Parameter(ones, requires_grad=False)
+            self.module.register_parameter(_SCALE, scale)
+            hook = _ScaleUnits(self._channel_dim)
+            self._hook = self.module.register_forward_hook(hook)
+        super().apply()
 
     def undo(self) -> None:
         """Remove the mask and the scale."""
@@ -203,17 +250,30 @@ def _masks(model: nn.Module, layer: CapturedLayer, units: list[int]) -> Iterator
     # MultiheadAttention uses its out_proj's weights without calling it.
     uncalled = layer.name.startswith(f"{layer.site.module}.")
     if uncalled or not has_unit_rows(holder):
-        yield _OutputMask(model.get_submodule(layer.site.module), layer, units)
+        module = model.get_submodule(layer.site.module)
+        yield _OutputMask(module, layer.channel_dim, layer.num_units, units)
         return
     norms = norms_of(model, layer)
     # A norm over several units would change other units.
-    mixing = any(not isinstance(norm, _NormBase) for norm in norms)
+    mixing = any(not isinstance(norm, _OF_SINGLE_UNITS) for norm in norms)
     modules = norms if mixing else [holder, *norms]
-    refuse_unfit_weights(layer, modules)
+    refuse_rearranged(layer, modules)
     for module in modules:
-        for name in ("weight", "bias"):
-            if getattr(module, name, None) is not None:
-                yield _Mask(module, name, units)
+        if weights_are_own(model, module):
+            for name in ("weight", "bias"):
+                if getattr(module, name, None) is not None:
+                    yield _Mask(module, name, units)
+        else:
+            yield _OutputMask(module, _unit_dim(module), layer.num_units, units)
+
+
+def _unit_dim(module: nn.Module) -> int:
+    """The dimension of a module's output that counts its units."""
+    if isinstance(module, nn.Linear | nn.LayerNorm | nn.RMSNorm):
+        return -1
+    if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d):
+        return -1 - len(module.kernel_size)
+    return 1
 
 
 def _refuse_outputs(

@@ -1,6 +1,5 @@
 """Tuning a single unit to a single image."""
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +18,9 @@ from lightly_memloc.interventions.unit_weights import (
     has_unit_rows,
     holder_of,
     norms_of,
-    refuse_unfit_weights,
+    refuse_rearranged,
     refuse_unknown_units,
+    weights_are_own,
 )
 from lightly_memloc.layers import (
     CapturedLayer,
@@ -30,6 +30,7 @@ from lightly_memloc.layers import (
 )
 from lightly_memloc.layers.trace import Entry
 from lightly_memloc.runtime import (
+    copy_encoder,
     leave_no_trace,
     refuse_outside,
     resolve_device,
@@ -104,7 +105,7 @@ def tune_unit(
     refuse_outside("steps", steps, at_least=1, whole=True)
     refuse_outside("learning_rate", learning_rate, above=0)
     refuse_outside("n_views", n_views, at_least=1, whole=True)
-    tuned = copy.deepcopy(model)
+    tuned = copy_encoder(model)
     on = resolve_device(device, model)
     with leave_no_trace([tuned], on):
         lessons = _Lessons(dataset, transform, image, indices, n_views, steps, seed)
@@ -162,10 +163,22 @@ def _held(model: nn.Module, layer: CapturedLayer, unit: int) -> dict[str, float]
             "convolution or a linear layer."
         )
     modules = [holder, *norms_of(model, layer)]
-    refuse_unfit_weights(layer, modules)
+    refuse_rearranged(layer, modules)
     if any(map(prune.is_pruned, modules)):
         raise MemorizationError(
             f"{layer.name} has pruned units: undo the pruning or make it permanent first."
+        )
+    unfit = [
+        type(module).__name__
+        for module in modules
+        if dict(module.named_parameters()) and not weights_are_own(model, module)
+    ]
+    if unfit:
+        raise MemorizationError(
+            f"The units of {layer.name} are not the rows of a weight and a bias that "
+            f"{' and '.join(unfit)} alone use{'s'[: len(unfit) == 1]}: a parametrization "
+            "computes them, or another module shares them. Remove the parametrization "
+            "or choose units of another layer."
         )
     scales: dict[int, float] = {}
     for module in modules:

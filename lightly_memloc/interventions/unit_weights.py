@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Sequence
 
 from torch import nn
-from torch.nn.utils.parametrize import is_parametrized
+from torch.nn.utils import prune
 
 from lightly_memloc.errors import MemorizationError
-from lightly_memloc.layers import CapturedLayer, is_norm
+from lightly_memloc.layers import CapturedLayer, is_norm, other_users
 
 _HOLDERS = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
 
@@ -49,17 +49,39 @@ def norms_of(model: nn.Module, layer: CapturedLayer) -> list[nn.Module]:
     return [m for m in map(model.get_submodule, layer.stage) if is_norm(m)]
 
 
-def refuse_unfit_weights(layer: CapturedLayer, modules: Sequence[nn.Module]) -> None:
-    """Check that the rows of weights can be changed and are the layer's units.
+def weights_are_own(model: nn.Module, module: nn.Module) -> bool:
+    """Return whether a module's weight and bias are parameters that it alone uses.
+
+    Others are computed by a parametrization or a hook, frozen in buffers, or shared with
+    another module. The masks of pruned units do not count.
+
+    Args:
+        model: The model.
+        module: A module in it.
+    """
+    held = [
+        name for name in ("weight", "bias") if getattr(module, name, None) is not None
+    ]
+    masked = "_orig" if prune.is_pruned(module) else ""
+    names = [
+        f"{name}{masked}" if f"{name}{masked}" in module._parameters else name
+        for name in held
+    ]
+    if any(name not in module._parameters for name in names):
+        return False
+    # An empty prefix is that of the model itself.
+    prefix = next(f"{of}." for of, m in model.named_modules() if m is module).lstrip(
+        "."
+    )
+    return not other_users(model, [f"{prefix}{name}" for name in names])
+
+
+def refuse_rearranged(layer: CapturedLayer, modules: Sequence[nn.Module]) -> None:
+    """Check that the rows of weights are the layer's units.
 
     Raises:
-        MemorizationError: If they cannot or are not.
+        MemorizationError: If they are not.
     """
-    if any(is_parametrized(module) for module in modules):
-        raise MemorizationError(
-            f"The weights of {layer.name} are parametrized: remove the parametrization "
-            "with torch.nn.utils.parametrize.remove_parametrizations."
-        )
     weights = [getattr(module, "weight", None) for module in modules]
     if layer.site.side == "output" and any(
         weight is not None and len(weight) != layer.num_units for weight in weights

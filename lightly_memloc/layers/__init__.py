@@ -9,6 +9,11 @@ from lightly_memloc.layers.segments import (
     segments,
     weights_of,
 )
+from lightly_memloc.layers.shared_weights import (
+    module_of,
+    other_users,
+    shared_weights,
+)
 from lightly_memloc.layers.trace import first_tensor, run_encoder
 
 __all__ = [
@@ -21,8 +26,11 @@ __all__ = [
     "find_layers",
     "first_tensor",
     "is_norm",
+    "module_of",
+    "other_users",
     "run_encoder",
     "segments",
+    "shared_weights",
     "trace_layers",
     "weights_of",
 ]

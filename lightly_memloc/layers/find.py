@@ -21,6 +21,7 @@ from lightly_memloc.layers.layer import (
     is_norm,
     is_pool,
     starts_stage,
+    type_name,
 )
 
 # timm is optional: a model contains its blocks only if it has been imported.
@@ -154,7 +155,7 @@ def _container_layers(name: str, module: nn.Module) -> list[Layer]:
 
 def _stage_layer(name: str, module: nn.Module) -> Layer:
     """The layer of the stage that a leaf with weights starts."""
-    kind = "conv" if isinstance(module, _ConvNd) else type(module).__name__.lower()
+    kind = "conv" if isinstance(module, _ConvNd) else type_name(module).lower()
     return Layer(
         name,
         kind,

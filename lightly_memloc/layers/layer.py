@@ -6,6 +6,7 @@ from typing import Literal
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils.parametrize import is_parametrized
 
 _CLASSIFIERS = ("fc", "head", "heads", "head_dist", "classifier", "linear")
 _MODEL_PACKAGES = ("torchvision.models", "timm.", "lightly.models")
@@ -61,12 +62,12 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether a module is a single step of the forward pass.
 
     ``MultiheadAttention`` does not call its child; timm's norms contain their
-    activation.
+    activation; a parametrized module contains what computes its weights.
     """
     return (
         isinstance(module, nn.MultiheadAttention)
         or is_norm(module)
-        or not any(True for _ in module.children())
+        or not _has_children(module)
     )
 
 
@@ -89,8 +90,19 @@ def is_norm(module: nn.Module) -> bool:
     """Whether a module is a normalization layer."""
     if isinstance(module, _NormBase | nn.LayerNorm | nn.GroupNorm):
         return True
-    has_children = any(True for _ in module.children())
-    return "norm" in type(module).__name__.lower() and not has_children
+    return "norm" in type_name(module).lower() and not _has_children(module)
+
+
+def type_name(module: nn.Module) -> str:
+    """Return the name of a module's type, without what a parametrization makes of it."""
+    of = type(module)
+    return (
+        of.__base__.__name__ if is_parametrized(module) and of.__base__ else of.__name__
+    )
+
+
+def _has_children(module: nn.Module) -> bool:
+    return any(name != "parametrizations" for name, _ in module.named_children())
 
 
 def is_pool(module: nn.Module) -> bool:

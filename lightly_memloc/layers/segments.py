@@ -1,14 +1,16 @@
 """The weights of a model, divided among its layers."""
 
+import warnings
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 
 import torch
 from torch import Tensor, nn
 
-from lightly_memloc.errors import MemorizationError
+from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.layers.capture import trace_layers
 from lightly_memloc.layers.find import find_layers
+from lightly_memloc.layers.shared_weights import other_users, shared_weights
 from lightly_memloc.layers.trace import Trace
 
 # The smallest first: it costs least.
@@ -66,6 +68,10 @@ def weights_of(
     Raises:
         MemorizationError: If a name, glob or kind matches nothing, or modules without
             weights.
+
+    Warns:
+        MemorizationWarning: If the layers share weights with others, which then belong
+            to the selection.
     """
     entries = list(model.state_dict())
     patterns = [layers] if isinstance(layers, str) else list(layers)
@@ -87,6 +93,15 @@ def weights_of(
                 f"{pattern!r} has no weights. Name a layer or module that has some."
             )
         chosen.update(owned)
+    others = other_users(model, chosen)
+    if others:
+        message = (
+            f"The weights of {', '.join(patterns)} are also those of "
+            f"{', '.join(sorted(others))}: both are selected."
+        )
+        warnings.warn(message, MemorizationWarning, stacklevel=3)
+    shared = shared_weights(model)
+    chosen |= {other for entry in chosen for other in shared.get(entry, ())}
     return [entry for entry in entries if entry in chosen]
 
 

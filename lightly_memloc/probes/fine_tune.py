@@ -1,6 +1,5 @@
 """Fine-tuning selected layers of an encoder on labelled images."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,12 @@ from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.frozen_features import feature_dim
 from lightly_memloc.probes.linear import train_classifier
 from lightly_memloc.probes.task import ProbeTask
-from lightly_memloc.runtime import generators_restored, refuse_outside, seed_generators
+from lightly_memloc.runtime import (
+    copy_encoder,
+    generators_restored,
+    refuse_outside,
+    seed_generators,
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ def fine_tune(
 
     The function trains lightly's ``FinetuneClassifier`` with Lightning. All other
     layers are frozen: their parameters and buffers, including BatchNorm statistics,
-    stay bit-identical.
+    stay bit-identical. Weights that a chosen layer shares with others are trained in
+    all of them, with a warning.
 
     - [0]: Localizing Memorization, 2024, https://arxiv.org/abs/2409.19069
 
@@ -67,8 +72,8 @@ def fine_tune(
         NonFiniteError: If the encoder's features are NaN or infinite.
     """
     refuse_outside("epochs", epochs, at_least=1, whole=True)
-    refuse_outside("learning_rate", learning_rate, above=0)
-    tuned = copy.deepcopy(encoder).cpu().eval()
+    refuse_outside("learning_rate", learning_rate, at_least=0)
+    tuned = copy_encoder(encoder).cpu().eval()
     example, _ = next(iter(task.loader(task.test[:2])))
     with torch.no_grad():
         chosen = set(weights_of(tuned, layers, example))
@@ -99,7 +104,8 @@ class _Classifier(FinetuneClassifier):  # type: ignore[misc]
             for name, module in self.model.named_modules()
             if any(
                 f"{name}.{own}".lstrip(".") in entries
-                for own in (*module._parameters, *module._buffers)
+                # Statistics that are not chosen stay, whoever shares the weights.
+                for own in module._buffers or module._parameters
             )
         ]
         for name, parameter in self.model.named_parameters():

@@ -1,6 +1,5 @@
 """The linear probe of lightly's benchmarks, and how it is trained and tested."""
 
-import copy
 import math
 from typing import Any
 
@@ -14,6 +13,7 @@ from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.frozen_features import feature_dim
 from lightly_memloc.probes.task import ProbeTask
 from lightly_memloc.runtime import (
+    copy_encoder,
     generators_restored,
     quiet_lightning,
     resolve_device,
@@ -46,7 +46,7 @@ def linear_probe(
         Accuracy on the test images, with its confidence interval, and which images
         are classified correctly.
     """
-    frozen = copy.deepcopy(encoder).cpu().requires_grad_(False)
+    frozen = copy_encoder(encoder).cpu().requires_grad_(False)
     with generators_restored(), torch.random.fork_rng():
         seed_generators(seed)
         classifier = LinearClassifier(

@@ -1,5 +1,6 @@
 from .bounds import refuse_outside
-from .checkpoint import load_encoder
+from .checkpoint import load_encoder, shapes_of
+from .copies import copy_encoder
 from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
 from .distributed import (
     failing_together,
@@ -41,6 +42,7 @@ __all__ = [
     "PassOptions",
     "Registry",
     "StateFile",
+    "copy_encoder",
     "deferred_interruption",
     "digest",
     "estimate_running_statistics",
@@ -64,6 +66,7 @@ __all__ = [
     "replacing",
     "resolve_device",
     "seed_generators",
+    "shapes_of",
     "share_buffers",
     "short_name",
     "state_device",

@@ -2,12 +2,14 @@
 
 import re
 import warnings
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 
@@ -59,10 +61,11 @@ def load_encoder(
     )
     missing = [key for key in expected if key not in weights]
     unexpected = [key for key in weights if key not in expected]
+    shapes, found = shapes_of(expected), shapes_of(weights)
     reshaped = [
-        f"{key} {tuple(weights[key].shape)} instead of {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in weights and weights[key].shape != value.shape
+        f"{key} {found[key]} instead of {shape}"
+        for key, shape in shapes.items()
+        if key in found and found[key] != shape
     ]
     if missing or unexpected or reshaped:
         differences = (
@@ -75,6 +78,19 @@ def load_encoder(
         warnings.warn(differences, MemorizationWarning, stacklevel=2)
     encoder.load_state_dict(weights, strict=not allow_partial)
     return encoder.eval()
+
+
+def shapes_of(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the shape of each entry of a ``state_dict``, by its name.
+
+    Args:
+        weights: The ``state_dict``. What ``get_extra_state`` returned need not be a
+            tensor: its type counts.
+    """
+    return {
+        name: tuple(of.shape) if isinstance(of, Tensor) else type(of).__name__
+        for name, of in weights.items()
+    }
 
 
 def _of_encoder(
@@ -152,7 +168,8 @@ def _read_weights(
             document = document[name]
             break
     if not isinstance(document, dict) or not all(
-        isinstance(value, Tensor) for value in document.values()
+        isinstance(value, Tensor) or str(name).endswith(_EXTRA_STATE_KEY_SUFFIX)
+        for name, value in document.items()
     ):
         raise MemorizationError(f"{path} does not contain a state_dict of tensors.")
     return document

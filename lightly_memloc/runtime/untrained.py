@@ -1,7 +1,6 @@
 """Untrained copies of an encoder: its architecture, and nothing that it learned."""
 
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from inspect import signature
 from typing import TypeVar
 
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from torchvision.ops import FrozenBatchNorm2d
 
+from lightly_memloc.runtime.copies import copy_encoder
 from lightly_memloc.runtime.generators import generators_restored, seed_generators
 
 M = TypeVar("M", bound=nn.Module)
@@ -30,7 +30,7 @@ def untrained_copy(encoder: M, *entropy: int) -> M:
     Returns:
         The copy, in evaluation mode.
     """
-    copied = deepcopy(encoder).eval()
+    copied = copy_encoder(encoder).eval()
     with generators_restored(), torch.no_grad():
         seed_generators(*entropy)
         for module in copied.modules():

@@ -27,6 +27,7 @@ from lightly_memloc.runtime import (
     lacks_bfloat16,
     quiet_lightning,
     replacing,
+    shapes_of,
     trainer_device,
 )
 from lightly_memloc.training.backbones import make_backbone, num_features
@@ -259,14 +260,13 @@ def _read(path: Path, method: Method) -> dict[str, Any]:
     """Read a checkpoint and check that its weights fit the method."""
     try:
         document = torch.load(path, map_location="cpu", weights_only=True)
-        found = {name: value.shape for name, value in document["state_dict"].items()}
+        found = shapes_of(document["state_dict"])
     # Files of other kinds can fail in any way.
     except Exception as error:
         raise MemorizationError(
             f"{path} cannot be read ({error}). Remove it to train again."
         ) from error
-    expected = {name: value.shape for name, value in method.state_dict().items()}
-    if found != expected:
+    if found != shapes_of(method.state_dict()):
         raise MemorizationError(
             f"{path} belongs to a training with other settings. Remove it to train again."
         )

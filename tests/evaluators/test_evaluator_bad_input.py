@@ -153,7 +153,7 @@ def test_the_first_and_the_last_image(encoders, transform):
 
 @pytest.mark.parametrize("batch_size", [0, -3])
 def test_batches_without_an_image(encoders, digits, small_split, transform, batch_size):
-    words = f"batch_size >= 1, got {batch_size}"
+    words = f"batch_size to be a whole number at least 1, got {batch_size}"
     with pytest.raises(MemorizationError, match=words):
         measure_layer_mem(
             *encoders, digits, small_split, transform, batch_size=batch_size

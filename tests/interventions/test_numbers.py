@@ -16,12 +16,20 @@ from lightly_memloc.probes import fine_tune
 NAN, INFINITE = float("nan"), float("inf")
 
 
-@pytest.mark.parametrize("number", [NAN, INFINITE, -0.1, 0])
-def test_learning_rates_and_amounts(number):
+@pytest.mark.parametrize("number", [NAN, INFINITE, -0.1])
+def test_learning_rates_of_fine_tuning(number):
     """What they are to act on is missing: the number is looked at first."""
     for refused in (
         lambda: fine_tune(None, None, learning_rate=number),
         lambda: measure_fine_tuning(None, None, None, learning_rate=number),
+    ):
+        with pytest.raises(MemorizationError, match="a finite number at least 0"):
+            refused()
+
+
+@pytest.mark.parametrize("number", [NAN, INFINITE, -0.1, 0])
+def test_learning_rates_and_amounts(number):
+    for refused in (
         lambda: tune_unit(None, "a", 0, None, None, 0, learning_rate=number),
         lambda: measure_unit_tuning(None, None, learning_rate=number),
         lambda: measure_pruning(None, None, None, amount=number),

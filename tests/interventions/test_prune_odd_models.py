@@ -172,14 +172,6 @@ def test_message_for_a_layer_without_units(images):
     assert "maps zero to another value" not in str(refused.value)
 
 
-def test_parametrized_weights_are_refused_clearly(images):
-    model = nn.Sequential(
-        nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 1)), nn.ReLU()
-    )
-    with pytest.raises(MemorizationError):
-        prune_units(model, {"0": [1]}, images)
-
-
 def test_a_model_that_runs_through_forward_features(images):
     model = shifted(
         MaskedCausalVisionTransformer(

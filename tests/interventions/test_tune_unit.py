@@ -217,7 +217,7 @@ def test_the_seed_settles_what_is_learned_and_workers_do_not(
         ({"image": 5000}, "got image 5000"),
         ({"image": -1}, "got image -1"),
         ({"indices": [101]}, "0 others"),
-        ({"steps": 0}, "at least one step"),
+        ({"steps": 0}, "steps to be a whole number at least 1, got 0"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused(encoder, digits, transform, changes, message):

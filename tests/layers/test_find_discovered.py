@@ -483,3 +483,29 @@ def test_resnet9_values(read, randomized):
         assert list(found) == list(expected)
         for name, value in expected.items():
             assert_close(found[name], value)
+
+
+PARAMETRIZATIONS = [
+    nn.utils.parametrizations.weight_norm,
+    nn.utils.parametrizations.spectral_norm,
+    nn.utils.parametrizations.orthogonal,
+]
+
+
+@pytest.mark.parametrize("parametrize", PARAMETRIZATIONS)
+def test_parametrized_modules_are_layers_like_others(parametrize):
+    def model():
+        return nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 4),
+            nn.GELU(),
+        )
+
+    parametrized = model()
+    for place in (0, 5):
+        parametrize(parametrized[place])
+    assert find_layers(parametrized) == find_layers(model())
