@@ -27,6 +27,7 @@ from lightly_memloc.errors import (
     MemorizationWarning,
 )
 from lightly_memloc.runtime.interruption import Interrupted, interruptible
+from lightly_memloc.runtime.printable import printable
 
 _DEBUG = "--debug"
 
@@ -120,5 +121,5 @@ def _show_warning(
 
 def _print_error(title: str, message: object) -> None:
     Console(stderr=True, highlight=False).print(
-        f"{title} {escape(str(message))}", soft_wrap=True
+        f"{title} {escape(printable(str(message)))}", soft_wrap=True
     )

@@ -1,5 +1,6 @@
 """What commands print: tables on a terminal, or one JSON document."""
 
+import shlex
 import sys
 import textwrap
 from collections.abc import Iterable
@@ -7,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+
+from lightly_memloc.runtime.printable import printable
 
 if TYPE_CHECKING:
     from lightly_memloc.report.tables import Table
@@ -29,9 +32,23 @@ def say(text: str) -> None:
     """Print a text, wrapped between words: a path longer than a line stays whole."""
     print(
         textwrap.fill(
-            text, console().width, break_long_words=False, break_on_hyphens=False
+            printable(text),
+            console().width,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
     )
+
+
+def say_command(before: str, *words: str | Path) -> None:
+    """Print a command on a line of its own, to be copied.
+
+    Args:
+        before: What it is for.
+        words: The subcommand and its arguments.
+    """
+    command = shlex.join(["lightly-memloc", *map(str, words)])
+    print(printable(f"{before}: {command}"))
 
 
 def counted(number: int, noun: str) -> str:
@@ -59,7 +76,7 @@ def save_and_show(result: "Result", as_json: bool, folder: Path | None) -> None:
     if folder is not None:
         say(f"Saved tables, JSON and plots to {folder}.")
         whole = folder.parent if is_study(folder.parent) else folder
-        print(f"As a page: lightly-memloc report {whole}")
+        say_command("As a page", "report", whole)
 
 
 def print_result(result: "Result") -> None:
@@ -97,6 +114,9 @@ def print_skipped(filenames: Iterable[str]) -> None:
     names = list(filenames)
     if names:
         print(
-            f"Skipped {counted(len(names), 'unreadable image')}: {', '.join(names)}.",
+            printable(
+                f"Skipped {counted(len(names), 'unreadable image')}: "
+                f"{', '.join(names)}."
+            ),
             file=sys.stderr,
         )

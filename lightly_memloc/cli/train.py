@@ -19,7 +19,7 @@ from lightly_memloc.cli.options import (
     a_folder,
     finite,
 )
-from lightly_memloc.cli.output import print_json, say
+from lightly_memloc.cli.output import print_json, say, say_command
 from lightly_memloc.cli.prepare import ROLES_PANEL, RolesGroup
 from lightly_memloc.errors import MemorizationError
 
@@ -207,7 +207,7 @@ def _show_run(run: "Run", as_json: bool) -> None:
         f"images (final losses {losses['f']:.3f} and {losses['g']:.3f}): saved to "
         f"{run.folder}."
     )
-    print(f"Next: lightly-memloc layer-mem {run.folder}")
+    say_command("Next", "layer-mem", run.folder)
 
 
 def _show_runs(runs: "Runs", n_runs: int, as_json: bool) -> None:
@@ -218,7 +218,7 @@ def _show_runs(runs: "Runs", n_runs: int, as_json: bool) -> None:
         print_json({"runs": [str(folder) for folder in folders]})
         return
     say(f"Trained {n_runs} pairs: saved to {runs.folder}.")
-    print(f"Next: lightly-memloc ssl-mem {runs.folder}")
+    say_command("Next", "ssl-mem", runs.folder)
 
 
 def _saved(folders: Sequence[Path]) -> bool:

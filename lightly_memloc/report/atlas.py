@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from lightly_memloc.results import LayerMemResult, UnitMemResult
+from lightly_memloc.runtime.printable import printable
 
 _MAX_UNITS = 10_000
 _MAX_THUMBNAILS = 500
@@ -89,10 +90,10 @@ class Atlas:
         layers = self.units["layer"].unique().tolist()
         layer_place = {name: position for position, name in enumerate(layers)}
         return {
-            "layers": layers,
+            "layers": [printable(str(layer)) for layer in layers],
             "images": [
                 {
-                    "name": filename,
+                    "name": printable(filename),
                     "role": role,
                     "sslMem": None if np.isnan(m) else _short(m),
                     "picture": pictures.get(index),

@@ -24,6 +24,7 @@ from lightly_memloc.report.tables import Table
 from lightly_memloc.report.unit_mem import plot_epochs
 from lightly_memloc.results import LayerMemResult, Result, UnitMemResult
 from lightly_memloc.runtime.files import replacing
+from lightly_memloc.runtime.printable import printable
 
 
 def write_report(
@@ -147,11 +148,17 @@ def _environment() -> Environment:
         loader=PackageLoader("lightly_memloc.report"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["signed"] = "{:+.3f}".format
     return environment
+
+
+def _shown(value: Any) -> Any:
+    """Show names on their line; the page's own markup stays as it is."""
+    return printable(value) if type(value) is str else value
 
 
 def _page(saved: Saved, dataset: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lightly_memloc.runtime.printable import printable
+
 # Okabe and Ito's colours, which colour-blind people can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6E6E6E"
 # Also from light to dark for colour-blind people and in print.
@@ -52,7 +54,7 @@ def legend(axes: Axes) -> None:
 
 def plain(text: str) -> str:
     """Escape text for matplotlib: dollar signs start no formula."""
-    return text.replace("$", r"\$")
+    return printable(text).replace("$", r"\$")
 
 
 def layer_ticks(axes: Axes, names: Sequence[str], vertical: bool = False) -> None:

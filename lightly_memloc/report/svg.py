@@ -1,7 +1,6 @@
 """Figures as SVG, with the numbers of their marks to point at or focus."""
 
 import io
-import re
 from collections.abc import Iterator, Sequence
 from html import escape
 from typing import Any
@@ -13,10 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from lightly_memloc.runtime.printable import printable
+
 _RADIUS = 6.0
 _POINTS_PER_INCH = 72.0
-# Names of files may contain anything; XML may not.
-_NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NO_METADATA = dict.fromkeys(("Date", "Creator", "Format", "Type"))
 _STYLE: dict[Any, Any] = {
     # Text stays text: it can be searched and read aloud, and weighs less than outlines.
@@ -66,7 +65,7 @@ class Hover(Artist):
                     f'width="{abs(x1 - x0):.1f}" height="{abs(y1 - y0):.1f}"'
                 )
                 closing = "rect"
-            title = escape(_NOT_IN_XML.sub("\ufffd", text), quote=False)
+            title = escape(printable(text), quote=False)
             yield f'<{shape} role="img" tabindex="-1"><title>{title}</title></{closing}>'
 
 

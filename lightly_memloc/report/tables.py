@@ -7,6 +7,8 @@ import pandas as pd
 import rich.table
 from rich.text import Text
 
+from lightly_memloc.runtime.printable import printable
+
 _TERMINAL = 80
 _BAR_WIDTH = 6
 _NARROWEST_TEXT = 12
@@ -202,9 +204,9 @@ def make_table(
         for field in fields
     ]
     return Table(
-        title,
-        tuple(Column(field.header, field.is_number) for field in fields),
-        tuple(zip(*cells, strict=True)),
+        printable(title),
+        tuple(Column(printable(field.header), field.is_number) for field in fields),
+        tuple(tuple(map(printable, row)) for row in zip(*cells, strict=True)),
         None if bar is None else _bars(frame[bar], full),
     )
 

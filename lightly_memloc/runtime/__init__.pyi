@@ -27,6 +27,7 @@ from .pass_options import (
     PassArguments,
     PassOptions,
 )
+from .printable import printable
 from .progress import tracked
 from .quiet import quiet_lightning
 from .registry import Registry
@@ -58,6 +59,7 @@ __all__ = [
     "load_encoder",
     "not_finite",
     "plain",
+    "printable",
     "quiet_lightning",
     "rank_and_world_size",
     "reason",

@@ -4,7 +4,10 @@ from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
+
+from lightly_memloc.runtime.printable import printable
 
 T = TypeVar("T")
 
@@ -24,7 +27,7 @@ def tracked(items: Iterable[T], total: int, description: str) -> Iterator[T]:
     with Progress(
         console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task(description, total=total)
+        task = progress.add_task(escape(printable(description)), total=total)
         for item in items:
             yield item
             progress.advance(task)

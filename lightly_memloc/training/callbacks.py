@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Checkpoint
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -93,7 +94,7 @@ class History(pl.Callback):
     ) -> None:
         """Start to show progress."""
         self._task = self._progress.add_task(
-            self._title,
+            escape(self._title),
             total=trainer.max_epochs,
             completed=trainer.current_epoch,
             loss="",
@@ -158,7 +159,7 @@ class History(pl.Callback):
         self._line_at = time.monotonic()
         task = self._progress.tasks[self._task]
         self._console.print(
-            f"{self._title}: epoch {task.completed:.0f} of {task.total:.0f}, "
+            f"{escape(self._title)}: epoch {task.completed:.0f} of {task.total:.0f}, "
             f"{task.fields['loss']}, {TimeRemainingColumn().render(task)} left",
             soft_wrap=True,
         )
