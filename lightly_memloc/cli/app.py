@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from lightly_memloc.cli.compare import analyze, membership, ssl_mem
+from lightly_memloc.cli.help import show_whole_names
 from lightly_memloc.cli.interruption import explain, resumable
 from lightly_memloc.cli.intervene import curate, exchange, finetune, prune, tune_unit
 from lightly_memloc.cli.measure import class_mem, layer_mem, measure, probe, unit_mem
@@ -30,6 +31,7 @@ from lightly_memloc.runtime.interruption import Interrupted, interruptible
 from lightly_memloc.runtime.printable import printable
 
 _DEBUG = "--debug"
+_HELP = {"help_option_names": ["-h", "--help"]}
 
 # The families of commands, as the help shows them.
 _FAMILIES: dict[str, tuple[Callable[..., None], ...]] = {
@@ -46,6 +48,7 @@ app = typer.Typer(
     help="Find out whether, which and where a vision encoder memorised its images.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    context_settings=_HELP,
 )
 for family, commands in _FAMILIES.items():
     for command in commands:
@@ -54,6 +57,7 @@ for family, commands in _FAMILIES.items():
         app.command(
             help="\n\n".join(" ".join(p.split()) for p in paragraphs),
             rich_help_panel=family,
+            context_settings=_HELP,
         )(flattened(command))
 
 
@@ -87,6 +91,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; user errors end with exit code 2 and no traceback."""
+    show_whole_names()
     arguments = [argument for argument in sys.argv[1:] if argument != _DEBUG]
     if isinstance(sys.stdout, TextIOWrapper):
         # A terminal that cannot encode bars or names still shows the numbers.
@@ -95,7 +100,7 @@ def main() -> None:
         warnings.showwarning = partial(_show_warning, warnings.showwarning)
         try:
             with interruptible(), resumable(lambda: None):
-                app(arguments)
+                app(arguments, prog_name="lightly-memloc")
         except (MemorizationError, OSError) as error:
             if _DEBUG in sys.argv:
                 raise

@@ -11,6 +11,7 @@ import typer
 from lightly_memloc.cli.interruption import kept_of_measurement, resumable
 from lightly_memloc.cli.options import (
     Json,
+    MovedData,
     OutputGroup,
     PassGroup,
     ResumableGroup,
@@ -31,6 +32,7 @@ def ssl_mem(
     views: ViewsGroup,
     execution: PassGroup,
     output: ResumableGroup,
+    data: MovedData = None,
 ) -> None:
     """Measure SSLMem of each image over several runs, with intervals over runs."""
     from lightly_memloc.training import Runs, measure_ssl_mem_runs
@@ -52,6 +54,7 @@ def ssl_mem(
             layers=views.layers or "auto",
             n_views=views.views,
             seed=views.seed,
+            data=data,
             **asdict(execution),
             state_folder=state_folder,
         )
@@ -74,11 +77,13 @@ def membership(
     encoder, SSLMem.
     """
     from lightly_memloc.estimation import infer_membership
-    from lightly_memloc.report.saved import is_study
+    from lightly_memloc.report.saved import is_study, measure_first
     from lightly_memloc.results import LayerMemResult, load_result
 
     of_run = is_study(folder)
     source = folder / "layer-mem" if of_run else folder
+    if of_run and not (source / "result.json").is_file():
+        raise MemorizationError(measure_first(folder))
     measured = load_result(source)
     if not isinstance(measured, LayerMemResult):
         raise MemorizationError(
@@ -118,7 +123,7 @@ def analyze(
     units most? With unit-mem and class-mem: are units tied to images or to classes?
     """
     from lightly_memloc import estimation
-    from lightly_memloc.report.saved import is_study
+    from lightly_memloc.report.saved import is_study, measure_first
     from lightly_memloc.results import (
         ClassMemResult,
         LayerMemResult,
@@ -129,6 +134,8 @@ def analyze(
     layer_mem = find_result(run / "layer-mem", LayerMemResult)
     unit_mem = find_result(run / "unit-mem", UnitMemResult)
     class_mem = find_result(run / "class-mem", ClassMemResult)
+    if not (layer_mem or unit_mem or class_mem):
+        raise MemorizationError(measure_first(run))
     if is_study(run):
         _refuse_changed(run, layer_mem, unit_mem, class_mem)
     result = estimation.analyze(layer_mem, unit_mem, class_mem, top_k)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from lightly_memloc.cli.options import MovedData
 from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class EncoderGroup:
             help="File with the roles of the images, written by `split`.",
         ),
     ] = None
+    data: MovedData = None
     input_size: Annotated[
         int | None,
         typer.Option(
@@ -115,7 +117,7 @@ class EncoderGroup:
 
         split = None if self.split is None else MemorizationSplit.load(self.split)
         if self.model is None:
-            run = _run(source)
+            run = _run(source, self.data)
             study = run.study(n_views=n_views, seed=seed)
             return Subject(
                 run.encoder("f"),
@@ -123,6 +125,12 @@ class EncoderGroup:
                 study if split is None else replace(study, split=split),
                 run.folder,
                 {} if self.split is None else {"split": str(self.split)},
+                self.data,
+            )
+        if self.data is not None:
+            raise MemorizationError(
+                "--data says where the images of a run are now. With --model, the images "
+                "are the argument itself."
             )
         f, g = self._encoders(self.model)
         config = TrainingConfig.for_data(source, input_size=self.input_size)
@@ -202,6 +210,7 @@ class Subject:
         folder: The run folder, if it is a run.
         source: What the user gave: for a custom encoder data, model, checkpoint, ...;
             for a run a split other than its own.
+        data: Where the images of a run are now, if they were moved.
     """
 
     f: "nn.Module"
@@ -209,6 +218,7 @@ class Subject:
     study: "Study"
     folder: Path | None
     source: dict[str, str]
+    data: str | None = None
 
     def named(self, result: R) -> R:
         """Return a result whose settings say which encoder and images it is of."""
@@ -222,7 +232,7 @@ class Subject:
         return replace(result, settings=settings)
 
 
-def _run(folder: str) -> "Run":
+def _run(folder: str, data: str | None) -> "Run":
     """Open a run folder, and refuse anything else with the way out."""
     from lightly_memloc.training import Run, Runs
 
@@ -238,4 +248,4 @@ def _run(folder: str) -> "Run":
             f"{folder} is not a run folder: it contains no config.yaml. To measure a "
             "custom encoder on a folder or a list of images, add --model and --checkpoint."
         )
-    return Run(folder)
+    return Run(folder, data)

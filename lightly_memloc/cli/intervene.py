@@ -13,6 +13,7 @@ from lightly_memloc.cli.encoder import EncoderGroup, Subject
 from lightly_memloc.cli.interruption import kept_of_trainings, resumable
 from lightly_memloc.cli.options import (
     DeviceGroup,
+    MovedData,
     NumLayers,
     OutputGroup,
     ProbeName,
@@ -60,6 +61,7 @@ def prune(
     ] = False,
     probe: ProbeName = "logistic",
     trials: Trials = 5,
+    data: MovedData = None,
 ) -> None:
     """Prune units with the highest, the lowest or random UnitMem, and probe the encoder.
 
@@ -84,7 +86,7 @@ def prune(
         )
 
     _intervene(
-        "prune", source, intervene, views.seed, trials, output, n_views=views.views
+        "prune", source, data, intervene, views.seed, trials, output, views.views
     )
 
 
@@ -92,7 +94,7 @@ def finetune(
     source: RunOrRuns,
     execution: DeviceGroup,
     output: OutputGroup,
-    data: Annotated[
+    labelled: Annotated[
         str | None,
         typer.Option(
             metavar="DATA",
@@ -109,6 +111,7 @@ def finetune(
     ] = 0.05,
     trials: Trials = 5,
     seed: Seed = 0,
+    data: MovedData = None,
 ) -> None:
     """Fine-tune layers of f: the most memorising, the last, random ones, all or none."""
     from lightly_memloc.data import open_dataset
@@ -116,11 +119,11 @@ def finetune(
     from lightly_memloc.probes import ProbeTask
 
     def task_of(subject: Subject) -> "ProbeTask":
-        if data is None:
+        if labelled is None:
             return ProbeTask.of_study(subject.study, num_workers=execution.num_workers)
         assert subject.study.plain_transform is not None
         return ProbeTask.of_dataset(
-            open_dataset(data),
+            open_dataset(labelled),
             subject.study.plain_transform,
             seed=seed,
             num_workers=execution.num_workers,
@@ -138,7 +141,7 @@ def finetune(
             device=execution.device,
         )
 
-    _intervene("finetune", source, intervene, seed, trials, output)
+    _intervene("finetune", source, data, intervene, seed, trials, output)
 
 
 def exchange(
@@ -148,6 +151,7 @@ def exchange(
     n_layers: NumLayers = 1,
     probe: ProbeName = "logistic",
     seed: Seed = 0,
+    data: MovedData = None,
 ) -> None:
     """Replace layers of f by those of g: the most memorising, the least or random ones.
 
@@ -170,7 +174,7 @@ def exchange(
             device=execution.device,
         )
 
-    _intervene("exchange", source, intervene, seed, 1, output)
+    _intervene("exchange", source, data, intervene, seed, 1, output)
 
 
 def tune_unit(
@@ -191,11 +195,12 @@ def tune_unit(
             help="Learning rate, relative to the mean absolute weight.",
         ),
     ] = 0.02,
+    data: MovedData = None,
 ) -> None:
     """Tune single units to single images, and test whether UnitMem follows."""
     from lightly_memloc.interventions import measure_unit_tuning
 
-    subject = EncoderGroup().resolve(source, views.views, views.seed)
+    subject = EncoderGroup(data=data).resolve(source, views.views, views.seed)
     result = measure_unit_tuning(
         subject.f,
         subject.study,
@@ -243,6 +248,7 @@ def curate(
     probe: ProbeName = "logistic",
     views: Views = 10,
     seed: Seed = 0,
+    data: MovedData = None,
 ) -> None:
     """List the most memorised images and, with --retrain, train again without them.
 
@@ -257,7 +263,7 @@ def curate(
 
     folder = output.out or Path(source) / ("retrain" if retrain else "curate")
     if Runs.is_runs(source):
-        runs = Runs(source)
+        runs = Runs(source, data)
         if retrain:
             raise MemorizationError(
                 f"{source} is a folder of runs. --retrain takes a single run, such as "
@@ -268,7 +274,7 @@ def curate(
         )
         dataset = runs.dataset()
     else:
-        subject = EncoderGroup().resolve(source, views)
+        subject = EncoderGroup(data=data).resolve(source, views)
         dataset = subject.study.dataset
         result = interventions.curate(
             _layer_mem_of(subject, execution), amount, fdr=fdr
@@ -277,7 +283,7 @@ def curate(
             task = ProbeTask.of_study(subject.study, num_workers=execution.num_workers)
             with resumable(partial(kept_of_trainings, folder)):
                 result = interventions.retrain_without(
-                    Run(source),
+                    Run(source, data),
                     result,
                     task,
                     folder,
@@ -293,6 +299,7 @@ def curate(
 def _intervene(
     name: str,
     source: str,
+    data: str | None,
     intervene: "Callable[[Subject, range], InterventionResult]",
     seed: int,
     trials: int,
@@ -304,6 +311,7 @@ def _intervene(
     Args:
         name: Name of the intervention and of the result's folder.
         source: A run folder or a folder of runs.
+        data: Where the images are now, if they were moved.
         intervene: Intervenes in a subject, once for each random seed.
         seed: The first random seed.
         trials: Trials on a single run; each of several runs is one trial.
@@ -317,14 +325,14 @@ def _intervene(
     from lightly_memloc.training import Runs
 
     def of(folder: Path | str, seeds: range) -> "InterventionResult":
-        subject = EncoderGroup().resolve(str(folder), n_views)
+        subject = EncoderGroup(data=data).resolve(str(folder), n_views)
         return subject.named(intervene(subject, seeds))
 
     if Runs.is_runs(source):
         result = pool_trials(
             {
                 run.folder.name: of(run.folder, range(number, number + 1))
-                for number, run in enumerate(Runs(source).distinct(), start=seed)
+                for number, run in enumerate(Runs(source, data).distinct(), start=seed)
             }
         )
     else:
@@ -339,7 +347,8 @@ def _layer_mem_of(subject: Subject, execution: DeviceGroup) -> "LayerMemResult":
     from lightly_memloc.training import Run
 
     assert subject.folder is not None
-    measured = _saved(Run(subject.folder), "layer-mem", LayerMemResult)
+    run = Run(subject.folder, subject.data)
+    measured = _saved(run, "layer-mem", LayerMemResult)
     return (
         measured
         or LayerMemEvaluator(
@@ -357,6 +366,7 @@ def _ssl_mem_of(runs: "Runs", views: int, execution: DeviceGroup) -> "SSLMemRuns
     return measured or measure_ssl_mem_runs(
         runs.folder,
         n_views=views,
+        data=runs.data,
         **asdict(execution),
     )
 

@@ -15,6 +15,13 @@ from lightly_memloc.runtime.files import refuse_no_folder
 
 EXECUTION, OUTPUT = "Execution", "Output"
 
+
+def _of_32_bits(value: int) -> int:
+    """Refuse seeds that not all random generators take."""
+    refuse_outside("--seed", value, at_most=2**32 - 1)
+    return value
+
+
 Source = Annotated[
     str,
     typer.Argument(
@@ -40,6 +47,15 @@ RunOrRuns = Annotated[
         "each run is one trial.",
     ),
 ]
+MovedData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="DATA",
+        help="Where the images of the run are now, if they were moved. \\[default: "
+        "where they were when it was trained]",
+    ),
+]
 Layers = Annotated[
     list[str] | None,
     typer.Option(
@@ -48,7 +64,7 @@ Layers = Annotated[
     ),
 ]
 Views = Annotated[int, typer.Option("--views", min=2, help="Views per image.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Random seed.")]
+Seed = Annotated[int, typer.Option(min=0, callback=_of_32_bits, help="Random seed.")]
 Trials = Annotated[
     int,
     typer.Option(min=1, help="Trials on a single run, each with its own random seed."),

@@ -48,7 +48,8 @@ def write_report(
         The file.
 
     Raises:
-        MemorizationError: If the folder contains no results.
+        MemorizationError: If the folder contains no results, or the images given are
+            not those that were measured.
     """
     saved = study if isinstance(study, Saved) else Saved.read(Path(study))
     target = Path(out) if out is not None else saved.folder / "report.html"
@@ -163,11 +164,14 @@ def _shown(value: Any) -> Any:
 
 def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
     missing = ""
-    if dataset is None:
+    if dataset is not None:
+        saved.refuse_other_images(dataset)
+    else:
         try:
             dataset = saved.open_dataset()
+            saved.refuse_other_images(dataset)
         except MemorizationError as error:
-            missing = f"There are no thumbnails: {error}"
+            dataset, missing = None, f"There are no thumbnails: {error}"
     gallery, atlas = Gallery.of(saved), None
     unit_mem = saved.first(UnitMemResult)
     if unit_mem is not None and unit_mem.names_several_images:

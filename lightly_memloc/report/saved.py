@@ -1,5 +1,6 @@
 """Results in folders: saved with their figures, and read with what they belong to."""
 
+import shlex
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -84,8 +85,10 @@ class Saved:
         if not folder.is_dir():
             raise MemorizationError(f"There is no folder {folder}.")
         folders = [path.parent for path in folder.glob("*/result.json")]
-        if (folder / "result.json").is_file() or not folders:
+        if (folder / "result.json").is_file():
             folders = [folder]
+        if not folders:
+            raise MemorizationError(measure_first(folder))
         results: dict[str, Result] = {}
         broken = []
         for path in sorted(folders):
@@ -138,6 +141,33 @@ class Saved:
         sources = (of.settings.get("source", {}) for of in self.results.values())
         return next(filter(None, sources), {})
 
+    def refuse_other_images(self, dataset: Any) -> None:
+        """Refuse images that are not those that were measured.
+
+        Args:
+            dataset: The data set of the images.
+
+        Raises:
+            MemorizationError: If the pixels of up to 256 images differ from those that
+                a result remembers. Results of earlier versions remember none.
+        """
+        known: dict[str, str] = {}
+        for result in self.results.values():
+            fingerprints = result.settings.get("fingerprints", {})
+            for of in (fingerprints, *fingerprints.get("runs", {}).values()):
+                known |= of.get("images", {})
+        if not known:
+            return
+        from lightly_memloc.data import changed_images
+
+        before = {int(index): of for index, of in known.items()}
+        changed = changed_images(dataset, before)
+        if changed:
+            raise MemorizationError(
+                f"The images are not those that were measured: {len(changed)} of the "
+                f"{len(known)} that were compared differ."
+            )
+
     def open_dataset(self) -> object:
         """Open the data set of the run, or of the runs.
 
@@ -167,6 +197,27 @@ def is_study(folder: Path) -> bool:
         folder: The folder.
     """
     return any((folder / name).is_file() for name in ("config.yaml", "runs.json"))
+
+
+def measure_first(folder: Path, command: str = "layer-mem") -> str:
+    """Say that a folder lacks results, and how to make some.
+
+    Args:
+        folder: The folder.
+        command: The command that makes them.
+    """
+    if (folder / "runs.json").is_file():
+        command = "ssl-mem"
+    elif not is_study(folder):
+        return (
+            f"{folder} contains no results: expected a run folder, a folder of runs or a "
+            "folder of results. Measure first, for example with `lightly-memloc "
+            f"{command} RUN`."
+        )
+    return (
+        f"{folder} contains no results of {command} yet. Measure first: lightly-memloc "
+        f"{command} {shlex.quote(str(folder))}"
+    )
 
 
 def _studied(folder: Path) -> tuple["Run | None", "Runs | None"]:

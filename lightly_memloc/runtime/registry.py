@@ -43,11 +43,18 @@ class Registry(Generic[T]):
 
         def add(entry: C) -> C:
             if name in self._registered:
-                raise MemorizationError(f"{self.group} already has a {name!r}.")
+                raise MemorizationError(
+                    f"There is already a {self._noun} {name!r}: choose another name."
+                )
             self._registered[name] = cast(T, entry)
             return entry
 
         return add
+
+    @property
+    def _noun(self) -> str:
+        """What the group's entries are: the group is named after many of them."""
+        return self.group.rpartition(".")[2].removesuffix("s")
 
     def names(self) -> list[str]:
         """Return all names, sorted."""
@@ -64,14 +71,15 @@ class Registry(Generic[T]):
         entry_point = self._entry_points().get(name)
         if entry_point is None:
             raise MemorizationError(
-                f"{self.group} has no {name!r}; it has {', '.join(self.names())}."
+                f"There is no {self._noun} {name!r}. Expected one of "
+                f"{', '.join(self.names())}."
             )
         try:
             entry: T = entry_point.load()
         except Exception as error:
             raise MemorizationError(
-                f"{name!r} of {self.group} is {entry_point.value}, which cannot be "
-                f"imported ({error})."
+                f"The {self._noun} {name!r} is {entry_point.value} of another package, "
+                f"which cannot be imported ({error})."
             ) from error
         return entry
 

@@ -70,7 +70,7 @@ def changes_since(result: Result, study: Run | Runs) -> list[str]:
         f"{change} in {name}"
         for name, of_run in known.get("runs", {}).items()
         if Run.is_run(study.folder / name)
-        for change in _changes(of_run, Run(study.folder / name), False)
+        for change in _changes(of_run, Run(study.folder / name, study.data), False)
     ]
 
 

@@ -41,6 +41,7 @@ def measure_ssl_mem_runs(
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
     seed: int = 0,
+    data: str | None = None,
     state_folder: str | PathLike[str] | None = None,
     **options: Unpack[MeasuringArguments],
 ) -> SSLMemRunsResult:
@@ -64,6 +65,7 @@ def measure_ssl_mem_runs(
         seed: Random seed of the views and the shuffled roles. Each run has its own views,
             whose seed is derived from this seed, the run's training seed and its
             candidates; ``settings["view_seeds"]`` lists them.
+        data: Where the images are now, if they were moved.
         state_folder: Where to keep LayerMem of each run. Results of the same
             measurement that are already there are reused.
         options: How the passes over the images run: ``batch_size``, ``num_workers``,
@@ -91,7 +93,7 @@ def measure_ssl_mem_runs(
 
     for name, folder in _folders(runs).items():
         try:
-            run = Run(folder)
+            run = Run(folder, data)
             encoders = run.encoder("f"), run.encoder("g")
         except (MemorizationError, OSError) as error:
             leave_out(name, error)

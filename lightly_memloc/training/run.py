@@ -57,6 +57,7 @@ class Run:
 
     Args:
         folder: The run folder.
+        data: Where the images are now, if they were moved.
 
     Raises:
         MemorizationError: If the folder is not a run folder.
@@ -68,9 +69,10 @@ class Run:
         split: The roles of the images.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
+    def __init__(self, folder: str | PathLike[str], data: str | None = None) -> None:
         self.folder = Path(folder)
-        self.config, self.data = _read_config(self.folder / _CONFIG)
+        self.config, source = _read_config(self.folder / _CONFIG)
+        self.data = source if data is None else data
         if not (self.folder / _SPLIT).is_file():
             raise MemorizationError(
                 f"The run {folder} lacks its {_SPLIT}. Train it again with the same "
@@ -191,6 +193,12 @@ class Run:
         Raises:
             MemorizationError: If it does not exist or its images have changed.
         """
+        if self.data != "digits" and not Path(self.data).exists():
+            raise MemorizationError(
+                f"The images of {self.folder} are not at {self.data}, where "
+                f"{self.folder / _CONFIG} says they are (data: source). If they were "
+                "moved, say where they are now with data (--data)."
+            )
         dataset = open_dataset(self.data)
         self.split.refuse_other(dataset)
         return dataset

@@ -30,6 +30,7 @@ class Runs:
 
     Args:
         folder: The folder.
+        data: Where the images are now, if they were moved.
 
     Raises:
         MemorizationError: If the folder is not a folder of runs.
@@ -39,8 +40,9 @@ class Runs:
         names: Names of its runs, including runs that are missing.
     """
 
-    def __init__(self, folder: str | PathLike[str]) -> None:
+    def __init__(self, folder: str | PathLike[str], data: str | None = None) -> None:
         self.folder = Path(folder)
+        self.data = data
         if Run.is_run(folder):
             raise MemorizationError(
                 f"{folder} is a single run. Train several with `lightly-memloc train "
@@ -71,7 +73,7 @@ class Runs:
         """
         runs, copies = [], Copies()
         for name in self.names:
-            run = Run(self.folder / name)
+            run = Run(self.folder / name, self.data)
             original = copies.original_of(name, (run.encoder("f"), run.encoder("g")))
             if original is None:
                 runs.append(run)
@@ -89,7 +91,7 @@ class Runs:
         """
         for name in self.names:
             try:
-                run = Run(self.folder / name)
+                run = Run(self.folder / name, self.data)
             except MemorizationError:
                 continue
             return run.dataset()

@@ -165,9 +165,7 @@ def test_nothing_to_analyse(run, trained, tmp_path):
     shutil.copytree(trained, bare, ignore=shutil.ignore_patterns("*-mem"))
     code, _, err = run("analyze", bare)
     assert code == 2
-    assert "measure layer-mem, or unit-mem and class-mem, first" in " ".join(
-        err.split()
-    )
+    assert "Measure first: lightly-memloc layer-mem" in " ".join(err.split())
 
 
 def test_nothing_to_resume_over_runs(run, several, tmp_path):

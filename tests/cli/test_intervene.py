@@ -24,7 +24,7 @@ from tests.cli.commands import wrapped
             {"most", "last", "random", "all", "head"},
         ),
         (
-            ("finetune", "RUN", "--data", "IMAGES", "--trials", 1, "--epochs", 1),
+            ("finetune", "RUN", "--labelled", "IMAGES", "--trials", 1, "--epochs", 1),
             {"most", "last", "random", "all", "head"},
         ),
     ],
@@ -114,7 +114,7 @@ def test_interrupted_measurements_count_as_none(run, trained, tmp_path):
     assert json.loads(out)["settings"]["number"] == 2
     code, _, err = run("analyze", copy)
     assert code == 2
-    assert "There is nothing to compare" in err
+    assert "Measure first: lightly-memloc layer-mem" in " ".join(err.split())
 
 
 def test_curating_several_runs(run, several, tmp_path):

@@ -144,7 +144,7 @@ def test_probing_with_images_without_a_label(run, images, trained, tmp_path):
             ),
             "unit-mem --reference needs --split",
         ),
-        (("measure", "magic", "RUN"), "it has class_mem, layer_mem, unit_mem"),
+        (("measure", "magic", "RUN"), "Expected one of class_mem, layer_mem, unit_mem"),
         (
             ("layer-mem", "RUNS"),
             "is a folder of runs. Measure all of them with ssl-mem",

@@ -58,4 +58,4 @@ def test_seeds_beyond_what_generators_take(run, command):
     out_folder = ("--out", "x") if command == "train" else ()
     code, _, err = run(command, "missing", *out_folder, f"--seed={2**32}")
     assert code == 2
-    assert "Invalid value for '--seed'" in err
+    assert "Expected --seed to be" in err

@@ -42,7 +42,7 @@ def test_demo_smoke_tells_the_whole_story(run, tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (("report", "nowhere"), "no folder nowhere"),
-        (("report", "EMPTY"), "contains no saved result"),
+        (("report", "EMPTY"), "contains no results"),
     ],
 )
 def test_errors(refused, tmp_path, arguments, message):

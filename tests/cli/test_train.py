@@ -167,7 +167,10 @@ def test_mixed_precision(run, images, tmp_path, monkeypatch):
             ("train", "digits", "--out", "x", "--devices", 2, "--strategy", "ddp_fork"),
             "trains in processes that do not return their losses",
         ),
-        (("train", "digits", "--out", "x", "--callback", "magic"), "it has memoriz"),
+        (
+            ("train", "digits", "--out", "x", "--callback", "magic"),
+            "Expected one of memoriz",
+        ),
     ],
 )
 def test_errors(refused, images, trained, other_split, tmp_path, arguments, message):

@@ -125,7 +125,7 @@ def test_the_names_of_0_1_work_with_a_warning(results):
 
 
 def test_two_reports_of_a_kind_are_refused():
-    with pytest.raises(MemorizationError, match="already has a 'layer-mem'"):
+    with pytest.raises(MemorizationError, match="already a report 'layer-mem'"):
         REPORTS.register(LayerMemResult.kind)(Report)
 
 
