@@ -74,6 +74,7 @@ benchmark: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/online.py | tee docs/results/online.txt
 	$(BIN)/python tests/benchmarks/online_agreement.py | tee docs/results/online_agreement.txt
 	$(BIN)/python tests/benchmarks/report.py | tee docs/results/report.txt
+	$(BIN)/python tests/benchmarks/scale.py | tee docs/results/scale.txt
 	$(BIN)/python -m tests.benchmarks.calibration
 	$(BIN)/python -m tests.benchmarks.null_pairs
 

@@ -5,7 +5,14 @@ from tests.compare_tables import differences
 
 
 def saved(folder, name, accuracy):
-    table = pd.DataFrame({"encoder": ["f"], "accuracy": [accuracy]})
+    row = {
+        "encoder": "f",
+        "probe": "knn",
+        "accuracy": accuracy,
+        "low": 0.1,
+        "high": 0.9,
+    }
+    table = pd.DataFrame([row])
     ProbeResult({"skipped": []}, {"probes": table}).save(folder / name)
 
 

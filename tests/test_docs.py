@@ -21,7 +21,7 @@ README = DOCS.parent / "README.md"
 @pytest.mark.parametrize(
     ("page", "results"),
     [
-        ("cost.md", ["overhead.txt"]),
+        ("cost.md", ["overhead.txt", "scale_before.txt", "scale.txt"]),
         ("online.md", ["online.txt", "online_agreement.txt"]),
     ],
 )

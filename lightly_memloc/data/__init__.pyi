@@ -16,6 +16,7 @@ from .duplicates import (
     refuse_duplicates,
 )
 from .image_list import ImageList, read_groups
+from .indices import are_indices, image_indices
 from .multi_view import MultiViewDataset, view_transform
 from .signature import Signature, pixel_digest, signature_of
 from .split import ROLES, MemorizationSplit
@@ -32,11 +33,13 @@ __all__ = [
     "MultiViewDataset",
     "Signature",
     "Study",
+    "are_indices",
     "changed_images",
     "filename_of",
     "find_duplicates",
     "fingerprint",
     "groups_of",
+    "image_indices",
     "open_dataset",
     "pixel_digest",
     "read_groups",

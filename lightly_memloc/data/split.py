@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lightly_memloc.data.dataset import fingerprint, groups_of, is_missing, targets_of
 from lightly_memloc.data.draw import draw_groups, draw_images
+from lightly_memloc.data.indices import image_indices
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.runtime import replacing
 
@@ -67,7 +68,7 @@ class MemorizationSplit:
         object.__setattr__(self, "n", int(self.n))
         seen: dict[int, str] = {}
         for role in ROLES:
-            indices = _indices(getattr(self, role))
+            indices = _indices(getattr(self, role), self.n)
             object.__setattr__(self, role, indices)
             if len(indices) and (indices[0] < 0 or indices[-1] >= self.n):
                 raise MemorizationError(
@@ -155,7 +156,7 @@ class MemorizationSplit:
             "independent": independent,
             "external": external,
         }
-        excluded = _indices(exclude)
+        excluded = _indices(exclude, n)
         if len(excluded) and not 0 <= excluded[0] <= excluded[-1] < n:
             raise MemorizationError(
                 f"Cannot exclude {excluded[0]} to {excluded[-1]} from {n} images."
@@ -371,8 +372,10 @@ def _order(value: Any) -> tuple[bool, Any]:
     return (not is_number, value if is_number else str(value))
 
 
-def _indices(values: ArrayLike) -> Indices:
+def _indices(values: ArrayLike, n: int | None = None) -> Indices:
     array = np.asarray(values)
+    if n is not None and array.dtype == bool and array.ndim == 1:
+        return image_indices(array, n, "a role")
     if array.size and not np.issubdtype(array.dtype, np.integer):
         raise MemorizationError(f"Expected integer indices, got {array.dtype}.")
     unique = np.unique(array.astype(np.int64))

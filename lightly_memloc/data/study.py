@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import ConcatDataset
 
-from lightly_memloc.data.dataset import groups_of
+from lightly_memloc.data.dataset import groups_of, open_dataset
+from lightly_memloc.data.indices import are_indices, image_indices
 from lightly_memloc.data.multi_view import MultiViewDataset
 from lightly_memloc.data.split import MemorizationSplit, roles_by_index
 from lightly_memloc.errors import MemorizationError
@@ -19,26 +21,32 @@ class Study:
     """The images to measure, their augmentation and their roles; never a model.
 
     Attributes:
-        dataset: Map-style data set of images without a transform of its own.
+        dataset: Map-style data set of images without a transform of its own; or a
+            folder or a list of images, as :func:`~lightly_memloc.data.open_dataset`
+            takes it.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
         split: The roles of the images, if known.
-        indices: Indices of images that the encoder was trained on. By default, the
-            split's candidates, or all images except the holdout.
-        holdout: Indices of images from the same distribution that the encoder never
-            saw. By default, the split's external images.
+        indices: Images that the encoder was trained on, as indices or as a mask. By
+            default, the split's candidates, or all images except the holdout.
+        holdout: Images from the same distribution that the encoder never saw: indices
+            or a mask; or a data set, a folder or a list of images of its own, which
+            follow those of ``dataset`` in the study's data set. By default, the
+            split's external images.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
         plain_transform: A transform without augmentation, for anchored views and for
             probes.
         groups: Group of each image of the data set, such as its patient, scene or
             burst, shape ``(n,)``. By default, the groups of the split, or else those
-            that the data set lists in its attribute ``groups``.
+            that the data set lists in its attribute ``groups``. With a holdout of its
+            own, those of ``dataset`` followed by those of the holdout.
 
     Raises:
-        MemorizationError: If the split was made for another data set, indices are not
-            integers or are out of range, an image is in ``indices`` and in ``holdout``,
-            or a group has images of two roles.
+        MemorizationError: If the split was made for another data set or comes with a
+            data set of held-out images, the holdout has no images, indices are neither
+            integers within range nor a mask, an image is in ``indices`` and in
+            ``holdout``, or a group has images of two roles.
 
     Examples:
         >>> from lightly.transforms import SimCLRTransform
@@ -55,7 +63,7 @@ class Study:
     split: MemorizationSplit | None = None
     _: KW_ONLY
     indices: ArrayLike | None = None
-    holdout: ArrayLike | None = None
+    holdout: Any = None
     n_views: int = 10
     seed: int = 0
     plain_transform: Callable[[Any], Any] | None = None
@@ -63,14 +71,13 @@ class Study:
     _roles: MemorizationSplit = field(init=False)
 
     def __post_init__(self) -> None:
+        dataset = _opened(self.dataset)
+        if self.holdout is not None and not are_indices(self.holdout):
+            self._append(dataset, _opened(self.holdout))
+        else:
+            object.__setattr__(self, "dataset", dataset)
         if self.split is not None:
             self.split.refuse_other(self.dataset)
-        for chosen in (self.members, self.non_members):
-            if len(chosen) and not 0 <= chosen[0] <= chosen[-1] < len(self.dataset):
-                raise MemorizationError(
-                    f"Indices {chosen[0]} to {chosen[-1]} are out of range for a data "
-                    f"set of {len(self.dataset)} images."
-                )
         both = np.intersect1d(self.members, self.non_members)
         if len(both):
             raise MemorizationError(
@@ -80,42 +87,11 @@ class Study:
         # Roles that share a group are refused where they are made.
         object.__setattr__(self, "_roles", self._grouped_roles())
 
-    @classmethod
-    def of_two(
-        cls,
-        members: Any,
-        holdout: Any,
-        transform: Callable[[Any], Any],
-        **options: Any,
-    ) -> "Study":
-        """Make a study of two data sets: members and holdout.
-
-        Args:
-            members: Map-style data set of the images that the encoder was trained on.
-            holdout: Map-style data set of images that the encoder never saw. In the
-                study's data set, they follow those of ``members``.
-            transform: The training augmentation.
-            options: Other attributes of the study, such as ``n_views``. ``groups`` are
-                those of the members, followed by those of the holdout. A group of both
-                is refused.
-
-        Returns:
-            The study, whose data set is the concatenation of both.
-        """
-        n_members, n_images = len(members), len(members) + len(holdout)
-        return cls(
-            ConcatDataset([members, holdout]),
-            transform,
-            indices=range(n_members),
-            holdout=range(n_members, n_images),
-            **options,
-        )
-
     @property
     def members(self) -> NDArray[np.int64]:
         """Indices of images that the encoder was trained on, ascending."""
         if self.indices is not None:
-            return _index_set(self.indices)
+            return self._index_set(self.indices, "indices")
         if self.split is not None:
             return self.split.candidate
         return np.setdiff1d(np.arange(len(self.dataset)), self.non_members)
@@ -125,7 +101,7 @@ class Study:
         """Indices of images that the encoder never saw, ascending; may be empty."""
         if self.holdout is None and self.split is not None:
             return self.split.external
-        return _index_set([] if self.holdout is None else self.holdout)
+        return self._index_set([] if self.holdout is None else self.holdout, "holdout")
 
     @property
     def roles(self) -> MemorizationSplit:
@@ -183,6 +159,27 @@ class Study:
             ),
         )
 
+    def _append(self, members: Any, holdout: Any) -> None:
+        """Make held-out images the end of the data set."""
+        if self.split is not None:
+            raise MemorizationError(
+                "A split says which images of one data set are held out: pass either a "
+                "split, or a data set of held-out images."
+            )
+        if not len(holdout):
+            raise MemorizationError("The data set of held-out images is empty.")
+        n_members = len(members)
+        both: ConcatDataset[Any] = ConcatDataset([members, holdout])
+        chosen: Any = range(n_members)
+        if self.indices is not None:
+            chosen = image_indices(self.indices, n_members, "indices")
+        object.__setattr__(self, "dataset", both)
+        object.__setattr__(self, "indices", chosen)
+        object.__setattr__(self, "holdout", range(n_members, len(both)))
+
+    def _index_set(self, given: Any, what: str) -> NDArray[np.int64]:
+        return np.unique(image_indices(given, len(self.dataset), what))
+
     def _grouped_roles(self) -> MemorizationSplit:
         groups: Any = self.groups
         if groups is None and self.split is not None:
@@ -202,11 +199,6 @@ class Study:
         return replace(self.split, groups=groups)
 
 
-def _index_set(indices: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(indices)
-    if array.size and not np.issubdtype(array.dtype, np.integer):
-        raise MemorizationError(
-            f"Expected integer indices, got {array.dtype}. Convert a mask with "
-            "np.flatnonzero(mask)."
-        )
-    return np.unique(array.astype(np.int64))
+def _opened(source: Any) -> Any:
+    is_path = isinstance(source, str | PathLike)
+    return open_dataset(str(source)) if is_path else source

@@ -84,8 +84,9 @@ class MemorizationCallback(StudyCallback):
             ``MultiViewTransform``, whose first view counts.
         indices: Training images to measure. By default, the split's candidates, or all
             images except the holdout.
-        holdout: Images that the encoder is not trained on, for member share and gap. By
-            default, the split's external images.
+        holdout: Images that the encoder is not trained on, for member share and gap:
+            indices or a mask, or a data set, a folder or a list of images of their own.
+            By default, the split's external images.
         reference: For LayerMem, member share and gap: an encoder of the same
             architecture that was trained on other images, or its checkpoint.
         split: The roles of the images, for LayerMem and the reference encoder. Without
@@ -134,7 +135,7 @@ class MemorizationCallback(StudyCallback):
         dataset: Any,
         transform: Callable[[Any], Any],
         indices: Sequence[int] | NDArray[Any] | None = None,
-        holdout: Sequence[int] | NDArray[Any] | None = None,
+        holdout: Any = None,
         *,
         reference: nn.Module | str | PathLike[str] | None = None,
         split: MemorizationSplit | None = None,

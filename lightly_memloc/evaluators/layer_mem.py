@@ -240,9 +240,10 @@ def measure_layer_mem(
     f: nn.Module,
     g: nn.Module | None,
     dataset: Any,
-    split: MemorizationSplit,
+    split: MemorizationSplit | None,
     transform: Callable[[Any], Any],
     *,
+    holdout: Any = None,
     layers: str | Sequence[str] = "auto",
     n_views: int = 10,
     seed: int = 0,
@@ -270,10 +271,14 @@ def measure_layer_mem(
         g: Encoder of the same architecture trained on shared and independent images.
             If None, only the alignment gap between candidates and external images is
             measured: your training images and a holdout from the same distribution.
-        dataset: Map-style data set of images without a transform of its own.
-        split: The roles of its images.
+        dataset: Map-style data set of images without a transform of its own; or a
+            folder or a list of images.
+        split: The roles of its images; None if ``holdout`` is given.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
+        holdout: Without a split: images that the encoder never saw, as a data set, a
+            folder or a list of images of their own; or indices or a mask of images in
+            ``dataset``. The others are those that f was trained on.
         layers: ``"auto"``, or names, globs or kinds of layers.
         n_views: Views per image.
         seed: Random seed of the views, the resamples and the permutations.
@@ -316,6 +321,7 @@ def measure_layer_mem(
         dataset,
         transform,
         split,
+        holdout=holdout,
         n_views=n_views,
         seed=seed,
         plain_transform=anchor_transform,

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lightly.data import LightlyDataset
 from lightly.transforms import SimCLRTransform
 from lightly.utils.dist import print_rank_zero
 from pytorch_lightning import Trainer
@@ -69,10 +68,10 @@ def memorization_eval(
     """
     print_rank_zero("Running memorization evaluation...")
     encoder = find_backbone(model, backbone).module
-    study = Study.of_two(
-        LightlyDataset(input_dir=str(train_dir)),
-        LightlyDataset(input_dir=str(val_dir)),
+    study = Study(
+        train_dir,
         SimCLRTransform() if transform is None else transform,
+        holdout=val_dir,
         n_views=n_views,
         seed=seed,
     )

@@ -214,7 +214,7 @@ def measure_unit_mem(
     dataset: Any,
     transform: Callable[[Any], Any],
     indices: ArrayLike | None = None,
-    holdout: ArrayLike | None = None,
+    holdout: Any = None,
     *,
     reference: nn.Module | None = None,
     split: MemorizationSplit | None = None,
@@ -240,13 +240,15 @@ def measure_unit_mem(
 
     Args:
         model: The encoder.
-        dataset: Map-style data set of images without a transform of its own.
+        dataset: Map-style data set of images without a transform of its own; or a
+            folder or a list of images.
         transform: The training augmentation: a view transform, or a lightly
             ``MultiViewTransform``, whose first view counts.
-        indices: Indices of training images to measure; by default the split's
-            candidates, or all images except the holdout.
-        holdout: Indices of images from the same distribution that the encoder never
-            saw; by default the split's external images.
+        indices: Training images to measure, as indices or as a mask; by default the
+            split's candidates, or all images except the holdout.
+        holdout: Images from the same distribution that the encoder never saw: indices
+            or a mask; or a data set, a folder or a list of images of their own. By
+            default the split's external images.
         reference: Encoder of the same architecture that was trained without the
             members. If the split has independent images, on which the reference was
             trained instead, they take the place of the holdout.

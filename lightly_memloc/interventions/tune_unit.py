@@ -11,7 +11,7 @@ from torch.func import functional_call
 from torch.nn.utils import prune
 from torch.utils.data import DataLoader, Dataset
 
-from lightly_memloc.data import MultiViewDataset
+from lightly_memloc.data import MultiViewDataset, image_indices
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.functional import unit_activation
 from lightly_memloc.interventions.unit_weights import (
@@ -255,7 +255,11 @@ class _Lessons(Dataset[Tensor]):
         steps: int,
         seed: int,
     ) -> None:
-        available = np.arange(len(dataset)) if indices is None else np.asarray(indices)
+        available = (
+            np.arange(len(dataset))
+            if indices is None
+            else image_indices(indices, len(dataset), "indices")
+        )
         self.others: NDArray[np.int64] = np.setdiff1d(available, [image])
         if not 0 <= image < len(dataset) or not len(self.others):
             raise MemorizationError(

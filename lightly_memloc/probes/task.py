@@ -11,7 +11,13 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
-from lightly_memloc.data import Study, read_image, targets_of, view_transform
+from lightly_memloc.data import (
+    Study,
+    image_indices,
+    read_image,
+    targets_of,
+    view_transform,
+)
 from lightly_memloc.errors import MemorizationError
 
 _TEST_SHARE = 0.2
@@ -53,7 +59,7 @@ class ProbeTask:
     def __post_init__(self) -> None:
         targets = targets_of(self.dataset)
         for name in ("train", "test"):
-            indices = np.asarray(getattr(self, name), dtype=np.int64)
+            indices = image_indices(getattr(self, name), len(self.dataset), name)
             if not len(indices):
                 raise MemorizationError(
                     f"There are no images to {name} a probe on: {name} is empty."

@@ -110,8 +110,8 @@ def measured(n: int) -> dict[str, float]:
             write_report(folder)
         of_step["peak memory"] = own_megabytes("VmHWM") - before
         result = load_result(folder)
-    with timed("membership"):
-        infer_membership(result)
+        with timed("membership"):
+            infer_membership(result)
     return of_step
 
 

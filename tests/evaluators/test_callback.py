@@ -598,7 +598,7 @@ def test_a_reference_that_does_not_fit_is_refused_before_training(
 
 
 def test_an_unknown_evaluator_is_refused(make):
-    with pytest.raises(MemorizationError, match=r"no 'unit_men'; it has .*unit_mem"):
+    with pytest.raises(MemorizationError, match=r"no evaluator 'unit_men'.*unit_mem"):
         make(evaluators=["unit_men"])
 
 

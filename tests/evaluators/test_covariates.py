@@ -228,12 +228,15 @@ def test_other_estimates_do_not_depend_on_the_covariates(encoder, split, transfo
 def test_the_batch_size_changes_no_covariate(encoder, split, transform, batch_size):
     expected = measure(encoder, split, transform, batch_size=24)
     result = measure(encoder, split, transform, batch_size=batch_size)
-    pixels = [of.to_pandas("covariates") for of in (expected, result)]
+    covariates = [of.to_pandas("covariates") for of in (expected, result)]
+    pixels = [of.filter(like="pixels") for of in covariates]
     pd.testing.assert_frame_equal(*pixels, rtol=1e-9)
+    # Encoders compute in single precision, by other kernels for other batches.
+    pd.testing.assert_frame_equal(*covariates, rtol=1e-6, atol=1e-6)
     untrained = [
         of.distances_to_pandas().filter(like="untrained") for of in (expected, result)
     ]
-    pd.testing.assert_frame_equal(*untrained, rtol=1e-9)
+    pd.testing.assert_frame_equal(*untrained, rtol=1e-6, atol=1e-6)
 
 
 def test_the_encoder_is_unchanged(encoder, split, transform):

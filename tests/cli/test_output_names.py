@@ -165,7 +165,7 @@ def test_commands_to_copy(images, run, tmp_path):
 def own_encoder(tmp_path):
     torch.save(Encoder().state_dict(), tmp_path / "encoder.pt")
     return (
-        *("--model", "tests.cli.test_names:Encoder"),
+        *("--model", "tests.cli.test_output_names:Encoder"),
         *("--checkpoint", tmp_path / "encoder.pt", "--views", 2, "--input-size", 16),
     )
 

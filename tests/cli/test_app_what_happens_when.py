@@ -20,7 +20,7 @@ from lightly_memloc.interventions import tune_unit
 from lightly_memloc.runtime import state_file
 from tests.cli.commands import MEASURE, train
 from tests.cli.encoder import make
-from tests.cli.test_changed import change
+from tests.cli.test_compare_changed import change
 from tests.cli.test_interruption import interrupted
 from tests.layers.test_shared_weights import tied
 
