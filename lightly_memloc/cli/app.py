@@ -19,7 +19,7 @@ from lightly_memloc.cli.interruption import explain, resumable
 from lightly_memloc.cli.intervene import curate, exchange, finetune, prune, tune_unit
 from lightly_memloc.cli.measure import class_mem, layer_mem, measure, probe, unit_mem
 from lightly_memloc.cli.options import flattened
-from lightly_memloc.cli.prepare import layers, split
+from lightly_memloc.cli.prepare import layers, split, views
 from lightly_memloc.cli.report import demo, report
 from lightly_memloc.cli.train import train
 from lightly_memloc.errors import (
@@ -36,7 +36,7 @@ _HELP = {"help_option_names": ["-h", "--help"]}
 # The families of commands, as the help shows them.
 _FAMILIES: dict[str, tuple[Callable[..., None], ...]] = {
     "Start": (demo,),
-    "Train": (split, train, layers),
+    "Train": (split, train, layers, views),
     "Measure": (layer_mem, unit_mem, class_mem, ssl_mem, measure, probe),
     "Compare": (membership, analyze),
     "Intervene": (prune, finetune, exchange, tune_unit, curate),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from lightly_memloc.cli.options import MovedData
+from lightly_memloc.cli.images import ImagesGroup
 from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Model = Annotated[
 
 
 @dataclass(frozen=True)
-class EncoderGroup:
+class EncoderGroup(ImagesGroup):
     """An encoder, its checkpoint, and the roles of the images."""
 
     model: Model = None
@@ -67,40 +67,28 @@ class EncoderGroup:
             "from the file.",
         ),
     ] = False
-    split: Annotated[
-        Path | None,
-        typer.Option(
-            rich_help_panel=_PANEL,
-            help="File with the roles of the images, written by `split`.",
-        ),
-    ] = None
-    data: MovedData = None
-    input_size: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            rich_help_panel=_PANEL,
-            help="Side of the square views in pixels. \\[default: 32; for digits 16]",
-        ),
-    ] = None
 
     def require_split(self, command: str) -> None:
-        """Refuse a custom encoder without ``--split``; a run has its own.
+        """Refuse a custom encoder without held-out images; a run has its own.
 
         Raises:
             MemorizationError: If there is none.
         """
-        if self.model is not None and self.split is None:
+        if self.model is not None and not self.has_holdout:
             raise MemorizationError(
-                f"{command} needs --split: a file with the images that the encoder was "
-                "trained on and those that it was not, written by `split`."
+                f"{command} needs to know which images the encoder was trained on and "
+                "which it was not: give --members and --holdout, or one folder or list "
+                "and --split, a file written by `split`."
             )
 
-    def resolve(self, source: str, n_views: int = 10, seed: int = 0) -> "Subject":
+    def resolve(
+        self, source: str | None, n_views: int = 10, seed: int = 0
+    ) -> "Subject":
         """Load the encoders, and make the study of their images.
 
         Args:
-            source: A run folder; for a custom encoder, a folder or a list of images.
+            source: A run folder; for a custom encoder, a folder or a list of images,
+                unless --members is given.
             n_views: Views per image.
             seed: Random seed.
 
@@ -108,54 +96,46 @@ class EncoderGroup:
             MemorizationError: If the source is not what the options require, or a
                 checkpoint does not fit the encoder.
         """
-        from lightly_memloc.data import MemorizationSplit, Study, open_dataset
-        from lightly_memloc.training import (
-            TrainingConfig,
-            make_plain_transform,
-            make_transform,
-        )
-
-        split = None if self.split is None else MemorizationSplit.load(self.split)
         if self.model is None:
-            run = _run(source, self.data)
-            study = run.study(n_views=n_views, seed=seed)
-            return Subject(
-                run.encoder("f"),
-                run.encoder("g"),
-                study if split is None else replace(study, split=split),
-                run.folder,
-                {} if self.split is None else {"split": str(self.split)},
-                self.data,
-            )
-        if self.data is not None:
-            raise MemorizationError(
-                "--data says where the images of a run are now. With --model, the images "
-                "are the argument itself."
-            )
-        f, g = self._encoders(self.model)
-        config = TrainingConfig.for_data(source, input_size=self.input_size)
-        study = Study(
-            open_dataset(source),
-            make_transform(config),
-            split,
-            n_views=n_views,
-            seed=seed,
-            plain_transform=make_plain_transform(config),
-        )
-        return Subject(f, g, study, None, self._given(source, config.input_size))
-
-    def _reference(self) -> Path | None:
-        return None
-
-    def _encoders(self, model: str) -> "tuple[nn.Module, nn.Module | None]":
+            return self._of_run(source, n_views, seed)
         if self.checkpoint is None:
             raise MemorizationError(
                 "--model needs --checkpoint: an encoder without trained weights has "
                 "memorised nothing."
             )
         reference = self._reference()
-        g = None if reference is None else self._load(model, reference)
-        return self._load(model, self.checkpoint), g
+        f = self._load(self.model, self.checkpoint)
+        study, given = self.study(source, f, n_views, seed)
+        g = None if reference is None else self._load(self.model, reference)
+        loaded = {
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "reference": reference,
+        }
+        named = {name: str(of) for name, of in loaded.items() if of is not None}
+        return Subject(f, g, study, None, given | named)
+
+    def _of_run(self, source: str | None, n_views: int, seed: int) -> "Subject":
+        from lightly_memloc.data import MemorizationSplit
+
+        self.refuse_for_run()
+        if source is None:
+            raise MemorizationError(
+                "Give a run folder; or a custom encoder with --model and --checkpoint, "
+                "and its images with --members and --holdout."
+            )
+        run = _run(source, self.data)
+        study = run.study(n_views=n_views, seed=seed)
+        own: dict[str, str] = {}
+        if self.split is not None:
+            study = replace(study, split=MemorizationSplit.load(self.split))
+            own = {"split": str(self.split)}
+        return Subject(
+            run.encoder("f"), run.encoder("g"), study, run.folder, own, self.data
+        )
+
+    def _reference(self) -> Path | None:
+        return None
 
     def _load(self, model: str, checkpoint: Path) -> "nn.Module":
         from lightly_memloc.runtime import load_encoder
@@ -168,18 +148,6 @@ class EncoderGroup:
             allow_partial=self.allow_partial,
             trust_checkpoint=self.trust_checkpoint,
         )
-
-    def _given(self, data: str, input_size: int) -> dict[str, str]:
-        """Return what the user gave, for whoever reads the result later."""
-        options = {
-            "data": data if data == "digits" else Path(data).resolve(),
-            "model": self.model,
-            "checkpoint": self.checkpoint,
-            "reference": self._reference(),
-            "split": self.split,
-            "input_size": input_size,
-        }
-        return {name: str(of) for name, of in options.items() if of is not None}
 
 
 @dataclass(frozen=True)

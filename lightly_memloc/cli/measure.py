@@ -142,7 +142,7 @@ def probe(
 
 def _measure(
     name: str,
-    source: str,
+    source: str | None,
     encoder: EncoderGroup,
     views: ViewsGroup,
     execution: PassGroup,
@@ -153,7 +153,7 @@ def _measure(
 
     Args:
         name: The evaluator's name.
-        source: A run folder; for a custom encoder, a folder of images.
+        source: A run folder; for a custom encoder, a folder or a list of images.
         encoder: The encoder.
         views: Layers and views.
         execution: How the pass runs.
@@ -169,6 +169,10 @@ def _measure(
     subject = encoder.resolve(source, views.views, views.seed)
     folder = output.out or (subject.folder and subject.folder / result_folder(name))
     state_file = _state_file(folder, output.resume)
+    if folder is not None:
+        from lightly_memloc.report import save_views
+
+        save_views(subject.study, folder / "views.png")
     evaluator = EVALUATORS[name](
         subject.f,
         subject.study,

@@ -23,11 +23,12 @@ def _of_32_bits(value: int) -> int:
 
 
 Source = Annotated[
-    str,
+    str | None,
     typer.Argument(
-        metavar="RUN|DATA",
+        metavar="[RUN|DATA]",
         help="A run folder written by `train`. With --model and --checkpoint: a folder "
-        "or a list of images, or 'digits'.",
+        "or a list of images, or 'digits', unless --members is given.",
+        show_default=False,
     ),
 ]
 Data = Annotated[
@@ -237,9 +238,13 @@ def flattened(command: Callable[..., None]) -> Callable[..., None]:
         if name in groups:
             parameters += _options(groups[name], parameter.default)
         else:
-            parameters.append(
-                parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
+            parameter = parameter.replace(
+                kind=Parameter.KEYWORD_ONLY, annotation=hints[name]
             )
+            # An argument may be left out although options without a default follow.
+            if parameter.default is Parameter.empty and hints[name] == Source:
+                parameter = parameter.replace(default=None)
+            parameters.append(parameter)
 
     @wraps(command)
     def flat(**given: Any) -> None:

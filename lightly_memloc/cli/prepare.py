@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lightly_memloc.cli.encoder import Model
+from lightly_memloc.cli.images import ImagesGroup
 from lightly_memloc.cli.options import (
     OUTPUT,
     AllowDuplicates,
@@ -144,6 +145,40 @@ def split(
         print_json({"split": str(out), "n": drawn.n} | sizes)
         return
     say(f"{', '.join(f'{n} {role}' for role, n in sizes.items())}: saved to {out}.")
+
+
+def views(
+    images: ImagesGroup,
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN|DATA]",
+            help="A run folder; or a folder or a list of images, with --transform.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            callback=a_file, rich_help_panel=OUTPUT, help="The PNG file to write."
+        ),
+    ] = Path("views.png"),
+    seed: Seed = 0,
+) -> None:
+    """Draw four images with four views each, as the encoder sees them.
+
+    Look at them before you measure: memorisation shows under the augmentation and the
+    normalization of the encoder's training.
+    """
+    from lightly_memloc.report import save_views
+    from lightly_memloc.training import Run
+
+    if source is not None and Run.is_run(source):
+        images.refuse_for_run()
+        study = Run(source, images.data).study(seed=seed)
+    else:
+        study, _ = images.study(source, None, seed=seed)
+    save_views(study, out)
+    say(f"Saved the views to {out}.")
 
 
 def layers(

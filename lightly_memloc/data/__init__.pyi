@@ -17,7 +17,7 @@ from .duplicates import (
 )
 from .image_list import ImageList, read_groups
 from .indices import are_indices, image_indices
-from .multi_view import MultiViewDataset, view_transform
+from .multi_view import MultiViewDataset, described, view_transform
 from .signature import Signature, pixel_digest, signature_of
 from .split import ROLES, MemorizationSplit
 from .study import Study
@@ -35,6 +35,7 @@ __all__ = [
     "Study",
     "are_indices",
     "changed_images",
+    "described",
     "filename_of",
     "find_duplicates",
     "fingerprint",

@@ -1,5 +1,6 @@
 """Seeded views of the images of any map-style data set."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,21 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
                 anchor = self.anchor_transform(image)
                 views.insert(0, _one_view(anchor, self.anchor_transform))
         return _stack(views, filename), target, filename
+
+
+def described(transform: Callable[[Any], Any]) -> str:
+    """Describe the transform of a single view, for whoever reads a result later.
+
+    Args:
+        transform: A view transform, or a lightly ``MultiViewTransform``.
+
+    Returns:
+        Its ``repr`` on one line, without addresses in memory; of lightly's transforms
+        that of the steps they consist of.
+    """
+    single = view_transform(transform)
+    steps = getattr(single, "transform", single)
+    return " ".join(re.sub(r" at 0x[0-9a-f]+", "", repr(steps)).split())
 
 
 def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -21,6 +21,7 @@ from lightly_memloc.data import (
     DuplicateSearch,
     Study,
     changed_images,
+    described,
     filename_of,
 )
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
@@ -250,6 +251,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             "layers": layers if isinstance(layers, str) else list(layers),
             "n_views": self.study.n_views,
             "seed": self.study.seed,
+            "transform": described(self.study.transform),
             **options,
             "device": self._ran_on,
             "entry": self.layers[0].entry,

@@ -22,6 +22,7 @@ from lightly_memloc.report.report import REPORTS, Report, Step, report_of
 from lightly_memloc.report.saved import Saved, save_epochs, save_with_figures
 from lightly_memloc.report.svg import to_svg
 from lightly_memloc.report.tables import p_value
+from lightly_memloc.report.views import plot_views, save_views
 
 __all__ = [
     "REPORTS",
@@ -29,8 +30,10 @@ __all__ = [
     "Saved",
     "Step",
     "p_value",
+    "plot_views",
     "report_of",
     "save_epochs",
+    "save_views",
     "save_with_figures",
     "to_svg",
     "write_report",

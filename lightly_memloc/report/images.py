@@ -86,7 +86,7 @@ def thumbnails(dataset: Any, names: Mapping[int, str]) -> dict[int, str]:
                 continue
             item = dataset[index]
             image = item[0] if isinstance(item, tuple | list) else item
-            made[index] = thumbnail(_opened(image))
+            made[index] = thumbnail(as_image(image))
         except _UNREADABLE:
             continue
     return made
@@ -113,8 +113,12 @@ def thumbnail(image: Image.Image) -> str:
     return _encoded(image, "jpeg", quality=80)
 
 
-def _opened(image: Any) -> Image.Image:
-    """Return an image that a data set gives, maybe as tensor or array, as PIL image."""
+def as_image(image: Any) -> Image.Image:
+    """Return an image that a data set gives, maybe as tensor or array, as PIL image.
+
+    Args:
+        image: A PIL image, a tensor or an array.
+    """
     if isinstance(image, Image.Image):
         return image
     from torchvision.transforms.functional import to_pil_image

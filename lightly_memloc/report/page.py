@@ -1,5 +1,6 @@
 """The page: one HTML file that opens offline and joins what was measured."""
 
+import base64
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -193,8 +194,19 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
         "atlas": atlas and atlas.to_dict(pictures),
         "omitted": atlas.omitted if atlas is not None else 0,
         "missing": missing,
+        "views": _views(saved),
         "config": list(_config(saved)),
     }
+
+
+def _views(saved: Saved) -> str:
+    """The picture of what the encoder saw, as a data URI; empty if there is none."""
+    folders = [saved.folder, *(saved.folder / name for name in saved.results)]
+    pictures = (folder / "views.png" for folder in folders)
+    found = next(filter(Path.is_file, pictures), None)
+    if found is None:
+        return ""
+    return f"data:image/png;base64,{base64.b64encode(found.read_bytes()).decode()}"
 
 
 def _config(saved: Saved) -> Iterator[tuple[str, str]]:

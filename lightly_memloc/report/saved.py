@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Result)
 
+# Where the images of a custom encoder are: one data set, or two in this order.
+_IMAGES = ("data", "members", "holdout")
+
 
 def save_with_figures(result: Result, folder: Path) -> None:
     """Save a result to a folder, with its figures as PNG and SVG files.
@@ -178,10 +181,14 @@ class Saved:
             return self.run.dataset()
         if self.runs is not None:
             return self.runs.dataset()
-        if "data" in self.source:
+        places = [self.source[name] for name in _IMAGES if name in self.source]
+        if places:
+            from torch.utils.data import ConcatDataset
+
             from lightly_memloc.data import open_dataset
 
-            return open_dataset(self.source["data"])
+            parts = [open_dataset(place) for place in places]
+            return parts[0] if len(parts) == 1 else ConcatDataset(parts)
         raise MemorizationError(
             f"{self.folder} does not say where its images are: give --data."
         )

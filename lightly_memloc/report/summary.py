@@ -112,7 +112,7 @@ def _limits(saved: Saved) -> Iterator[str]:
 def _next_steps(saved: Saved) -> Iterator[Advice]:
     """What else can be measured of a study, and how."""
     if saved.run is None and saved.runs is None:
-        if "split" in saved.source:
+        if {"split", "holdout"} & saved.source.keys():
             yield from _of_custom_encoder(saved)
         return
     folder = _argument(saved.folder)
@@ -146,7 +146,7 @@ def _steps(saved: Saved, study: str) -> Iterator[Step]:
 
 def _of_custom_encoder(saved: Saved) -> Iterator[Advice]:
     given = dict(saved.source)
-    data = _argument(Path(given.pop("data")))
+    data = _argument(Path(given.pop("data"))) + " " if "data" in given else ""
     options = " ".join(
         f"--{name.replace('_', '-')} {shlex.quote(value)}"
         for name, value in given.items()
@@ -156,7 +156,7 @@ def _of_custom_encoder(saved: Saved) -> Iterator[Advice]:
     results = saved.folder.parent if is_single else saved.folder
     for step in _steps(saved, "encoder"):
         out = _argument(results / step.command)
-        command = f"lightly-memloc {step.command} {data} {options} --out {out}"
+        command = f"lightly-memloc {step.command} {data}{options} --out {out}"
         yield Advice(step.question, command)
 
 

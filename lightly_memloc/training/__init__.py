@@ -18,6 +18,12 @@ from lightly_memloc.training.methods import Method, method_class
 from lightly_memloc.training.pair import TrainedEncoder, train_pair
 from lightly_memloc.training.run import Run
 from lightly_memloc.training.runs import Runs, train_runs
+from lightly_memloc.training.views import (
+    make_views,
+    normalization,
+    own_preprocessing,
+    view_names,
+)
 
 __all__ = [
     "Method",
@@ -33,10 +39,14 @@ __all__ = [
     "make_model",
     "make_plain_transform",
     "make_transform",
+    "make_views",
     "measure_ssl_mem_runs",
     "method_class",
     "mixed_precision",
+    "normalization",
+    "own_preprocessing",
     "refuse_changed",
     "train_pair",
     "train_runs",
+    "view_names",
 ]

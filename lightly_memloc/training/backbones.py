@@ -9,6 +9,7 @@ from collections.abc import Callable
 from difflib import get_close_matches
 from functools import partial
 from importlib.util import find_spec
+from typing import Any
 
 import torch
 import torchvision
@@ -66,6 +67,31 @@ def num_features(backbone: nn.Module, input_size: int) -> int:
     return int(features.flatten(start_dim=1).shape[1])
 
 
+def import_named(path: str, what: str) -> Any:
+    """Import what a module has under a name, given as ``package.module:name``.
+
+    Modules in the working directory are found, as with ``python -m``.
+
+    Args:
+        path: The module and the name.
+        what: What it is, for the message.
+
+    Raises:
+        MemorizationError: If there is no such thing.
+    """
+    module_name, _, name = path.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    # Custom code can fail in any way.
+    except Exception as error:
+        raise MemorizationError(
+            f"Cannot find the {what} {path!r} ({error}). Expected "
+            "package.module:function, such as torchvision.models:resnet18."
+        ) from error
+
+
 def make_model(path: str) -> nn.Module:
     """Make a module with a function given as ``package.module:function``.
 
@@ -74,17 +100,7 @@ def make_model(path: str) -> nn.Module:
     Raises:
         MemorizationError: If there is no such function or it returns no module.
     """
-    module_name, _, factory_name = path.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        factory = getattr(importlib.import_module(module_name), factory_name)
-    # Custom code can fail in any way.
-    except Exception as error:
-        raise MemorizationError(
-            f"Cannot find the model {path!r} ({error}). Expected "
-            "package.module:function, such as torchvision.models:resnet18."
-        ) from error
+    factory = import_named(path, "model")
     try:
         model = factory()
     except Exception as error:

@@ -6,7 +6,7 @@ import pytest
 
 from lightly_memloc.cli import app
 
-OWN = ("--model", "tests.cli.encoder:make")
+OWN = ("--model", "tests.cli.encoder:make", "--transform", "simclr")
 SIZES = ("--candidate", 8, "--independent", 8, "--external", 8)
 SMALL = ("--backbone", "resnet9-slim", "--input-size", 16)
 MEASURE = ("--views", 2, "--layers", "pool", "--layers", "layer3.residual")

@@ -18,7 +18,7 @@ from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators import UnitMemEvaluator
 from lightly_memloc.interventions import tune_unit
 from lightly_memloc.runtime import state_file
-from tests.cli.commands import MEASURE, train
+from tests.cli.commands import MEASURE, OWN, train
 from tests.cli.encoder import make
 from tests.cli.test_compare_changed import change
 from tests.cli.test_interruption import interrupted
@@ -190,7 +190,7 @@ def images_are_replaced(run, study):
 def images_are_replaced_before_resuming(run, tmp_path, images, monkeypatch):
     shutil.copytree(images, tmp_path / "images")
     given = [
-        *("unit-mem", tmp_path / "images", "--model", "tests.cli.encoder:make"),
+        *("unit-mem", tmp_path / "images", *OWN, "--input-size", 16),
         *("--views", 2, "--batch-size", 1, "--out", tmp_path / "result"),
     ]
     torch.save(make().state_dict(), tmp_path / "encoder.pt")

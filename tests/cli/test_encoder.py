@@ -11,12 +11,7 @@ def test_an_encoder_of_ones_own(run, images, trained, tmp_path):
     weights = torch.load(trained / "f.ckpt", weights_only=True)
     torch.save(weights, tmp_path / "mine.pt")
     split = trained / "split.json"
-    arguments = [
-        "--model",
-        "tests.cli.encoder:make",
-        "--checkpoint",
-        tmp_path / "mine.pt",
-    ]
+    arguments = [*OWN, "--checkpoint", tmp_path / "mine.pt"]
     arguments += ["--input-size", 16, "--views", 2]
     code, out, err = run("layer-mem", images, *arguments, "--split", split, "--json")
     assert code == 0, err

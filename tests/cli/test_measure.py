@@ -115,7 +115,15 @@ def test_probing_with_images_without_a_label(run, images, trained, tmp_path):
     listed, split = tmp_path / "images.csv", tmp_path / "split.json"
     listed.write_text("\n".join(["filename,label", *lines]))
     MemorizationSplit(len(files), shared=range(30), external=range(30, 40)).save(split)
-    arguments = ["probe", listed, *OWN, "--checkpoint", trained / "f.ckpt"]
+    arguments = [
+        "probe",
+        listed,
+        *OWN,
+        "--input-size",
+        32,
+        "--checkpoint",
+        trained / "f.ckpt",
+    ]
     code, out, err = run(*arguments, "--split", split, "--out", tmp_path / "probe")
     assert (code, err) == (0, "")
     assert "The probe left out 5 images without a label." in " ".join(out.split())
@@ -142,7 +150,7 @@ def test_probing_with_images_without_a_label(run, images, trained, tmp_path):
                 *("unit-mem", "digits", *OWN),
                 *("--checkpoint", "RUN/f.ckpt", "--reference", "RUN/f.ckpt"),
             ),
-            "unit-mem --reference needs --split",
+            "unit-mem --reference needs to know which images",
         ),
         (("measure", "magic", "RUN"), "Expected one of class_mem, layer_mem, unit_mem"),
         (

@@ -3,11 +3,12 @@
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
 
-from tests.cli.commands import MEASURE, app, invoke
+from tests.cli.commands import MEASURE, OWN, app, invoke
 
 COMMANDS = sorted(
     command.name or command.callback.__name__.replace("_", "-")
@@ -138,15 +139,20 @@ def test_other_images_are_refused_wherever_they_are(run, moved, tmp_path, images
     assert "The images are not those that were measured" in " ".join(err.split())
 
 
-def test_data_of_a_custom_encoder_is_the_argument(run, images):
-    code, _, err = run("unit-mem", images, "--model", "a:b", "--data", images)
+def test_data_of_a_custom_encoder_is_the_argument(run, images, trained):
+    code, _, err = run(
+        *("unit-mem", images, *OWN),
+        *("--checkpoint", trained / "f.ckpt", "--data", images),
+    )
     assert code == 2
     assert "the images are the argument itself" in " ".join(err.split())
 
 
 @pytest.mark.parametrize("command", ["report", "membership", "analyze"])
 def test_measure_first(run, trained, tmp_path, command):
-    shutil.copytree(trained, tmp_path / "a run", ignore=shutil.ignore_patterns("*-mem"))
+    (tmp_path / "a run").mkdir()
+    for path in filter(Path.is_file, trained.iterdir()):
+        shutil.copy(path, tmp_path / "a run")
     code, _, err = run(command, tmp_path / "a run")
     assert code == 2
     said = f"Measure first: lightly-memloc layer-mem '{tmp_path}/a run'"

@@ -123,6 +123,7 @@ UNREADABLE = "a-name-that-is-longer-than-a-line-of-a-terminal-" * 3 + ".png"
 
 def unit_mem(own, *more, checkpoint="f.ckpt"):
     arguments = ["unit-mem", own / "images", "--model", "tests.cli.encoder:make"]
+    arguments += ["--transform", "simclr"]
     arguments += ["--checkpoint", own / checkpoint, "--views", 2, "--skip-unreadable"]
     return [*arguments, "--input-size", 16, *more]
 

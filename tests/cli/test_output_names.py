@@ -166,6 +166,7 @@ def own_encoder(tmp_path):
     torch.save(Encoder().state_dict(), tmp_path / "encoder.pt")
     return (
         *("--model", "tests.cli.test_output_names:Encoder"),
+        *("--transform", "simclr"),
         *("--checkpoint", tmp_path / "encoder.pt", "--views", 2, "--input-size", 16),
     )
 
