@@ -60,7 +60,7 @@ def test_two_folders_or_lists(run, sets, command):
 
 def test_the_whole_journey(run, sets, tmp_path):
     out_folder = tmp_path / "result"
-    code, out, err = run("layer-mem", *of_two(sets), *VIEWS, "--out", out_folder)
+    code, _, err = run("layer-mem", *of_two(sets), *VIEWS, "--out", out_folder)
     assert (code, err) == (0, "")
     assert Image.open(out_folder / "views.png").size[0] > 300
     assert "size=(16, 16)" in load_result(out_folder).settings["transform"]
