@@ -122,6 +122,12 @@ def described(transform: Callable[[Any], Any]) -> str:
 
 def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Return the transform of a single view; the first of a MultiViewTransform."""
+    if not callable(transform):
+        raise MemorizationError(
+            "Expected a transform that makes a view of an image, got "
+            f"{type(transform).__name__}. Memorisation shows under the augmentation of "
+            "the encoder's training."
+        )
     if isinstance(transform, MultiViewTransform | MultiViewTransformV2):
         first: Callable[[Any], Any] = transform.transforms[0]
         return first
@@ -135,6 +141,11 @@ def _one_view(view: Any, transform: Callable[[Any], Any]) -> Tensor:
         raise MemorizationError(
             "Expected the transform to return a tensor, got "
             f"{type(view).__name__} from {type(transform).__name__}. Add ToTensor() to it."
+        )
+    if not view.is_floating_point():
+        raise MemorizationError(
+            f"Expected the transform to return floating-point values, got {view.dtype}. "
+            "Add ToDtype(torch.float32, scale=True) to it."
         )
     return view
 

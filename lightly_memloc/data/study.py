@@ -200,5 +200,11 @@ class Study:
 
 
 def _opened(source: Any) -> Any:
-    is_path = isinstance(source, str | PathLike)
-    return open_dataset(str(source)) if is_path else source
+    if isinstance(source, str | PathLike):
+        return open_dataset(str(source))
+    if not (hasattr(source, "__getitem__") and hasattr(source, "__len__")):
+        raise MemorizationError(
+            "Expected a map-style data set, which has a length and gives an image by its "
+            f"index, got a {type(source).__name__}."
+        )
+    return source

@@ -1,7 +1,8 @@
 """Evaluators: measurements as LightningModules, run by themselves or by a Trainer."""
 
+import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
@@ -24,7 +25,11 @@ from lightly_memloc.data import (
     described,
     filename_of,
 )
-from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.errors import (
+    MemorizationError,
+    MemorizationWarning,
+    UnreadableImageError,
+)
 from lightly_memloc.evaluators.view_loader import ViewBatch, view_loader
 from lightly_memloc.layers import CapturedLayer, captured, run_encoder, trace_layers
 from lightly_memloc.results import Result
@@ -51,6 +56,9 @@ R = TypeVar("R", bound=Result)
 
 # Pairs of duplicates that the settings of a result list.
 _LISTED = 100
+
+# No normalization of values from 0 to 1 comes near this.
+_BRIGHT = 50
 
 
 class Evaluator(pl.LightningModule, Generic[R]):
@@ -92,6 +100,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         anchored: bool = False,
     ) -> None:
         super().__init__()
+        for encoder in encoders.values():
+            _refuse_no_encoder(encoder)
         self.encoders = nn.ModuleDict(encoders)
         # mypy would infer plain modules for its values.
         self.metrics: Any = nn.ModuleDict()
@@ -420,6 +430,15 @@ class Evaluator(pl.LightningModule, Generic[R]):
         return self._result
 
     def _begin(self, images: Tensor) -> None:
+        largest = float(images.abs().max())
+        if largest > _BRIGHT:
+            warnings.warn(
+                f"Views have values of up to {largest:.0f}, as of images that were not "
+                "scaled. Encoders are trained on values of about 0 to 1, or normalized "
+                "ones: add ToTensor() and the training's normalization to the transform.",
+                MemorizationWarning,
+                stacklevel=2,
+            )
         self._ran_on = images.device.type
         encoder = next(iter(self.encoders.values()))
         self.layers = trace_layers(encoder, self.patterns, self.read, images[:2])
@@ -447,6 +466,29 @@ def computed(metric: Metric) -> dict[str, NDArray[Any]]:
         metric: A metric whose ``compute()`` returns a dict of tensors.
     """
     return {name: value.cpu().numpy() for name, value in metric.compute().items()}
+
+
+def _refuse_no_encoder(encoder: Any) -> None:
+    """Refuse what cannot be measured as an encoder.
+
+    Raises:
+        MemorizationError: If it is no module, or a scripted one.
+    """
+    if isinstance(encoder, torch.jit.ScriptModule):
+        raise MemorizationError(
+            "Expected a module of Python, got one of TorchScript, whose layers cannot be "
+            "observed. Load its state_dict into the module that it was scripted from."
+        )
+    if not isinstance(encoder, nn.Module):
+        advice = (
+            " Load the state_dict into a module first, for example with load_encoder."
+            if isinstance(encoder, Mapping)
+            else ""
+        )
+        raise MemorizationError(
+            f"Expected an encoder, a torch.nn.Module, got a {type(encoder).__name__}."
+            f"{advice}"
+        )
 
 
 class _TraceFree(Callback):

@@ -32,6 +32,9 @@ from lightly_memloc.metrics import AlignmentDistance, ImageFeatures
 from lightly_memloc.results import LayerMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions, shapes_of
 
+# Distances of views that are the same: single precision computes them to this.
+_SAME = 1e-9
+
 
 @EVALUATORS.register("layer_mem")
 class LayerMemEvaluator(Evaluator[LayerMemResult]):
@@ -174,7 +177,11 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             self.metrics["pixels"].update(pixel_statistics(pixels), batch.indices)
 
     def compute(self) -> LayerMemResult:
-        """Return the result over the images of all processes."""
+        """Return the result over the images of all processes.
+
+        Raises:
+            MemorizationError: If the views of every image are the same.
+        """
         measured = {
             name: [
                 (
@@ -187,6 +194,12 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             ]
             for name in self.encoders
         }
+        if not any(distances.max() > _SAME for _, distances in measured["f"]):
+            raise MemorizationError(
+                "The distances of all images are 0 in every layer: the transform gives "
+                "the same view each time. LayerMem needs the augmentation of the "
+                "encoder's training."
+            )
         foreign = {name: measured.pop(name) for name in self.foreign}
         seen = np.unique(np.concatenate([i for of in measured.values() for i, _ in of]))
         images = self.roles.set_index("index").loc[seen].reset_index()

@@ -24,17 +24,25 @@ Entry = Literal["forward", "forward_features"]
 
 
 def run_encoder(model: nn.Module, images: Tensor, entry: Entry) -> None:
-    """Run a model on images.
+    """Run a model on images, in the precision of its weights.
 
     Args:
         model: The model.
         images: The images, shape ``(N, C, H, W)``.
         entry: The method to call, as found by a :class:`Trace` of the model.
     """
+    given = _of_type(model, images)
     if entry == "forward":
-        model(images)
+        model(given)
     else:
-        model.forward_features(images)  # type: ignore[operator]
+        model.forward_features(given)  # type: ignore[operator]
+
+
+def _of_type(model: nn.Module, images: Tensor) -> Tensor:
+    """Images in the precision of a model's weights, which may be half or double."""
+    weights = (of.dtype for of in model.parameters() if of.is_floating_point())
+    dtype = next(weights, images.dtype)
+    return images.to(dtype) if images.is_floating_point() else images
 
 
 class Tap(NamedTuple):
@@ -189,12 +197,14 @@ class Trace:
                 return self._run(model, images)
             except Exception as error:
                 failure += f" forward_features raised {reason(error)}"
-        if not isinstance(of_forward, TypeError):
-            raise of_forward
+        advice = (
+            "The encoder must take a batch of images as its only argument."
+            if isinstance(of_forward, TypeError)
+            else "Check the size and the channels that the transform gives."
+        )
         raise MemorizationError(
             f"{type(model).__name__} does not run on images of shape "
-            f"{tuple(images.shape)}: {failure} The encoder must take a batch of images "
-            "as its only argument."
+            f"{tuple(images.shape)}: {failure} {advice}"
         ) from of_forward
 
     def _record(self, tap: Tap, number: int, value: Any) -> None:

@@ -167,12 +167,29 @@ def _read_weights(
         if isinstance(document, dict) and isinstance(document.get(name), dict):
             document = document[name]
             break
-    if not isinstance(document, dict) or not all(
-        isinstance(value, Tensor) or str(name).endswith(_EXTRA_STATE_KEY_SUFFIX)
-        for name, value in document.items()
-    ):
-        raise MemorizationError(f"{path} does not contain a state_dict of tensors.")
-    return document
+    weights = _flat(document) if isinstance(document, dict) else {}
+    if not weights:
+        found = (
+            _listed([str(key) for key in document])
+            if isinstance(document, dict)
+            else f"a {type(document).__name__}"
+        )
+        raise MemorizationError(
+            f"{path} does not contain a state_dict of tensors. It contains {found}."
+        )
+    return weights
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Tensor]:
+    """The tensors of a document, in which encoders may be mappings of their own."""
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        key = f"{prefix}{name}"
+        if isinstance(value, Tensor) or key.endswith(_EXTRA_STATE_KEY_SUFFIX):
+            flat[key] = value
+        elif isinstance(value, Mapping):
+            flat |= _flat(value, f"{key}.")
+    return flat
 
 
 def _listed(names: list[str]) -> str:
