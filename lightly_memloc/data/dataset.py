@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, Subset
 
 from lightly_memloc.data.digits import Digits
+from lightly_memloc.data.image_file import load_image
 from lightly_memloc.data.image_list import ImageList, is_list
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
 from lightly_memloc.runtime import generators_restored, seed_generators
@@ -56,6 +57,8 @@ def open_dataset(source: str | PathLike[str]) -> Any:
         raise MemorizationError(f"{source} contains no images: {error}") from error
     if not len(dataset):
         raise MemorizationError(f"{source} contains no images.")
+    if hasattr(dataset.dataset, "loader"):
+        dataset.dataset.loader = load_image
     return dataset
 
 
@@ -242,7 +245,7 @@ def fingerprint(dataset: Any) -> str:
     """
     digest = hashlib.sha256(str(len(dataset)).encode())
     for index in _spread(len(dataset), _NAMES):
-        digest.update(filename_of(dataset, index).encode() + b"\0")
+        digest.update(os.fsencode(filename_of(dataset, index)) + b"\0")
     with generators_restored():
         for index in _spread(len(dataset), _IMAGES):
             seed_generators(index)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import Dataset
 
+from lightly_memloc.data.image_file import load_image
 from lightly_memloc.errors import MemorizationError
 
 SUFFIXES = (".txt", ".csv", ".jsonl")
@@ -73,8 +74,7 @@ class ImageList(Dataset[tuple[Any, int, str]]):
         return len(self.filenames)
 
     def __getitem__(self, index: int) -> tuple[Any, int, str]:
-        with Image.open(self._paths[index]) as file:
-            image = file.convert("RGB")
+        image = load_image(self._paths[index])
         item = image if self.transform is None else self.transform(image)
         return item, self._targets[index], self.filenames[index]
 

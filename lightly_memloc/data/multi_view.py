@@ -98,9 +98,10 @@ class MultiViewDataset(Dataset[tuple[Tensor, Any, str]]):
             views = []
             for v in range(self.n_views):
                 seed_generators(self.seed, index, v)
-                views.append(_one_view(self.transform(image), self.transform))
+                # A transform may write into its input.
+                views.append(_one_view(self.transform(_copied(image)), self.transform))
             if self.anchor_transform is not None:
-                anchor = self.anchor_transform(image)
+                anchor = self.anchor_transform(_copied(image))
                 views.insert(0, _one_view(anchor, self.anchor_transform))
         return _stack(views, filename), target, filename
 
@@ -132,6 +133,10 @@ def view_transform(transform: Callable[[Any], Any]) -> Callable[[Any], Any]:
         first: Callable[[Any], Any] = transform.transforms[0]
         return first
     return transform
+
+
+def _copied(image: Any) -> Any:
+    return image.clone() if isinstance(image, Tensor) else image.copy()
 
 
 def _one_view(view: Any, transform: Callable[[Any], Any]) -> Tensor:

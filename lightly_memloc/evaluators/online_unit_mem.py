@@ -1,6 +1,7 @@
 """UnitMem from the forward passes of training, without additional ones."""
 
 import hashlib
+import os
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -331,5 +332,5 @@ def _refuse_non_finite(layer: str, mu: Tensor, filenames: Sequence[str]) -> None
 
 def _key(filename: str) -> int:
     """A number for a file name that is the same on all processes."""
-    digest = hashlib.blake2b(filename.encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(os.fsencode(filename), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -65,6 +65,9 @@ class CapturedLayer:
         return self.shape[dim - 1 if dim > 0 else dim]
 
 
+_READ = {"state": "states", "units": "units"}
+
+
 def trace_layers(
     model: nn.Module,
     layers: str | Sequence[str],
@@ -129,6 +132,11 @@ def trace_layers(
             )
     if faults and (not automatic or not captured):
         raise MemorizationError(" ".join(faults))
+    if not captured:
+        raise MemorizationError(
+            f"{type(model).__name__} has no layers whose {_READ[read]} can be measured. "
+            "Name modules to measure with layers=..."
+        )
     if faults:
         warnings.warn(
             "Left out of the measurement: " + " ".join(faults),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.runtime.distributed import reason
 
 # Keys under which training scripts store the weights beside optimizers and the like.
 _WEIGHTS = ("state_dict", "model_state_dict", "model")
@@ -155,6 +156,11 @@ def _read_weights(
         )
     # Files of other formats raise errors of any type.
     except Exception as error:
+        if trust_checkpoint:
+            raise MemorizationError(
+                f"{path} cannot be read ({reason(error)}). It may be incomplete, or need a "
+                "package that is not installed."
+            ) from error
         raise MemorizationError(
             f"{path} is not a checkpoint of tensors only, and loading anything else could "
             "run code from the file. Save the encoder's state_dict() with torch.save. If "

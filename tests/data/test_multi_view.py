@@ -1,3 +1,4 @@
+import copy
 import os
 import random
 from itertools import combinations
@@ -553,7 +554,42 @@ def test_iteration_ends_after_the_last_image():
             return 3
 
         def __getitem__(self, index):
-            return torch.full((1, 1, 1), index)
+            return torch.full((1, 1, 1), float(index))
 
     views = MultiViewDataset(Endless(), lambda image: image, n_views=2)
     assert [name for _, _, name in views] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("form", ["tensor", "array", "pil"])
+@pytest.mark.parametrize("anchored", [False, True])
+def test_a_transform_that_writes_into_its_input(form, anchored):
+    """Each view begins with the image, which may be the same object each time."""
+    pixels = np.random.default_rng(0).integers(256, size=(6, 6, 3), dtype=np.uint8)
+    images = {
+        "tensor": torch.from_numpy(pixels.copy()).permute(2, 0, 1) / 255,
+        "array": pixels.copy(),
+        "pil": Image.fromarray(pixels),
+    }
+
+    class One:
+        def __len__(self):
+            return 1
+
+        def __getitem__(self, index):
+            return images[form]
+
+    def darken(image):
+        if form == "pil":
+            image.putpixel((0, 0), (0, 0, 0))
+            image.paste((0, 0, 0), (0, 0, 3, 3))
+            seen = T.functional.to_tensor(image)
+        else:
+            image *= 0 if form == "array" else 0.5
+            seen = torch.as_tensor(np.array(image)).float()
+        return seen
+
+    anchor = darken if anchored else None
+    before = copy.deepcopy(images[form])
+    first, *others = MultiViewDataset(One(), darken, 3, 0, anchor)[0][0]
+    assert all(torch.equal(first, other) for other in others)
+    assert np.array_equal(np.array(images[form]), np.array(before))

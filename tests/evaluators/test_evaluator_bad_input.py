@@ -134,8 +134,8 @@ def test_indices_out_of_range(encoders, digits, transform):
 
 @pytest.mark.parametrize("indices", [[1, 12], [-1, 3]])
 def test_indices_just_out_of_range(encoders, transform, indices):
-    first, last = indices
-    words = f"Indices {first} to {last} are out of range for a data set of 12 images"
+    outside = -1 if -1 in indices else 12
+    words = f"Index {outside} of indices is out of range for a data set of 12 images"
     with pytest.raises(MemorizationError, match=words):
         measure_unit_mem(encoders[0], Shades(12), transform, indices=indices)
     with pytest.raises(MemorizationError, match=words):
