@@ -186,7 +186,7 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
             "There are no thumbnails: the images are not those that were measured."
         )
     return {
-        "title": saved.folder.resolve().name,
+        "title": _title(saved),
         "summary": Summary.of(saved),
         "sections": list(_sections(saved)),
         "gallery": gallery,
@@ -197,6 +197,13 @@ def _page(saved: Saved, dataset: Any) -> dict[str, Any]:
         "views": _views(saved),
         "config": list(_config(saved)),
     }
+
+
+def _title(saved: Saved) -> str:
+    """What was measured, in a word: the checkpoint, or else the folder."""
+    name = saved.folder.resolve().name
+    checkpoint = saved.source.get("checkpoint")
+    return name if checkpoint is None else f"{Path(checkpoint).name} ({name})"
 
 
 def _views(saved: Saved) -> str:

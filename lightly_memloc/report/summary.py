@@ -70,7 +70,26 @@ def _measured(saved: Saved) -> Iterator[str]:
         )
     if saved.runs is not None:
         yield f"{len(saved.runs.names)} runs on random splits of one data set."
+    if "checkpoint" in saved.source:
+        yield _custom_encoder(saved.source)
     yield from filter(None, (report.measured() for report in saved.reports.values()))
+
+
+def _custom_encoder(source: dict[str, str]) -> str:
+    """Say which encoder, which images and which views were measured."""
+    if "holdout" in source:
+        images = f"members: {source['members']}, held-out images: {source['holdout']}"
+    else:
+        images = f"images: {source.get('members') or source.get('data')}"
+        if "split" in source:
+            images += f", with the roles of {source['split']}"
+    views = ""
+    if "transform" in source:
+        views = f" Views: {source['transform']}, {source['input_size']} pixels."
+    return (
+        f"The encoder {source['model']} with the weights of {source['checkpoint']} "
+        f"({images}).{views}"
+    )
 
 
 def _found(saved: Saved) -> Iterator[str]:

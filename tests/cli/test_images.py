@@ -67,6 +67,22 @@ def test_the_whole_journey(run, sets, tmp_path):
     assert run("report", out_folder)[0] == 0
     page = (out_folder / "report.html").read_text(encoding="utf-8")
     assert "What the encoder saw" in page
+    assert "Memorisation report: encoder.pt (result)" in page
+    # The answer comes first, then what it is about.
+    found, measured, saw, limits = map(
+        page.index,
+        (
+            "What was found",
+            "What was measured",
+            "What the encoder saw",
+            "What cannot be concluded",
+        ),
+    )
+    assert found < measured < saw < limits
+    shown = " ".join(page.split())
+    assert f"The encoder tests.cli.encoder:make with the weights of {sets}" in shown
+    assert f"members: {sets}/members, held-out images: {sets}/holdout" in shown
+    assert "Views: simclr, 16 pixels." in shown
     assert page.count("data:image/png;base64,") >= 1
     # The next step is a command that works as it stands.
     (step,) = re.findall(r"<code>(lightly-memloc unit-mem [^<]*)</code>", page)
