@@ -44,6 +44,7 @@ from lightly_memloc.runtime import (
     is_interrupted,
     leave_no_trace,
     rank_and_world_size,
+    reason,
     resolve_device,
     share_buffers,
     state_device,
@@ -441,7 +442,7 @@ class Evaluator(pl.LightningModule, Generic[R]):
             )
         self._ran_on = images.device.type
         encoder = next(iter(self.encoders.values()))
-        self.layers = trace_layers(encoder, self.patterns, self.read, images[:2])
+        self.layers = self._trace(encoder, images[:2])
         self.prepare(images)
         self.metrics.update(self.make_metrics())
         for metric in self.metrics.modules():
@@ -451,6 +452,19 @@ class Evaluator(pl.LightningModule, Generic[R]):
         if self._state_file is not None and self._state_file.found is not None:
             with self._state_file.restoring() as found:
                 self.restore(found)
+
+    def _trace(self, encoder: nn.Module, images: Tensor) -> list[CapturedLayer]:
+        try:
+            return trace_layers(encoder, self.patterns, self.read, images)
+        except (MemorizationError, torch.OutOfMemoryError):
+            raise
+        # Encoders fail with errors of any type on images that they do not take.
+        except Exception as error:
+            raise MemorizationError(
+                f"{type(encoder).__name__} does not run on views of shape "
+                f"{tuple(images.shape)} ({reason(error)}). Check the size and the "
+                "channels that the transform gives."
+            ) from error
 
     def _keep(self, batch: int) -> None:
         """Save the state before a batch: a resumed run starts with a readable one."""

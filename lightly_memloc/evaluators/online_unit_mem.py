@@ -159,9 +159,17 @@ class OnlineUnitMem:
         n_images = len(set().union(*gathered(set(self._names))))
         layers, values = self._values() if n_images > 1 else ([], [])
         if not layers:
+            compiled = (
+                " The encoder is compiled: what it runs after its first compiled step "
+                "cannot be observed. Create the tracker before, or call "
+                "torch.compiler.reset()."
+                if _is_compiled(self.model)
+                else ""
+            )
             raise MemorizationError(
                 f"UnitMem needs at least two images; the recorded training steps had "
                 f"{n_images}. Check that the tracked encoder is the one being trained."
+                f"{compiled}"
             )
         side_by_side = {
             # A metric of one unit returns scalars.
@@ -334,3 +342,12 @@ def _key(filename: str) -> int:
     """A number for a file name that is the same on all processes."""
     digest = hashlib.blake2b(os.fsencode(filename), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
+
+
+def _is_compiled(model: nn.Module) -> bool:
+    """Whether torch.compile made a module, or any in it, what it is."""
+    return any(
+        hasattr(module, "_orig_mod")
+        or getattr(module, "_compiled_call_impl", None) is not None
+        for module in model.modules()
+    )

@@ -14,7 +14,7 @@ from lightly_memloc.layers.shared_weights import (
     other_users,
     shared_weights,
 )
-from lightly_memloc.layers.trace import first_tensor, run_encoder
+from lightly_memloc.layers.trace import features_of, first_tensor, run_encoder
 
 __all__ = [
     "CapturedLayer",
@@ -23,6 +23,7 @@ __all__ = [
     "captured",
     "device_of",
     "example_images",
+    "features_of",
     "find_layers",
     "first_tensor",
     "is_norm",

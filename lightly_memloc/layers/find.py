@@ -46,8 +46,9 @@ def find_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[
     Args:
         model: Any module.
         layers: ``"auto"`` for all layers, or names, globs (``"layer4.*"``) or kinds
-            (``"attention"``). A name or glob that matches no layer is looked up among
-            all modules of the model, which are then read at their outputs.
+            (``"attention"``). The name of a layer is not looked up as a kind. A name or
+            glob that matches no layer is looked up among all modules of the model, which
+            are then read at their outputs.
 
     Returns:
         Layers without repetitions: with ``"auto"`` in the order of their definition,
@@ -84,7 +85,8 @@ def find_layers(model: nn.Module, layers: str | Sequence[str] = "auto") -> list[
 
 
 def _matching(model: nn.Module, found: list[Layer], pattern: str) -> list[Layer]:
-    matches = [
+    named = [layer for layer in found if layer.name == pattern]
+    matches = named or [
         layer
         for layer in found
         if fnmatchcase(layer.name, pattern) or layer.kind == pattern

@@ -130,7 +130,10 @@ def channel_dim(module: nn.Module) -> int | None:
     """Dimension of the units in a module's output, if its type determines it."""
     if isinstance(module, _ConvNd | _NormBase) or type(module).__name__.endswith("2d"):
         return 1
-    if isinstance(module, nn.Linear | nn.LayerNorm):
+    if isinstance(module, nn.LayerNorm):
+        # Over whole feature maps, its first dimension is that of the units.
+        return -1 if len(module.normalized_shape) == 1 else 1
+    if isinstance(module, nn.Linear):
         return -1
     return None
 

@@ -38,6 +38,44 @@ def run_encoder(model: nn.Module, images: Tensor, entry: Entry) -> None:
         model.forward_features(given)  # type: ignore[operator]
 
 
+def _gives_tokens(module: nn.Module, site: Site, output: Tensor) -> bool:
+    """Whether a block with convolutions of feature maps gives tokens, (B, N, C)."""
+    if site.channel_dim != 1 or output.dim() != 3:
+        return False
+    modules = list(module.modules())
+    return len(modules) > 1 and not any(
+        isinstance(of, nn.Conv1d | nn.BatchNorm1d) for of in modules
+    )
+
+
+def features_of(model: nn.Module, images: Tensor) -> Tensor:
+    """Run a model on images and flatten what it returns.
+
+    Args:
+        model: The model.
+        images: The images, shape ``(N, C, H, W)``.
+
+    Returns:
+        The features, shape ``(N, F)``.
+
+    Raises:
+        MemorizationError: If the model returns no tensor with a row for each image.
+    """
+    output: Any = model(_of_type(model, images))
+    if isinstance(output, Tensor) and output.dim() > 0 and len(output) == len(images):
+        return output.flatten(start_dim=1)
+    found = (
+        f"a tensor of shape {tuple(output.shape)}"
+        if isinstance(output, Tensor)
+        else f"a {type(output).__name__}"
+    )
+    raise MemorizationError(
+        f"{type(model).__name__} returns {found} for {len(images)} images. Expected a "
+        "tensor of features with one row for each: wrap the model in a module that "
+        "returns one."
+    )
+
+
 def _of_type(model: nn.Module, images: Tensor) -> Tensor:
     """Images in the precision of a model's weights, which may be half or double."""
     weights = (of.dtype for of in model.parameters() if of.is_floating_point())
@@ -197,14 +235,12 @@ class Trace:
                 return self._run(model, images)
             except Exception as error:
                 failure += f" forward_features raised {reason(error)}"
-        advice = (
-            "The encoder must take a batch of images as its only argument."
-            if isinstance(of_forward, TypeError)
-            else "Check the size and the channels that the transform gives."
-        )
+        if not isinstance(of_forward, TypeError):
+            raise of_forward
         raise MemorizationError(
             f"{type(model).__name__} does not run on images of shape "
-            f"{tuple(images.shape)}: {failure} {advice}"
+            f"{tuple(images.shape)}: {failure} The encoder must take a batch of images "
+            "as its only argument."
         ) from of_forward
 
     def _record(self, tap: Tap, number: int, value: Any) -> None:
@@ -234,6 +270,8 @@ class Trace:
             )
         taken = site.side == "input"
         value = last.taken if taken else last.given
+        if value is not None and _gives_tokens(self._modules[last.module], site, value):
+            site = replace(site, channel_dim=-1)
         return TracedSite(
             replace(site, module=last.module, call=last.number, stage=None),
             (call.module, call.number),

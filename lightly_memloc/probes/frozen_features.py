@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from lightly_memloc.errors import NonFiniteError
+from lightly_memloc.layers import features_of
 from lightly_memloc.metrics.image_metric import refuse_non_finite
 from lightly_memloc.probes.accuracy import ProbeAccuracy
 from lightly_memloc.probes.task import ProbeTask
@@ -126,7 +127,7 @@ def _over_batches(
     parts = np.split(indices, range(task.batch_size, len(indices), task.batch_size))
     with leave_no_trace([encoder], on), torch.inference_mode():
         for part, (images, _) in zip(parts, task.loader(indices), strict=True):
-            features = encoder(images.to(on)).flatten(start_dim=1).float()
+            features = features_of(encoder, images.to(on)).float()
             try:
                 refuse_non_finite(features, torch.from_numpy(part))
             except NonFiniteError as error:

@@ -16,6 +16,7 @@ import torchvision
 from torch import Tensor, nn
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.layers import features_of
 
 # Up to this view size ResNets get a small stem: the usual one divides the side by 4.
 _SMALL = 64
@@ -62,9 +63,10 @@ def num_features(backbone: nn.Module, input_size: int) -> int:
     """Number of features that a backbone returns per image, positions flattened."""
     training = backbone.training
     with torch.inference_mode():
-        features = backbone.eval()(torch.zeros(1, 3, input_size, input_size))
+        images = torch.zeros(1, 3, input_size, input_size)
+        features = features_of(backbone.eval(), images)
     backbone.train(training)
-    return int(features.flatten(start_dim=1).shape[1])
+    return int(features.shape[1])
 
 
 def import_named(path: str, what: str) -> Any:

@@ -82,7 +82,7 @@ class Hungry(nn.Module):
             Tiny(),
             None,
             lambda image: crop(image)[:1],
-            "does not run on images of shape.*Check the size and the channels",
+            "does not run on views of shape.*Check the size and the channels",
         ),
         (Hungry(), None, crop, "must take a batch of images as its only argument"),
         (Tiny().state_dict(), None, crop, "got a OrderedDict. Load the state_dict"),

@@ -898,3 +898,15 @@ def test_units_rank_as_they_do_when_measured_at_the_epochs_end():
     assert len(layers) == 8
     assert (layers["correlation"] > 0.5).all()
     assert layers["correlation"].median() > 0.75
+
+
+def test_a_compiled_encoder_says_why_nothing_was_seen():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+    compiled = torch.compile(model, backend="eager")
+    images = torch.rand(4, 3, 8, 8)
+    compiled(images)
+    tracker = OnlineUnitMem(compiled)
+    with tracker.batch(list("abcd")):
+        tracker.model(images)
+    with pytest.raises(MemorizationError, match="The encoder is compiled"):
+        tracker.compute()

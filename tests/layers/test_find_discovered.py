@@ -509,3 +509,62 @@ def test_parametrized_modules_are_layers_like_others(parametrize):
     for place in (0, 5):
         parametrize(parametrized[place])
     assert find_layers(parametrized) == find_layers(model())
+
+
+class TokenMlp(nn.Module):
+    """A block of tokens with a depthwise convolution of feature maps, as in PVTv2."""
+
+    def __init__(self, width=8, hidden=24):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(width, hidden), nn.Linear(hidden, width)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+
+    def forward(self, x):
+        x = self.fc1(x).transpose(1, 2)
+        side = int(x.shape[2] ** 0.5)
+        x = self.dwconv(x.unflatten(2, (side, side)))
+        return self.fc2(x.flatten(2).transpose(1, 2))
+
+
+class Tokens(nn.Module):
+    def __init__(self, mlp):
+        super().__init__()
+        self.embed, self.mlp = nn.Conv2d(3, 8, 4, 4), mlp
+
+    def forward(self, x):
+        return self.mlp(self.embed(x).flatten(2).transpose(1, 2))
+
+
+class Sequence(nn.Module):
+    """A block of sequences, (B, C, L), whose convolutions have one dimension."""
+
+    def __init__(self):
+        super().__init__()
+        self.one, self.other = nn.Conv1d(16, 6, 1), nn.Conv1d(6, 5, 1)
+
+    def forward(self, x):
+        return self.other(self.one(x))
+
+
+@pytest.mark.parametrize(
+    ("mlp", "shape", "units"), [(TokenMlp(), (16, 8), 8), (Sequence(), (5, 8), 5)]
+)
+def test_units_of_blocks_of_tokens_and_of_sequences(mlp, shape, units):
+    (layer,) = trace_layers(Tokens(mlp), "mlp", "units", torch.rand(2, 3, 16, 16))
+    assert (layer.shape, layer.num_units) == (shape, units)
+
+
+def test_a_layer_norm_over_feature_maps_has_the_units_of_the_maps():
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.LayerNorm([8, 10, 10]), nn.ReLU(), nn.Conv2d(8, 4, 3)
+    )
+    layers = trace_layers(model, "auto", "units", torch.rand(2, 3, 12, 12))
+    assert [layer.num_units for layer in layers] == [8, 4]
+
+
+def test_the_name_of_a_layer_is_no_kind():
+    model = nn.Sequential()
+    model.add_module("conv", nn.Conv2d(3, 4, 3))
+    model.add_module("last", nn.Conv2d(4, 4, 3))
+    assert [layer.name for layer in find_layers(model, "conv")] == ["conv"]
+    assert len(find_layers(nn.Sequential(*model), "conv")) == 2

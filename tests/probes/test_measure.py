@@ -115,3 +115,28 @@ def test_features_that_are_not_finite_are_refused_by_name(digits, name, image):
     )
     with pytest.raises(NonFiniteError, match=message):
         measure_probes({"g": Overflowing()}, task, [name])
+
+
+class Odd(torch.nn.Module):
+    def __init__(self, wrap):
+        super().__init__()
+        self.conv, self.wrap = torch.nn.Conv2d(3, 4, 3), wrap
+
+    def forward(self, x):
+        return self.wrap(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("wrap", "found"),
+    [
+        (lambda x: [x], "returns a list for"),
+        (lambda x: {"features": x}, "returns a dict for"),
+        (torch.mean, r"returns a tensor of shape \(\) for"),
+        (lambda x: x[:1], r"returns a tensor of shape \(1, "),
+    ],
+)
+@pytest.mark.parametrize("probe", ["logistic", "knn", "linear", "finetune"])
+def test_encoders_that_return_no_features(digits, wrap, found, probe):
+    task = ProbeTask(digits, range(8), range(8, 16), PLAIN)
+    with pytest.raises(MemorizationError, match=found):
+        measure_probes({"f": Odd(wrap)}, task, [probe], device="cpu")
