@@ -108,11 +108,11 @@ class Saved:
         ordered = sorted(
             results.items(), key=lambda named: (report_of(named[1]).place, named[0])
         )
+        run, runs = _studied(folder)
         followed = {
-            path.name: _readable_epochs(path)
+            path.name: _current_epochs(_readable_epochs(path), path, run)
             for path in sorted((folder / "training" / "f").glob("*"))
         }
-        run, runs = _studied(folder)
         of = _studied(folder.parent) if folders == [folder] else (run, runs)
         current = _current(dict(ordered), *of)
         if ordered and not current:
@@ -247,6 +247,30 @@ def _readable_epochs(folder: Path) -> list[Result]:
         message = f"What was measured in training is left out: {error}"
         warnings.warn(message, MemorizationWarning, stacklevel=3)
         return []
+
+
+def _current_epochs(
+    results: list[Result], folder: Path, run: "Run | None"
+) -> list[Result]:
+    """What was measured in the training that ended in the run's encoder.
+
+    Only what was measured after the last epoch can tell: it has the encoder's weights.
+    """
+    if run is None or not results:
+        return results
+    last = results[-1]
+    if last.settings["epoch"] != run.config.epochs - 1:
+        return results
+    from lightly_memloc.training import changes_since
+
+    if "the weights of f" not in changes_since(last, run):
+        return results
+    message = (
+        f"What was measured in training ({folder}) is left out: it is of an earlier "
+        "training of this run."
+    )
+    warnings.warn(message, MemorizationWarning, stacklevel=3)
+    return []
 
 
 def _current(

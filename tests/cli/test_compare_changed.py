@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from tests.cli.commands import MEASURE, invoke
+from tests.cli.commands import MEASURE, invoke, train
 
 # As on the command line, where warnings are shown.
 pytestmark = pytest.mark.filterwarnings(
@@ -133,3 +133,22 @@ def test_a_pair_that_shares_one_encoder_with_another_is_a_copy(run, several, tmp
     assert code == 0
     assert "run-2 is left out" in " ".join(err.split())
     assert json.loads(out)["settings"]["runs"] == ["run-1", "run-3"]
+
+
+def test_what_an_earlier_training_measured_is_left_out(run, images, tmp_path):
+    folder = tmp_path / "run"
+    given = train(images, folder, "--epochs", 2)
+    assert run(*given, "--callback", "memorization")[0] == 0
+    assert run("unit-mem", folder, *MEASURE)[0] == 0
+    code, _, err = run("report", folder)
+    assert (code, err) == (0, "")
+    assert "In training" in (folder / "report.html").read_text(encoding="utf-8")
+    for path in (*folder.glob("*.ckpt"), folder / "losses.csv"):
+        path.unlink()
+    # The same split, another training.
+    assert run(*given, "--learning-rate", 0.01)[0] == 0
+    assert run("unit-mem", folder, *MEASURE)[0] == 0
+    code, _, err = run("report", folder)
+    assert code == 0
+    assert "of an earlier training of this run" in " ".join(err.split())
+    assert "In training" not in (folder / "report.html").read_text(encoding="utf-8")
