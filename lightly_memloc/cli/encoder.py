@@ -1,12 +1,13 @@
 """Which encoder a command measures: that of a run, or a custom one."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from lightly_memloc.cli.images import ImagesGroup
+from lightly_memloc.cli.options import finite
 from lightly_memloc.errors import MemorizationError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from lightly_memloc.data import Study
     from lightly_memloc.results import Result
+    from lightly_memloc.runtime import LoadedEncoder
     from lightly_memloc.training import Run
 
 R = TypeVar("R", bound="Result")
@@ -58,6 +60,14 @@ class EncoderGroup(ImagesGroup):
             help="Load matching weights; warn about the rest.",
         ),
     ] = False
+    partial_share: Annotated[
+        float,
+        typer.Option(
+            callback=finite,
+            rich_help_panel=_PANEL,
+            help="Share of the encoder's tensors that --allow-partial asks for.",
+        ),
+    ] = 0.9
     trust_checkpoint: Annotated[
         bool,
         typer.Option(
@@ -105,7 +115,7 @@ class EncoderGroup(ImagesGroup):
             )
         reference = self._reference()
         f = self._load(self.model, self.checkpoint)
-        study, given = self.study(source, f, n_views, seed)
+        study, given = self.study(source, f.encoder, n_views, seed)
         g = None if reference is None else self._load(self.model, reference)
         loaded = {
             "model": self.model,
@@ -113,7 +123,14 @@ class EncoderGroup(ImagesGroup):
             "reference": reference,
         }
         named = {name: str(of) for name, of in loaded.items() if of is not None}
-        return Subject(f, g, study, None, given | named)
+        return Subject(
+            f.encoder,
+            None if g is None else g.encoder,
+            study,
+            None,
+            given | named,
+            notes=[of for one in (f, g) if one is not None for of in _lacking(one)],
+        )
 
     def _of_run(self, source: str | None, n_views: int, seed: int) -> "Subject":
         from lightly_memloc.data import MemorizationSplit
@@ -137,15 +154,15 @@ class EncoderGroup(ImagesGroup):
     def _reference(self) -> Path | None:
         return None
 
-    def _load(self, model: str, checkpoint: Path) -> "nn.Module":
-        from lightly_memloc.runtime import load_encoder
+    def _load(self, model: str, checkpoint: Path) -> "LoadedEncoder":
+        from lightly_memloc.runtime import load_weights
         from lightly_memloc.training import make_model
 
-        return load_encoder(
+        return load_weights(
             make_model(model),
             checkpoint,
             prefix=self.prefix,
-            allow_partial=self.allow_partial,
+            allow_partial=self.partial_share if self.allow_partial else False,
             trust_checkpoint=self.trust_checkpoint,
         )
 
@@ -179,6 +196,7 @@ class Subject:
         source: What the user gave: for a custom encoder data, model, checkpoint, ...;
             for a run a split other than its own.
         data: Where the images of a run are now, if they were moved.
+        notes: What limits what results can say.
     """
 
     f: "nn.Module"
@@ -187,6 +205,7 @@ class Subject:
     folder: Path | None
     source: dict[str, str]
     data: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def named(self, result: R) -> R:
         """Return a result whose settings say which encoder and images it is of."""
@@ -197,7 +216,19 @@ class Subject:
             settings["fingerprints"] = fingerprints_of(self.f, self.g, self.study)
         if self.source:
             settings["source"] = self.source
+        if self.notes:
+            settings["notes"] = [*settings.get("notes", []), *self.notes]
         return replace(result, settings=settings)
+
+
+def _lacking(loaded: "LoadedEncoder") -> list[str]:
+    """What to remember of an encoder that a checkpoint has in part."""
+    if not loaded.missing:
+        return []
+    return [
+        f"The checkpoint has {loaded.share:.0%} of the encoder's tensors. The others kept "
+        f"their initial values: {', '.join(loaded.missing)}."
+    ]
 
 
 def _run(folder: str, data: str | None) -> "Run":

@@ -1,5 +1,5 @@
 from .bounds import refuse_outside
-from .checkpoint import load_encoder, shapes_of
+from .checkpoint import LoadedEncoder, load_encoder, load_weights, shapes_of
 from .copies import copy_encoder
 from .device import lacks_bfloat16, resolve_device, state_device, trainer_device
 from .distributed import (
@@ -37,6 +37,7 @@ from .untrained import estimate_running_statistics, untrained_copy
 
 __all__ = [
     "Interrupted",
+    "LoadedEncoder",
     "LoadingArguments",
     "MeasuringArguments",
     "PassArguments",
@@ -57,6 +58,7 @@ __all__ = [
     "lacks_bfloat16",
     "leave_no_trace",
     "load_encoder",
+    "load_weights",
     "not_finite",
     "plain",
     "printable",

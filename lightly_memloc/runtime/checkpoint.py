@@ -1,8 +1,10 @@
 """Loading weights from a checkpoint without running code from the file."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -12,13 +14,32 @@ from torch import Tensor, nn
 from torch.nn.modules.module import _EXTRA_STATE_KEY_SUFFIX
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
+from lightly_memloc.runtime.bounds import refuse_outside
 from lightly_memloc.runtime.distributed import reason
 
 # Keys under which training scripts store the weights beside optimizers and the like.
 _WEIGHTS = ("state_dict", "model_state_dict", "model")
 
+# Share of an encoder's tensors that a checkpoint in part has to have.
+_LEAST = 0.9
+
 # Prefixes that DataParallel and torch.compile add to the names of weights.
 WRAPPERS = re.compile(r"(^|\.)(module|_orig_mod)\.")
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An encoder with weights of a checkpoint.
+
+    Attributes:
+        encoder: The encoder, in evaluation mode.
+        share: Share of its tensors that the checkpoint has.
+        missing: Names of those that it lacks, which keep their values.
+    """
+
+    encoder: nn.Module
+    share: float
+    missing: list[str]
 
 
 def load_encoder(
@@ -27,7 +48,7 @@ def load_encoder(
     name: str = "backbone",
     *,
     prefix: str | None = None,
-    allow_partial: bool = False,
+    allow_partial: bool | float = False,
     trust_checkpoint: bool = False,
 ) -> nn.Module:
     """Load weights into an encoder.
@@ -45,7 +66,8 @@ def load_encoder(
         prefix: Prefix of the encoder's weights in the checkpoint, used instead of
             ``name``.
         allow_partial: Whether to warn about missing and unexpected weights instead of
-            raising an error. Missing weights keep their values.
+            raising an error, if at least 90% of the encoder's tensors are there; or
+            the share that has to be. Missing weights keep their values.
         trust_checkpoint: Whether to load files that contain more than tensors. Loading
             them can run code from the file.
 
@@ -56,6 +78,40 @@ def load_encoder(
         MemorizationError: If the file is not a checkpoint of tensors only, its names or
             shapes do not match the encoder, or several prefixes match.
     """
+    return load_weights(
+        encoder,
+        path,
+        name,
+        prefix=prefix,
+        allow_partial=allow_partial,
+        trust_checkpoint=trust_checkpoint,
+    ).encoder
+
+
+def load_weights(
+    encoder: nn.Module,
+    path: str | PathLike[str],
+    name: str = "backbone",
+    *,
+    prefix: str | None = None,
+    allow_partial: bool | float = False,
+    trust_checkpoint: bool = False,
+) -> LoadedEncoder:
+    """Load weights into an encoder, and say which it did not get.
+
+    Args:
+        encoder: An encoder of the checkpoint's architecture.
+        path: The checkpoint.
+        name: As for :func:`load_encoder`.
+        prefix: As for :func:`load_encoder`.
+        allow_partial: As for :func:`load_encoder`.
+        trust_checkpoint: As for :func:`load_encoder`.
+
+    Raises:
+        MemorizationError: As for :func:`load_encoder`.
+    """
+    least = _LEAST if allow_partial is True else float(allow_partial or 1)
+    refuse_outside("allow_partial", least, above=0, at_most=1)
     expected = encoder.state_dict()
     weights = _of_encoder(
         _read_weights(path, trust_checkpoint), expected, path, name, prefix
@@ -68,6 +124,7 @@ def load_encoder(
         for key, shape in shapes.items()
         if key in found and found[key] != shape
     ]
+    share = 1 - len(missing) / max(len(expected), 1)
     if missing or unexpected or reshaped:
         differences = (
             f"{path} does not match {type(encoder).__name__}. "
@@ -76,9 +133,16 @@ def load_encoder(
         )
         if reshaped or not allow_partial or len(missing) == len(expected):
             raise MemorizationError(differences)
-        warnings.warn(differences, MemorizationWarning, stacklevel=2)
+        if share < least:
+            raise MemorizationError(
+                f"{differences} It has {share:.0%} of the encoder's tensors, and at "
+                f"least {least:.0%} are expected: the others would be measured as they "
+                "were initialised. To load it even so, set allow_partial "
+                f"(--partial-share) to {math.floor(100 * share) / 100:g}."
+            )
+        warnings.warn(differences, MemorizationWarning, stacklevel=3)
     encoder.load_state_dict(weights, strict=not allow_partial)
-    return encoder.eval()
+    return LoadedEncoder(encoder.eval(), share, missing)
 
 
 def shapes_of(weights: Mapping[str, Any]) -> dict[str, Any]:

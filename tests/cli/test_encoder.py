@@ -1,4 +1,5 @@
 import json
+import re
 
 import pandas as pd
 import pytest
@@ -55,3 +56,10 @@ def test_warnings_are_told_in_their_own_words(run, images, trained, tmp_path):
     assert err.startswith("Warning: ")
     assert "Missing: prep.conv.weight. Unexpected: extra." in " ".join(err.split())
     assert ".py" not in err
+    code, out, _ = run(*arguments, "--json")
+    (note,) = json.loads(out)["settings"]["notes"]
+    assert re.match(r"The checkpoint has 9\d% of the encoder's tensors", note)
+    assert note.endswith(": prep.conv.weight.")
+    code, _, err = run(*arguments, "--partial-share", 0.99)
+    assert code == 2
+    assert "at least 99% are expected" in " ".join(err.split())

@@ -1,5 +1,6 @@
 import os
 import pickle
+import re
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from torch import nn
 
 from lightly_memloc.errors import MemorizationError, MemorizationWarning
 from lightly_memloc.evaluators import load_encoder
+from lightly_memloc.runtime import load_weights
 from lightly_memloc.training import ResNet9
 
 
@@ -117,6 +119,33 @@ def test_a_part_is_loaded_if_that_is_allowed(tmp_path):
         load_encoder(encoder, tmp_path / "weights.pt", allow_partial=True)
     assert torch.equal(encoder.prep.conv.weight, own)
     assert torch.equal(encoder.layer2.conv.weight, saved.layer2.conv.weight)
+
+
+def test_most_of_an_encoder_has_to_be_there(tmp_path):
+    saved = ResNet9(width=4)
+    weights = saved.state_dict()
+    lost = list(weights)[: len(weights) // 5]
+    for name in lost:
+        del weights[name]
+    torch.save(weights, tmp_path / "weights.pt")
+    share = len(weights) / (len(weights) + len(lost))
+    assert 0.79 < share < 0.85
+    with pytest.raises(
+        MemorizationError, match=f"It has {share:.0%} of the encoder"
+    ) as of:
+        load_encoder(ResNet9(4), tmp_path / "weights.pt", allow_partial=True)
+    enough = float(re.search(r"\(--partial-share\) to ([0-9.]+)\.$", str(of.value))[1])
+    with pytest.warns(MemorizationWarning, match="Missing"):
+        loaded = load_weights(ResNet9(4), tmp_path / "weights.pt", allow_partial=enough)
+    assert loaded.share == pytest.approx(share)
+    assert loaded.missing == lost
+
+
+@pytest.mark.parametrize("share", [1.5, -1.0, float("nan")])
+def test_shares_that_are_none(tmp_path, share):
+    torch.save(ResNet9(4).state_dict(), tmp_path / "weights.pt")
+    with pytest.raises(MemorizationError, match="allow_partial"):
+        load_encoder(ResNet9(4), tmp_path / "weights.pt", allow_partial=share)
 
 
 def test_a_checkpoint_without_a_single_weight_is_no_part(tmp_path):
