@@ -199,7 +199,16 @@ class Trace:
         try:
             self._run(model, images)
         except Exception as error:
-            self._run_features(model, images, error)
+            ran, of_features = self._run_features(model, images)
+            if ran:
+                return
+            if not isinstance(error, TypeError):
+                raise
+            raise MemorizationError(
+                f"{type(model).__name__} does not run on images of shape "
+                f"{tuple(images.shape)}: forward raised {reason(error)}{of_features} The "
+                "encoder must take a batch of images as its only argument."
+            ) from error
 
     def locate(self, site: Site) -> list[TracedSite]:
         """Return the calls that a site refers to, each moved along its stage."""
@@ -225,23 +234,16 @@ class Trace:
         with tapped(model, taps, self._record):
             run_encoder(model, images, self.entry)
 
-    def _run_features(
-        self, model: nn.Module, images: Tensor, of_forward: Exception
-    ) -> None:
-        failure = f"forward raised {reason(of_forward)}"
-        if callable(getattr(model, "forward_features", None)):
-            self.entry = "forward_features"
-            try:
-                return self._run(model, images)
-            except Exception as error:
-                failure += f" forward_features raised {reason(error)}"
-        if not isinstance(of_forward, TypeError):
-            raise of_forward
-        raise MemorizationError(
-            f"{type(model).__name__} does not run on images of shape "
-            f"{tuple(images.shape)}: {failure} The encoder must take a batch of images "
-            "as its only argument."
-        ) from of_forward
+    def _run_features(self, model: nn.Module, images: Tensor) -> tuple[bool, str]:
+        """Return whether ``forward_features`` exists and runs, and how it failed."""
+        if not callable(getattr(model, "forward_features", None)):
+            return False, ""
+        self.entry = "forward_features"
+        try:
+            self._run(model, images)
+        except Exception as error:
+            return False, f" forward_features raised {reason(error)}"
+        return True, ""
 
     def _record(self, tap: Tap, number: int, value: Any) -> None:
         self._moments += 1

@@ -20,7 +20,10 @@ from lightly_memloc.evaluators import EVALUATORS
 from lightly_memloc.results import Result
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGES = sorted((DOCS / "tutorials").glob("*.md")) + sorted((DOCS / "how-to").glob("*"))
+WITHOUT_CODE = DOCS / "how-to" / "which-measurement.md"
+PAGES = sorted(
+    {*(DOCS / "tutorials").glob("*.md"), *(DOCS / "how-to").glob("*")} - {WITHOUT_CODE}
+)
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ from lightly_memloc.evaluators import EVALUATORS
 from tests.evaluators.tiny import OnlyBlackIsNegative, Shades, Tiny
 
 PLAIN = transforms.ToTensor()
+CROPPED = transforms.Compose([transforms.RandomCrop(6), transforms.ToTensor()])
 QUIET = {
     "accelerator": "cpu",
     "logger": False,
@@ -22,9 +23,10 @@ QUIET = {
 
 
 def evaluator_of(name, model, dataset, *, indices=None, holdout=None, **options):
+    transform = PLAIN
     if name == "layer_mem":
-        indices, holdout = range(6), range(6, 12)
-    study = Study(dataset, PLAIN, indices=indices, holdout=holdout, n_views=2)
+        indices, holdout, transform = range(6), range(6, 12), CROPPED
+    study = Study(dataset, transform, indices=indices, holdout=holdout, n_views=2)
     return EVALUATORS[name](model, study, batch_size=2, **options)
 
 

@@ -95,7 +95,7 @@ def test_a_trainer_that_fails_leaves_no_trace(measurement, monkeypatch):
 
     monkeypatch.setattr(type(model), "forward", fail)
     before = snapshot(model.eval())
-    with pytest.raises(RuntimeError, match="no forward"):
+    with pytest.raises(MemorizationError, match="RuntimeError: no forward"):
         Trainer(**QUIET).validate(make())
     assert_unchanged(before, snapshot(model))
 
