@@ -19,7 +19,7 @@ from lightly_memloc.cli.options import (
     Source,
     ViewsGroup,
 )
-from lightly_memloc.cli.output import save_and_show
+from lightly_memloc.cli.output import print_notice, save_and_show
 from lightly_memloc.errors import MemorizationError
 
 _PROBING = BatchGroup(batch_size=256)
@@ -38,14 +38,35 @@ def layer_mem(
     views: ViewsGroup,
     execution: PassGroup,
     output: ResumableGroup,
+    no_covariates: Annotated[
+        bool,
+        typer.Option(
+            "--no-covariates",
+            help="Without a reference encoder: leave out the two untrained encoders, "
+            "which explain how hard each image is to align but take as long as the "
+            "encoder each, and the adjusted gap with them.",
+        ),
+    ] = False,
+    matched: Annotated[
+        bool,
+        typer.Option(
+            "--matched",
+            help="Without a reference encoder: compare only members and held-out images "
+            "that are alike. For sets that differ in kind.",
+        ),
+    ] = False,
 ) -> None:
     """Measure how much each layer memorises, and which images.
 
     Compares the candidates with independent and external images, layer by layer.
-    Without a reference encoder, only the alignment gap is measured.
+    Without a reference encoder, members are compared with images that the encoder never
+    saw, by the alignment gap and the adjusted gap.
     """
     encoder.require_split("layer-mem")
-    _measure("layer_mem", source, encoder, views, execution, output)
+    options: dict[str, Any] = {"matched": matched}
+    if no_covariates:
+        options["covariates"] = None
+    _measure("layer_mem", source, encoder, views, execution, output, **options)
 
 
 def unit_mem(
@@ -182,6 +203,13 @@ def _measure(
         state_file=state_file,
         **options,
     )
+    if evaluator.added:
+        n_added = len(evaluator.added)
+        print_notice(
+            f"{len(evaluator.indices)} images with {views.views} views each pass through "
+            f"the encoder and {n_added} untrained copies of it, {1 + n_added} times the "
+            "work of the encoder alone. --no-covariates leaves the copies out."
+        )
     with resumable(partial(kept_of_measurement, state_file), "--resume"):
         result = evaluator.run()
     save_and_show(subject.named(result), output.as_json, folder)

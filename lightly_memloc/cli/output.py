@@ -113,10 +113,10 @@ def print_skipped(filenames: Iterable[str]) -> None:
     """List the unreadable images that were skipped, on standard error."""
     names = list(filenames)
     if names:
-        print(
-            printable(
-                f"Skipped {counted(len(names), 'unreadable image')}: "
-                f"{', '.join(names)}."
-            ),
-            file=sys.stderr,
-        )
+        unreadable = counted(len(names), "unreadable image")
+        print_notice(f"Skipped {unreadable}: {', '.join(names)}.")
+
+
+def print_notice(text: str) -> None:
+    """Print a text on standard error."""
+    print(printable(text), file=sys.stderr)

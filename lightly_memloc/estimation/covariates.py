@@ -1,13 +1,15 @@
 """Covariates of single images: what explains how hard they are to align."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from typing_extensions import Unpack
 
-from lightly_memloc.functional import Estimate, blind_scores, blind_test
+from lightly_memloc.estimation.readings import Readings
+from lightly_memloc.functional import Estimate, blind_scores, blind_test, matched_images
 from lightly_memloc.functional.resampling import ResamplingArguments
 from lightly_memloc.results import LayerMemResult
 
@@ -46,6 +48,21 @@ class Covariates:
             name: np.log(np.maximum(values, _SMALLEST))
             for name, values in distances.items()
         }
+
+    @classmethod
+    def of_readings(cls, readings: Readings) -> "Covariates | None":
+        """Return the covariates of all images that were read; None if there are none.
+
+        Args:
+            readings: Readings of an encoder.
+        """
+        if readings.covariates is None:
+            return None
+        return cls(
+            readings.covariates,
+            {name: of for name, of in readings.distances.items() if name != "f"},
+            with_class=readings.column("stratum") is None,
+        )
 
     @classmethod
     def of_result(cls, result: LayerMemResult) -> "Covariates | None":
@@ -110,14 +127,36 @@ class Covariates:
             holdout: Positions of the held-out images.
             resampling: As for :func:`~lightly_memloc.functional.blind_test`.
         """
+        groups = resampling.get("groups")
+        return blind_test(*self._blind_scores(members, holdout, groups), **resampling)
+
+    def matched(
+        self,
+        members: NDArray[np.int64],
+        holdout: NDArray[np.int64],
+        groups: NDArray[Any] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the positions of members and held-out images that have a counterpart.
+
+        Args:
+            members: Positions of the members.
+            holdout: Positions of the held-out images.
+            groups: Group of each of these images, members first.
+        """
+        pairs = matched_images(*self._blind_scores(members, holdout, groups))
+        return members[pairs[0]], holdout[pairs[1]]
+
+    def _blind_scores(
+        self,
+        members: NDArray[np.int64],
+        holdout: NDArray[np.int64],
+        groups: ArrayLike | None,
+    ) -> tuple[Array, Array]:
         rows = np.concatenate([members, holdout])
         of_layers = [values[rows] for values in self._distances.values()]
         features = [self._shared[rows], self._one_hot(rows), *of_layers]
         x = np.concatenate(features, axis=1)
-        groups = resampling.get("groups")
-        return blind_test(
-            *blind_scores(x[: len(members)], x[len(members) :], groups), **resampling
-        )
+        return blind_scores(x[: len(members)], x[len(members) :], groups)
 
     def _one_hot(self, rows: NDArray[np.int64]) -> Array:
         """Indicators of all classes but the first."""

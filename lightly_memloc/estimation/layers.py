@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lightly_memloc.estimation.covariates import ENOUGH, Covariates
+from lightly_memloc.estimation.matching import matched_readings
 from lightly_memloc.estimation.readings import Readings
 from lightly_memloc.functional import (
     Estimate,
@@ -49,12 +50,18 @@ def estimate_layer_mem(
     Args:
         readings: The distances.
         settings: Settings of the measurement, with ``normalization``, ``top_k`` and
-            ``seed``.
+            ``seed``; ``matched`` to compare only members and held-out images that are
+            alike.
         n_resamples: Bootstrap resamples and permutations.
     """
+    notes = [_GAP_NOTE]
+    before: dict[str, Any] = {}
+    if settings.get("matched"):
+        before["blind_before"] = _Estimates(readings, settings, n_resamples).blind()
+        readings, note = matched_readings(readings)
+        notes.append(note)
     top_k = min(int(settings["top_k"]), int((readings.roles == "candidate").sum()) // 2)
     estimates = _Estimates(readings, settings, n_resamples)
-    notes = [_GAP_NOTE]
     if estimates.has_reference:
         notes.append(_TOP_NOTE if readings.halves else _FEW_VIEWS_NOTE)
     settings = {
@@ -62,6 +69,7 @@ def estimate_layer_mem(
         "top_k": top_k,
         "images": readings.images["role"].value_counts().to_dict(),
         "blind": estimates.blind(),
+        **before,
         "notes": notes,
     }
     frame = pd.DataFrame(list(readings.layers), columns=["layer", "kind"])
@@ -113,13 +121,7 @@ class _Estimates:
         }
         self.group, self.stratum = readings.column("group"), readings.column("stratum")
         self.names = readings.names
-        self.covariates = None
-        if readings.covariates is not None:
-            self.covariates = Covariates(
-                readings.covariates,
-                {name: of for name, of in readings.distances.items() if name != "f"},
-                with_class=self.stratum is None,
-            )
+        self.covariates = Covariates.of_readings(readings)
         self.resampling: ResamplingArguments = {
             "n_resamples": n_resamples,
             "seed": int(settings["seed"]),

@@ -114,6 +114,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
         self.layers: list[CapturedLayer] = []
         # Encoders of another architecture than the first have layers of their own.
         self.own_layers: dict[str, list[CapturedLayer]] = {}
+        # Encoders that run although they are not what is measured.
+        self.added: list[str] = []
         self.skipped: list[str] = []
         self.duplicates: list[Duplicate] = []
         self.copies: dict[int, int] = {}
@@ -165,7 +167,8 @@ class Evaluator(pl.LightningModule, Generic[R]):
                 loader = self.val_dataloader()
                 batches: Iterable[ViewBatch] = loader
                 if progress:
-                    batches = tracked(loader, len(loader), self.title)
+                    beside = f", and {len(self.added)} more" if self.added else ""
+                    batches = tracked(loader, len(loader), self.title + beside)
                 for number, batch in enumerate(batches):
                     self.validation_step(move_data_to_device(batch, on), number)
             return self._finish()

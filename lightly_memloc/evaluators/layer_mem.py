@@ -62,8 +62,15 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
         top_k: int = 50,
         n_resamples: int = 2000,
         covariates: Covariates = "auto",
+        matched: bool = False,
         **options: Unpack[PassArguments],
     ) -> None:
+        if matched and (reference is not None or covariates is None):
+            raise MemorizationError(
+                "matched=True compares the members and the held-out images of a single "
+                "encoder that are alike by its covariates: leave out the reference "
+                "encoder, and covariates=None."
+            )
         roles = _measured_roles(study.roles, has_reference=reference is not None)
         if pairs == "anchor" and study.plain_transform is None:
             raise MemorizationError(
@@ -85,7 +92,9 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             anchored=pairs == "anchor",
         )
         self.roles = roles
+        self.added = list(further)
         self.covariates = covariates
+        self.matched = matched
         self.foreign = [
             name
             for name, encoder in further.items()
@@ -115,6 +124,7 @@ class LayerMemEvaluator(Evaluator[LayerMemResult]):
             "n_resamples": self.n_resamples,
             "reference": "g" in self.encoders,
             "covariates": self._named_covariates(),
+            "matched": self.matched,
         }
 
     def prepare(self, images: Tensor) -> None:
@@ -267,6 +277,7 @@ def measure_layer_mem(
     top_k: int = 50,
     n_resamples: int = 2000,
     covariates: Covariates = "auto",
+    matched: bool = False,
     **options: Unpack[PassArguments],
 ) -> LayerMemResult:
     """Measure SSLMem of each image and LayerMem of each layer [0, 1].
@@ -310,6 +321,9 @@ def measure_layer_mem(
             long as f each. Or a list of encoders of any architecture that were not
             trained on the members, with the pixels' statistics and the class. None
             leaves the adjusted gap out.
+        matched: Whether to compare only members and held-out images of a single encoder
+            that have a counterpart in the other set, by what a classifier that never
+            saw the encoder makes of them. For sets that differ in kind.
         options: How the pass over the images runs: ``batch_size``, ``num_workers``,
             ``device``, ``precision``, ``skip_unreadable`` and ``state_file``, as in
             :class:`~lightly_memloc.runtime.PassOptions`.
@@ -350,6 +364,7 @@ def measure_layer_mem(
         top_k=top_k,
         n_resamples=n_resamples,
         covariates=covariates,
+        matched=matched,
         **options,
     ).run()
 

@@ -188,18 +188,28 @@ class LayerMemReport(Report[LayerMemResult]):
         blind = self.result.settings.get("blind")
         if not blind:
             return []
+        before = self.result.settings.get("blind_before")
+        matched = f"; {before['auc']:.2f} before they were matched" if before else ""
         return [
             "a classifier that never saw the encoder does not tell them apart (AUC "
-            f"{blind['auc']:.2f}, p {_equal_to(blind['auc_p'])})"
+            f"{blind['auc']:.2f}, p {_equal_to(blind['auc_p'])}{matched})"
         ]
 
     def _differing(self) -> str:
         blind = self.result.settings["blind"]
+        advice = (
+            "Compare with held-out images that come from the same source as the members"
+        )
+        if not self.result.settings.get("matched"):
+            advice += (
+                ", or measure again with matched=True (--matched): it compares only "
+                "images that are alike"
+            )
         return (
             "Members and held-out images differ in kind, so nothing can be concluded "
             "from a gap: a classifier that never saw the encoder tells them apart (AUC "
             f"{blind['auc']:.2f}, 0.50 by chance, p {_equal_to(blind['auc_p'])}). "
-            "Compare with held-out images that come from the same source as the members."
+            f"{advice}."
         )
 
     def _check(self, name: str) -> str:

@@ -61,7 +61,9 @@ def test_two_folders_or_lists(run, sets, command):
 def test_the_whole_journey(run, sets, tmp_path):
     out_folder = tmp_path / "result"
     code, _, err = run("layer-mem", *of_two(sets), *VIEWS, "--out", out_folder)
-    assert (code, err) == (0, "")
+    assert code == 0
+    # What it costs is said before it begins.
+    assert "views each pass through the encoder and 2 untrained copies of it" in err
     assert Image.open(out_folder / "views.png").size[0] > 300
     assert "size=(16, 16)" in load_result(out_folder).settings["transform"]
     assert run("report", out_folder)[0] == 0
@@ -98,6 +100,32 @@ def test_thumbnails_of_two_folders(run, sets, tmp_path):
     assert run("report", tmp_path / "unit")[0] == 0
     page = (tmp_path / "unit" / "report.html").read_text(encoding="utf-8")
     assert "There are no thumbnails" not in page
+
+
+def test_without_covariates(run, sets, tmp_path):
+    out_folder = tmp_path / "result"
+    given = [*of_two(sets), *VIEWS, "--no-covariates", "--out", out_folder]
+    code, _, err = run("layer-mem", *given)
+    assert (code, err) == (0, "")
+    result = load_result(out_folder)
+    assert not result.has("adjusted_gap")
+    assert result.has("alignment_gap")
+
+
+def test_matched(run, sets, tmp_path):
+    out_folder = tmp_path / "result"
+    code, _, err = run(
+        "layer-mem", *of_two(sets), *VIEWS, "--matched", "--out", out_folder
+    )
+    assert code == 0, err
+    settings = load_result(out_folder).settings
+    assert settings["matched"]
+    assert 0 <= settings["blind_before"]["auc"] <= 1
+    code, _, err = run(
+        "layer-mem", *of_two(sets), *VIEWS, "--matched", "--no-covariates"
+    )
+    assert code == 2
+    assert "matched=True" in err
 
 
 def test_members_alone(run, sets):
