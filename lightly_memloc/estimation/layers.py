@@ -291,7 +291,9 @@ class _Estimates:
         return repeats
 
     def _unknown(self) -> Estimate:
-        return Estimate.unknown(len(self.names), "p_adjusted")
+        return Estimate.unknown(
+            len(self.names), "p_adjusted", "simultaneous_low", "simultaneous_high"
+        )
 
     def _mean(self, values: Array) -> Array:
         return values.mean(axis=0) if len(values) else np.full(len(self.names), np.nan)

@@ -27,6 +27,9 @@ class Estimate:
         null: The expected value under the null hypothesis.
         null_low: Lower end of the interval that contains the value under the null.
         null_high: Upper end of that interval.
+        simultaneous_low: Lower end of an interval that covers in all layers at once
+            with the same confidence.
+        simultaneous_high: Upper end of that interval.
 
     Examples:
         >>> from lightly_memloc.functional import student_mean
@@ -44,6 +47,8 @@ class Estimate:
     null: Array | None = None
     null_low: Array | None = None
     null_high: Array | None = None
+    simultaneous_low: Array | None = None
+    simultaneous_high: Array | None = None
 
     def __iter__(self) -> Iterator[Array]:
         """Iterate over the provided fields: ``value, low, high, p = estimate``."""
@@ -67,8 +72,9 @@ class Estimate:
         Args:
             function: An increasing function, of the values and of the interval's ends.
         """
-        of = {name: function(getattr(self, name)) for name in ("value", "low", "high")}
-        return replace(self, **of)
+        ends = ("low", "high", "simultaneous_low", "simultaneous_high")
+        given = (name for name in ("value", *ends) if getattr(self, name) is not None)
+        return replace(self, **{name: function(getattr(self, name)) for name in given})
 
     def padded(self, n: int) -> "Estimate":
         """Return the estimate with ``n`` unknown entries before its own."""
@@ -84,13 +90,17 @@ class Estimate:
 
         Args:
             name: The column of the value. The others append ``_error``, ``_low``,
-                ``_high``, ``_p``, ``_p_adjusted``, ``_null_low`` and ``_null_high``,
-                as far as the estimate provides them.
+                ``_high``, ``_p``, ``_p_adjusted``, ``_null_low``, ``_null_high``,
+                ``_simultaneous_low`` and ``_simultaneous_high``, as far as the estimate
+                provides them.
 
         Returns:
             Arrays by column; scalars if the estimate is a single number.
         """
-        endings = ("error", "low", "high", "p", "p_adjusted", "null_low", "null_high")
+        endings = (
+            *("error", "low", "high", "p", "p_adjusted", "null_low", "null_high"),
+            *("simultaneous_low", "simultaneous_high"),
+        )
         return {name: np.asarray(self.value)[()]} | {
             f"{name}_{ending}": np.asarray(getattr(self, ending))[()]
             for ending in endings

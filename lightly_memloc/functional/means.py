@@ -293,6 +293,10 @@ def inverted(
 ) -> Estimate:
     """The estimate whose interval contains what the resampled statistics allow.
 
+    The simultaneous intervals use the distribution of the layers' largest statistic.
+    They exclude 0 in a layer only if its adjusted p-value is at most
+    ``1 - confidence``.
+
     Args:
         value: Estimates of shape ``(L,)``.
         error: Their standard errors.
@@ -312,15 +316,33 @@ def inverted(
     p = (1 + as_far(resampled, observed).sum(axis=0)) / (1 + n_resamples)
     p[np.isnan(observed)] = np.nan
     p_adjusted = step_down_p(resampled, observed)
-    quantile = np.sort(resampled, axis=0)[n_resamples - 1 - n_beyond]
+    known = np.nan_to_num(resampled[:, ~np.isnan(observed)], posinf=np.inf)
+    largest = known.max(axis=1, initial=0, keepdims=True)
+    quantiles = [
+        np.sort(of, axis=0)[n_resamples - 1 - n_beyond] + np.zeros_like(error)
+        for of in (resampled, largest)
+    ]
     if freedom is not None:
         student = 2 * stats.t.sf(observed, freedom)
         p, p_adjusted = np.maximum(p, student), np.maximum(p_adjusted, student)
-        quantile = np.maximum(quantile, stats.t.isf((1 - confidence) / 2, freedom))
-    # A statistic that ties with the quantile is not beyond it, whatever the rounding.
-    half = np.full_like(error, np.inf)
-    np.multiply(quantile * (1 + _TIE), error, out=half, where=np.isfinite(quantile))
-    return Estimate(value, value - half, value + half, p, p_adjusted)
+        least = stats.t.isf((1 - confidence) / 2, freedom)
+        quantiles = [np.maximum(of, least) for of in quantiles]
+    halves = []
+    for quantile in quantiles:
+        # A statistic that ties with the quantile is not beyond it, whatever the rounding.
+        half = np.full_like(error, np.inf)
+        np.multiply(quantile * (1 + _TIE), error, out=half, where=np.isfinite(quantile))
+        halves.append(half)
+    half, wider = halves
+    return Estimate(
+        value,
+        value - half,
+        value + half,
+        p,
+        p_adjusted,
+        simultaneous_low=value - wider,
+        simultaneous_high=value + wider,
+    )
 
 
 def _columns(values: ArrayLike, name: str) -> Array:

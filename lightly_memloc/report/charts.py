@@ -132,6 +132,27 @@ def band(
     axes.fill_between(position, low, high, color=color, linewidth=0, **style)
 
 
+def simultaneous_bars(axes: Axes, table: pd.DataFrame, name: str, color: str) -> None:
+    """Draw intervals that cover in all layers at once, if they are known.
+
+    Args:
+        axes: Where to draw.
+        table: One row per layer.
+        name: The estimate's column.
+        color: The colour.
+    """
+    if f"{name}_simultaneous_low" in table:
+        low, high = _interval(table, f"{name}_simultaneous")
+        axes.vlines(
+            np.arange(len(table)),
+            low,
+            high,
+            color=color,
+            linewidth=1.2,
+            label="of all layers at once",
+        )
+
+
 def points_with_bars(
     axes: Axes,
     table: pd.DataFrame,

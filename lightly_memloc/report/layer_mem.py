@@ -7,7 +7,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from lightly_memloc.report.charts import along_depth, hover_images, line_with_band
+from lightly_memloc.report.charts import (
+    along_depth,
+    hover_images,
+    line_with_band,
+    simultaneous_bars,
+)
 from lightly_memloc.report.report import (
     LEVEL,
     REPORTS,
@@ -268,6 +273,7 @@ def draw_estimates(layers: pd.DataFrame, axes: Axes) -> None:
             ("alignment_gap", "alignment gap", GREY, "o", "--"),
             ("adjusted_gap", "adjusted gap", GREEN, "D", "-"),
         ]
+        simultaneous_bars(axes, layers, "adjusted_gap", GREEN)
     known = layers.columns[layers.notna().any()]
     along_depth(axes, layers, [of for of in series if of[0] in known])
 

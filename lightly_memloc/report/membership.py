@@ -28,7 +28,7 @@ from lightly_memloc.report.tables import (
     Table,
     adjusted_p_of,
     counts,
-    formatted,
+    hundredths,
     interval,
     make_table,
     number,
@@ -44,7 +44,6 @@ _SCORES = {
     "adjusted_alignment": "adjusted alignment of f",
     "ssl_mem": "SSLMem",
 }
-_hundredths = formatted(".2f")
 
 
 @REPORTS.register(MembershipResult.kind)
@@ -65,8 +64,8 @@ class MembershipReport(Report[MembershipResult]):
         layers["over_chance"] = 2 * layers["auc"] - 1
         fields = [
             text("layer"),
-            number("auc", _hundredths, "AUC"),
-            interval("auc", _hundredths),
+            number("auc", hundredths, "AUC"),
+            interval("auc", hundredths),
             adjusted_p_of("auc", layers),
             number("tpr", tenths_of_percent, "TPR at 1% FPR"),
         ]
@@ -172,9 +171,7 @@ class MembershipReport(Report[MembershipResult]):
         ):
             of = layers[layers["score"] == score].reset_index(drop=True)
             if len(of):
-                line_with_band(
-                    axes, of, "auc", called, color, marker, shown=_hundredths
-                )
+                line_with_band(axes, of, "auc", called, color, marker, shown=hundredths)
         axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
         layer_ticks(axes, layers["layer"].unique().tolist())
         legend(axes)

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.report.atlas import Atlas
+from lightly_memloc.report.depth import draw_depth
 from lightly_memloc.report.images import Gallery, thumbnails
 from lightly_memloc.report.report import Report
 from lightly_memloc.report.saved import Saved
@@ -26,6 +27,11 @@ from lightly_memloc.report.unit_mem import plot_epochs
 from lightly_memloc.results import LayerMemResult, Result, UnitMemResult
 from lightly_memloc.runtime.files import replacing
 from lightly_memloc.runtime.printable import printable
+
+_DEPTH = (
+    "Bands are 95% intervals of each layer by itself. Bars are intervals that contain the "
+    "true values of all layers at once with a confidence of 95%."
+)
 
 
 def write_report(
@@ -117,6 +123,10 @@ class Section:
 
 
 def _sections(saved: Saved) -> Iterator[Section]:
+    depth = draw_depth(saved)
+    if depth is not None:
+        chart = Chart.of(depth, "along-depth")
+        yield Section("along-depth", "Along depth", _DEPTH, [chart], [])
     titles = Counter(report.title for report in saved.reports.values())
     for name, report in saved.reports.items():
         title = f"{report.title} ({name})" if titles[report.title] > 1 else report.title

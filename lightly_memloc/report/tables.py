@@ -85,6 +85,7 @@ def formatted(spec: str) -> Format:
 
 share = formatted(".3f")
 signed = formatted("+.3f")
+hundredths = formatted(".2f")
 percent = formatted(".0%")
 tenths_of_percent = formatted(".1%")
 

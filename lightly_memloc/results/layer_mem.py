@@ -19,7 +19,9 @@ class LayerMemResult(Result):
     ``alignment_gap`` and ``adjusted_gap``, and ``external`` and ``independent`` (the
     published mean over those images); ``calibrated_delta`` and ``symmetric_delta``, the steps from the
     layer before. Each estimate has its interval and p-value in ``_low``, ``_high`` and
-    ``_p``. NaN where the split lacks the set or there is no reference encoder.
+    ``_p``; a p-value adjusted for the number of layers in ``_p_adjusted``, and an
+    interval that covers in all layers at once in ``_simultaneous_low`` and
+    ``_simultaneous_high``. NaN where the split lacks the set or there is no reference encoder.
     """
 
     kind = "layer-mem"

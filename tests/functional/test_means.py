@@ -528,3 +528,29 @@ def test_sets_that_do_not_vary_tell_nothing():
 def test_fewer_than_two_images(n, m):
     with pytest.raises(ValueError, match="two images"):
         welch_t_test(np.arange(n), np.arange(m))
+
+
+def test_simultaneous_intervals_cover_all_layers_at_once():
+    rng, covered = np.random.default_rng(0), []
+    for seed in range(200):
+        first, second = rng.normal(size=(2, 30, 6))
+        found = difference_of_means(first, second, n_resamples=199, seed=seed)
+        inside = (found.simultaneous_low <= 0) & (found.simultaneous_high >= 0)
+        covered.append(inside.all())
+        # They exclude 0 in some layer exactly if that layer's adjusted p is small.
+        assert inside.all() == (found.p_adjusted.min() > 0.05)
+        assert (found.simultaneous_low <= found.low).all()
+        assert (found.simultaneous_high >= found.high).all()
+    # The binomial error of 95% is 1.5 percentage points.
+    assert 0.91 <= np.mean(covered) <= 0.99
+
+
+def test_the_simultaneous_interval_of_one_layer_is_its_interval():
+    first, second = np.random.default_rng(0).normal(size=(2, 30, 1))
+    found = difference_of_means(first, second)
+    assert found.simultaneous_low == found.low
+    unknown = difference_of_means(
+        np.concatenate([first, first * 0], axis=1),
+        np.concatenate([second, second * 0], axis=1),
+    )
+    assert unknown.simultaneous_low[0] == pytest.approx(found.low[0])
