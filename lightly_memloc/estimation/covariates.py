@@ -128,7 +128,7 @@ class Covariates:
             resampling: As for :func:`~lightly_memloc.functional.blind_test`.
         """
         groups = resampling.get("groups")
-        return blind_test(*self._blind_scores(members, holdout, groups), **resampling)
+        return blind_test(*self.blind_scores(members, holdout, groups), **resampling)
 
     def matched(
         self,
@@ -143,15 +143,26 @@ class Covariates:
             holdout: Positions of the held-out images.
             groups: Group of each of these images, members first.
         """
-        pairs = matched_images(*self._blind_scores(members, holdout, groups))
+        pairs = matched_images(*self.blind_scores(members, holdout, groups))
         return members[pairs[0]], holdout[pairs[1]]
 
-    def _blind_scores(
+    def blind_scores(
         self,
         members: NDArray[np.int64],
         holdout: NDArray[np.int64],
-        groups: ArrayLike | None,
+        groups: ArrayLike | None = None,
     ) -> tuple[Array, Array]:
+        """Predict membership from the covariates.
+
+        Args:
+            members: Positions of the members.
+            holdout: Positions of the held-out images.
+            groups: Group of each of these images, members first.
+
+        Returns:
+            Scores of the members and of the held-out images, as those of
+            :func:`~lightly_memloc.functional.blind_scores`.
+        """
         rows = np.concatenate([members, holdout])
         of_layers = [values[rows] for values in self._distances.values()]
         features = [self._shared[rows], self._one_hot(rows), *of_layers]

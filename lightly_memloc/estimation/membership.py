@@ -87,7 +87,7 @@ def infer_membership(result: LayerMemResult) -> MembershipResult:
     table = pd.concat([layers.assign(score=score) for score in scores])
     columns = separated.auc.columns("auc") | separated.tpr.columns("tpr")
     tables = {"layers": table.reset_index(drop=True).assign(**columns)}
-    settings: dict[str, Any] = {}
+    settings: dict[str, Any] = {"blind": result.settings.get("blind")}
     if adjusted is not None:
         overall = adjusted[:, -_last_third(len(names)) :].mean(axis=1)
         of_members, of_external = overall[:-found], overall[-found:]

@@ -36,10 +36,14 @@ class HoldoutEstimates(NamedTuple):
     Attributes:
         member_share: Share of live units whose winning image is a member.
         gap: Mean UnitMem on members minus that on equally many non-members.
+        matched_share: The member share among images that have a counterpart in the
+            other set, with membership permuted among images that are alike; None if
+            there are no covariates.
     """
 
     member_share: Estimate
     gap: Estimate
+    matched_share: Estimate | None = None
 
 
 def holdout_estimates(
@@ -50,6 +54,7 @@ def holdout_estimates(
     reference: Mapping[str, NDArray[Any]] | None = None,
     groups: NDArray[Any] | None = None,
     strata: NDArray[Any] | None = None,
+    alike: NDArray[np.int64] | None = None,
 ) -> HoldoutEstimates:
     """Estimate member share and UnitMem gap of each layer.
 
@@ -61,6 +66,8 @@ def holdout_estimates(
             then averages over both encoders, with the roles exchanged.
         groups: Group of each image that was seen; groups are permuted as a whole.
         strata: Stratum of each image; membership is permuted within strata.
+        alike: Stratum of matched images that are alike, as
+            :func:`~lightly_memloc.functional.matched_strata` gives it.
 
     Returns:
         Both estimates; NaN for a layer without live units.
@@ -86,7 +93,13 @@ def holdout_estimates(
         if reference is None
         else (reference["largest"], reference["total"]),
     )
-    return HoldoutEstimates(share, gap)
+    matched = None
+    if alike is not None:
+        kept = alike >= 0
+        matched = member_share(
+            wins[kept], is_member[kept], seed=seed, strata=alike[kept]
+        )
+    return HoldoutEstimates(share, gap, matched)
 
 
 def winner_agreement(
@@ -205,6 +218,7 @@ def unit_mem_tables(
         weak=units.groupby("layer", sort=False)["weak"].sum().to_numpy(),
         **_columns(against_holdout or _unknown(len(layers))),
         **({} if own is None else _columns(own, "_f")),
+        **_matched_columns(against_holdout),
         rectified=rectified,
     )
     return {"layers": by_layer, "units": units}
@@ -221,6 +235,12 @@ def _columns(estimates: HoldoutEstimates, suffix: str = "") -> dict[str, Any]:
     return estimates.member_share.columns(
         f"member_share{suffix}"
     ) | estimates.gap.columns(f"gap{suffix}")
+
+
+def _matched_columns(estimates: HoldoutEstimates | None) -> dict[str, Any]:
+    if estimates is None or estimates.matched_share is None:
+        return {}
+    return estimates.matched_share.columns("matched_share")
 
 
 def top_images_table(

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from lightly_memloc.data import MultiViewDataset
 from lightly_memloc.errors import MemorizationError, UnreadableImageError
+from lightly_memloc.functional import pixel_statistics
+from lightly_memloc.functional.pixel_statistics import PIXEL_STATISTICS
 from lightly_memloc.runtime import estimate_running_statistics, untrained_copy
 
 Covariates = Literal["auto"] | Sequence[nn.Module] | None
@@ -18,6 +20,9 @@ UNTRAINED = ("untrained_1", "untrained_2")
 
 # Random projections of an untrained encoder's units, and their principal components.
 N_UNITS, _COMPONENTS = 64, 16
+
+# Side of the small pictures that describe an image.
+_SIDE = 4
 
 # Held-out images whose views set the statistics of an untrained encoder's BatchNorm, in
 # batches of a fixed size: that of the measurement changes no number.
@@ -105,6 +110,30 @@ def unit_features(views: Tensor) -> Tensor:
     projection = torch.randn(units.shape[1], N_UNITS, generator=seeded)
     features: Tensor = units @ projection.to(units) / units.shape[1] ** 0.5
     return features
+
+
+def n_pixel_features(views: Tensor) -> int:
+    """Return how many features :func:`pixel_features` computes.
+
+    Args:
+        views: Views of shape ``(..., C, H, W)``.
+    """
+    return len(PIXEL_STATISTICS) + views.shape[-3] * _SIDE**2
+
+
+def pixel_features(views: Tensor) -> Tensor:
+    """Describe what each image looks like without any encoder.
+
+    Args:
+        views: Views of shape ``(B, V, C, H, W)``.
+
+    Returns:
+        Pixel statistics, and the mean view in 4x4 pixels; shape ``(B, 5 + 16 C)``.
+    """
+    statistics = pixel_statistics(views)
+    mean = views.float().mean(dim=1)
+    small = nn.functional.adaptive_avg_pool2d(mean, _SIDE).flatten(1)
+    return torch.cat([statistics, small.to(statistics)], dim=1)
 
 
 def principal_components(features: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,6 +1,6 @@
 """Measuring UnitMem: which units respond to a single image, and to which one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import nn
+from torch import Tensor, nn
 from torchmetrics import Metric
 from typing_extensions import Unpack
 
-from lightly_memloc.data import MemorizationSplit, Study
+from lightly_memloc.data import MemorizationSplit, Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import (
     holdout_estimates,
@@ -20,14 +20,17 @@ from lightly_memloc.estimation import (
     unit_mem_tables,
     winner_agreement,
 )
+from lightly_memloc.estimation.covariates import ENOUGH, Covariates
+from lightly_memloc.evaluators.covariates import n_pixel_features, pixel_features
 from lightly_memloc.evaluators.evaluator import EVALUATORS, computed
 from lightly_memloc.evaluators.layer_mem import refuse_different_architectures
 from lightly_memloc.evaluators.unit_evaluator import Activations, UnitEvaluator
 from lightly_memloc.evaluators.view_loader import ViewBatch
+from lightly_memloc.functional import blind_test, matched_strata
 from lightly_memloc.functional.selectivity_null import TOP, selectivity_null
 from lightly_memloc.functional.unit_activation import Rectify
 from lightly_memloc.functional.unit_mem import Rest
-from lightly_memloc.metrics import MemberShare, TopImages, UnitMem
+from lightly_memloc.metrics import ImageFeatures, MemberShare, TopImages, UnitMem
 from lightly_memloc.results import UnitMemResult
 from lightly_memloc.runtime import PassArguments, PassOptions
 
@@ -107,6 +110,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         self._outside = "independent" if len(independent) else "holdout"
         self._is_member = torch.zeros(len(study.dataset), dtype=torch.bool)
         self._is_member[members] = True
+        self._n_pixel_features = 0
 
     def identity(self) -> dict[str, Any]:
         """Return the options that must match to resume an interrupted measurement."""
@@ -122,6 +126,11 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             "mix": {"members": n_mix, self._outside: n_mix},
             "reference": "reference" in self.encoders,
         }
+
+    def prepare(self, images: Tensor) -> None:
+        """Note how many features describe an image of the mix."""
+        enough = len(self.mix[0]) >= ENOUGH and "reference" not in self.encoders
+        self._n_pixel_features = n_pixel_features(images) if enough else 0
 
     def make_metrics(self) -> dict[str, Metric | nn.ModuleList]:
         """Create the metrics. Called once the layers are known."""
@@ -145,7 +154,19 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
                 metrics[_MIXES[encoder]] = MemberShare(
                     sizes, *self.mix, seed=self.views.seed, clusters=clusters
                 )
+        if self._n_pixel_features:
+            metrics["pixels"] = ImageFeatures(self._n_pixel_features)
         return metrics
+
+    def measure(self, batch: ViewBatch, images: Tensor) -> None:
+        """Update the metrics with a batch of images."""
+        super().measure(batch, images)
+        if "pixels" in self.metrics:
+            mix = torch.from_numpy(np.concatenate(self.mix)).to(batch.indices.device)
+            mixed = torch.isin(batch.indices, mix)
+            views = images.reshape(len(batch.indices), -1, *images.shape[1:])
+            features = pixel_features(views[mixed.to(views.device)])
+            self.metrics["pixels"].update(features, batch.indices[mixed])
 
     def take(self, encoder: str, mu: Activations, batch: ViewBatch) -> None:
         """Update the metrics with activations."""
@@ -171,6 +192,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             computed(self.metrics["halves"]), values["dead"]
         )
         own = pair = None
+        blind: dict[str, float] | None = None
         if _MIXES["model"] in self.metrics:
             counts = computed(self.metrics[_MIXES["model"]])
             estimated = partial(
@@ -180,7 +202,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
                 self.study.seed,
                 **self._assigned(counts["image"].reshape(-1)),
             )
-            own = estimated()
+            blind, alike = self._blind_test(counts)
+            own = estimated(alike=alike)
             if "reference" in self.encoders:
                 pair = estimated(reference=computed(self.metrics[_MIXES["reference"]]))
         winners = values["winner"].tolist()
@@ -194,7 +217,41 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         )
         top = top_images_table(tables["units"], computed(self.metrics["top_images"]))
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}
-        return UnitMemResult(self.settings(), tables)
+        return UnitMemResult({**self.settings(), "blind": blind}, tables)
+
+    def _blind_test(
+        self, counts: Mapping[str, NDArray[Any]]
+    ) -> tuple[dict[str, float] | None, NDArray[np.int64] | None]:
+        """Test whether the images of the mix differ in kind, and match those that do not.
+
+        Returns:
+            The test, and the stratum of each image of the counts, -1 for those without a
+            counterpart. None if there are too few images; no strata if there are groups.
+        """
+        images, is_member = counts["image"].reshape(-1), counts["member"].reshape(-1)
+        sets = np.flatnonzero(is_member), np.flatnonzero(~is_member)
+        order = np.concatenate(sets)
+        assigned = self._assigned(images[order])
+        groups = assigned.get("groups", images[order])
+        n_members = len(sets[0])
+        numbers = (
+            len(np.unique(of)) for of in (groups[:n_members], groups[n_members:])
+        )
+        if "pixels" not in self.metrics or min(numbers) < ENOUGH:
+            return None, None
+        pixels = computed(self.metrics["pixels"])
+        shared = pd.DataFrame(pixels["features"], pixels["image"]).loc[images]
+        targets = targets_of(self.study.dataset)
+        if targets is not None:
+            shared["class"] = targets[images]
+        scores = Covariates(shared, {}).blind_scores(*sets, assigned.get("groups"))
+        auc = blind_test(*scores, seed=self.study.seed, **assigned).columns("auc")
+        blind = {name: float(value) for name, value in auc.items()}
+        if "groups" in assigned:
+            return blind, None
+        alike = np.empty(len(images), dtype=np.int64)
+        alike[order] = matched_strata(*scores)
+        return blind, alike
 
     def _assigned(self, images: NDArray[np.int64]) -> dict[str, Any]:
         """How images were assigned to their roles: groups and strata, if known."""

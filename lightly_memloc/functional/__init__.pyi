@@ -2,7 +2,7 @@ from .accuracy_change import accuracy_change
 from .adjusted_gap import adjusted_gap
 from .agreement import accuracy, kendall_tau, top_overlap
 from .alignment_distance import alignment_distance
-from .blind_test import blind_scores, blind_test, matched_images
+from .blind_test import blind_scores, blind_test, matched_images, matched_strata
 from .class_mem import class_mem, class_selectivity
 from .estimate import Estimate
 from .false_discoveries import conformal_p, holm_p, n_detected, q_values
@@ -55,6 +55,7 @@ __all__ = [
     "layer_mem",
     "log_ratio_of_means",
     "matched_images",
+    "matched_strata",
     "mean_estimate",
     "member_share",
     "membership",

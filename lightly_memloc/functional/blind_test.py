@@ -152,3 +152,37 @@ def matched_images(
         j += difference >= -within
     paired = np.sort(np.array(pairs, dtype=np.int64).reshape(-1, 2), axis=0)
     return paired[:, 0], paired[:, 1]
+
+
+def matched_strata(
+    member_scores: ArrayLike, holdout_scores: ArrayLike, size: int = 5
+) -> NDArray[np.int64]:
+    """Divide matched images into strata of close blind scores.
+
+    The pairs of :func:`matched_images` are sorted by their scores. Each stratum has as
+    many members as held-out images, so that exchanging membership within it leaves the
+    scores of either set nearly as they are.
+
+    Args:
+        member_scores: From :func:`blind_scores`, shape ``(N,)``.
+        holdout_scores: From :func:`blind_scores`, shape ``(M,)``.
+        size: Number of pairs in a stratum.
+
+    Returns:
+        Number of each image's stratum, shape ``(N + M,)``, members first; -1 for images
+        without a counterpart.
+
+    Examples:
+        >>> from lightly_memloc.functional import matched_strata
+        >>> matched_strata([0.0, 2.0, 9.0], [2.1, 0.1, -5.0], size=1)
+        array([ 0,  1, -1,  1,  0, -1])
+    """
+    strata = []
+    sets = (np.asarray(of, dtype=np.float64) for of in (member_scores, holdout_scores))
+    matched = matched_images(member_scores, holdout_scores)
+    for scores, paired in zip(sets, matched, strict=True):
+        of_set = np.full(len(scores), -1)
+        ascending = paired[np.argsort(scores[paired], kind="stable")]
+        of_set[ascending] = np.arange(len(paired)) // size
+        strata.append(of_set)
+    return np.concatenate(strata)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lightly_memloc.report.blind import differing
 from lightly_memloc.report.charts import (
     along_depth,
     hover_images,
@@ -40,6 +41,7 @@ from lightly_memloc.report.tables import (
     Table,
     adjusted_p_of,
     counts,
+    equal_to,
     make_table,
     number,
     signed,
@@ -60,6 +62,10 @@ _LABELS = {
     "adjusted_gap": "the adjusted gap",
     "alignment_gap": "the alignment gap",
 }
+_MATCHED = (
+    ", or measure again with matched=True (--matched): it compares only images that are "
+    "alike"
+)
 _GAPS = ("adjusted_gap", "alignment_gap")
 
 
@@ -111,7 +117,8 @@ class LayerMemReport(Report[LayerMemResult]):
         """
         name = self.result.estimate
         if name in _GAPS and self.result.differs_in_kind:
-            return self._differing()
+            advice = "" if self.result.settings.get("matched") else _MATCHED
+            return differing(self.result.settings["blind"], advice)
         if name is None:
             return (
                 "Without external or independent images, nothing can be concluded: the "
@@ -197,25 +204,8 @@ class LayerMemReport(Report[LayerMemResult]):
         matched = f"; {before['auc']:.2f} before they were matched" if before else ""
         return [
             "a classifier that never saw the encoder does not tell them apart (AUC "
-            f"{blind['auc']:.2f}, p {_equal_to(blind['auc_p'])}{matched})"
+            f"{blind['auc']:.2f}, p {equal_to(blind['auc_p'])}{matched})"
         ]
-
-    def _differing(self) -> str:
-        blind = self.result.settings["blind"]
-        advice = (
-            "Compare with held-out images that come from the same source as the members"
-        )
-        if not self.result.settings.get("matched"):
-            advice += (
-                ", or measure again with matched=True (--matched): it compares only "
-                "images that are alike"
-            )
-        return (
-            "Members and held-out images differ in kind, so nothing can be concluded "
-            "from a gap: a classifier that never saw the encoder tells them apart (AUC "
-            f"{blind['auc']:.2f}, 0.50 by chance, p {_equal_to(blind['auc_p'])}). "
-            f"{advice}."
-        )
 
     def _check(self, name: str) -> str:
         control = name if name in _GAPS else "symmetric"
@@ -248,10 +238,6 @@ class LayerMemReport(Report[LayerMemResult]):
             f"contains an offset of {last['external']:+.3f}, measured on images unseen "
             f"by both encoders; {halves}."
         )
-
-
-def _equal_to(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
 
 
 def draw_estimates(layers: pd.DataFrame, axes: Axes) -> None:

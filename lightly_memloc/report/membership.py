@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
+from lightly_memloc.report.blind import differing
 from lightly_memloc.report.charts import line_with_band
 from lightly_memloc.report.report import (
     LEVEL,
@@ -28,6 +29,7 @@ from lightly_memloc.report.tables import (
     Table,
     adjusted_p_of,
     counts,
+    equal_to,
     hundredths,
     interval,
     make_table,
@@ -104,6 +106,8 @@ class MembershipReport(Report[MembershipResult]):
 
     def words(self) -> str:
         """Say which layers reveal membership, with and without a reference."""
+        if self.result.differs_in_kind:
+            return differing(self.result.settings["blind"])
         layers = self.result.to_pandas()
         said = []
         for score, by in (
@@ -151,7 +155,7 @@ class MembershipReport(Report[MembershipResult]):
         detected = f"{n} members are" if n != 1 else "1 member is"
         return [
             "Over the last third of the layers, the adjusted alignment separates them "
-            f"with an AUC of {overall['auc']:.2f} (p {_equal_to(overall['auc_p'])}). "
+            f"with an AUC of {overall['auc']:.2f} (p {equal_to(overall['auc_p'])}). "
             f"{detected} detected at a false discovery rate of 10%."
         ]
 
@@ -175,8 +179,3 @@ class MembershipReport(Report[MembershipResult]):
         axes.axhline(0.5, color="black", linewidth=0.8, linestyle="--", label="chance")
         layer_ticks(axes, layers["layer"].unique().tolist())
         legend(axes)
-
-
-def _equal_to(p: float) -> str:
-    shown = p_value(p)
-    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"

@@ -107,6 +107,12 @@ def p_value(p: float) -> str:
     return "<.001" if p < 0.001 else f"{p:.3f}".lstrip("0") if p < 1 else "1"
 
 
+def equal_to(p: float) -> str:
+    """Format a p-value after its symbol, such as ``= .020`` or ``< .001``."""
+    shown = p_value(p)
+    return shown.replace("<", "< ") if shown.startswith("<") else f"= {shown}"
+
+
 def between(end: Format) -> Callable[[float, float], str]:
     """Return the format of an interval whose ends have a format."""
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lightly_memloc.errors import MemorizationError
+from lightly_memloc.report.blind import differing
 from lightly_memloc.report.charts import band, points_with_bars, selectivity
 from lightly_memloc.report.report import (
     LEVEL,
@@ -117,6 +118,9 @@ class UnitMemReport(Report[UnitMemResult]):
             if self.result.has_reference:
                 title += ", mean of f and of g with exchanged roles"
                 fields.append(number(f"{name}_f", shown, "f alone"))
+            elif name == "member_share" and "matched_share" in layers:
+                fields.append(number("matched_share", shown, "alike"))
+                fields.append(adjusted_p_of("matched_share", layers))
             tables.append(make_table(title, layers, fields))
         return tables
 
@@ -128,6 +132,8 @@ class UnitMemReport(Report[UnitMemResult]):
                 "images that the encoder never saw, so without a holdout nothing can be "
                 "concluded about memorisation."
             )
+        if self.result.differs_in_kind:
+            return differing(self.result.settings["blind"])
         return self._preference()
 
     def _preference(self) -> str:

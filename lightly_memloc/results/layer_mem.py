@@ -6,9 +6,6 @@ import pandas as pd
 
 from lightly_memloc.results.result import Result, estimated
 
-# Members and held-out images whose blind test has a smaller p-value differ in kind.
-_LEVEL = 0.05
-
 
 class LayerMemResult(Result):
     """LayerMem of each layer and SSLMem of each image.
@@ -117,16 +114,6 @@ class LayerMemResult(Result):
         ranked = candidates.sort_values([last, "index"], ascending=[False, True])
         top = ranked[["index", "filename", last]].head(k).reset_index(drop=True)
         return top.rename(columns={last: "ssl_mem"})
-
-    @property
-    def differs_in_kind(self) -> bool:
-        """Whether the blind test tells members from held-out images.
-
-        A classifier on the covariates of the adjusted gap, which know nothing of the
-        encoder's training, then separates them with p < 0.05.
-        """
-        blind = self.settings.get("blind")
-        return blind is not None and bool(blind["auc_p"] < _LEVEL)
 
     def has(self, estimate: str) -> bool:
         """Whether an estimate is known; results before 0.2 lack the adjusted gap.

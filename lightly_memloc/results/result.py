@@ -61,6 +61,9 @@ _ENDINGS = (
 
 _BELONGS = ("fingerprints", "source")
 
+# Members and held-out images whose blind test has a smaller p-value differ in kind.
+_DIFFERENT = 0.05
+
 R = TypeVar("R", bound="Result")
 
 
@@ -232,6 +235,16 @@ class Result(ABC):
             head.write_text(to_json(document) + "\n", encoding="utf-8")
         for file in before.difference(written.values()):
             (path / file).unlink(missing_ok=True)
+
+    @property
+    def differs_in_kind(self) -> bool:
+        """Whether the blind test tells members from held-out images.
+
+        A classifier on covariates, which know nothing of the encoder's training, then
+        separates them with p < 0.05. False if they were not tested.
+        """
+        blind = self.settings.get("blind")
+        return blind is not None and bool(blind["auc_p"] < _DIFFERENT)
 
     def lacks(self) -> str | None:
         """Say what a saved result lacks that every version has saved, if anything.

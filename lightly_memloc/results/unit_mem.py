@@ -64,6 +64,11 @@ class UnitMemResult(Result):
         ``member_share_null_high``, between which 95% of shares are by chance, and
         ``rectified``: whether the layer gave negative outputs, which were rectified.
 
+        Without a reference encoder, ``matched_share`` with the same endings is the
+        member share among images of either set that have a counterpart in the other, by
+        what a classifier that never saw the encoder makes of them; its p-value permutes
+        membership among images that are alike.
+
         With a reference encoder, member share and gap are averages over both encoders
         with the roles exchanged. ``member_share_f`` and ``gap_f`` with the same endings
         are those of the measured encoder alone.

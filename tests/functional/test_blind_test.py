@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from lightly_memloc.functional import blind_scores, blind_test, matched_images
+from lightly_memloc.functional import (
+    blind_scores,
+    blind_test,
+    matched_images,
+    matched_strata,
+)
 
 
 def test_sets_of_a_kind_are_significant_in_one_of_twenty():
@@ -82,3 +87,24 @@ def test_no_image_is_matched_where_none_is_close():
 def test_refusals(members, holdout, message):
     with pytest.raises(ValueError, match=message):
         blind_scores(members, holdout)
+
+
+def test_strata_have_as_many_of_either_set():
+    rng = np.random.default_rng(0)
+    members, holdout = rng.normal(size=90), rng.normal(1, size=110)
+    strata = matched_strata(members, holdout)
+    first, second = strata[:90], strata[90:]
+    paired = matched_images(members, holdout)
+    assert np.flatnonzero(first >= 0).tolist() == paired[0].tolist()
+    assert np.flatnonzero(second >= 0).tolist() == paired[1].tolist()
+    sizes = [np.bincount(of[of >= 0]) for of in (first, second)]
+    assert sizes[0].tolist() == sizes[1].tolist()
+    assert set(sizes[0][:-1]) == {5}
+    # Each stratum has close scores: those of the next one are larger.
+    for scores, of in ((members, first), (holdout, second)):
+        for number in range(of.max()):
+            assert scores[of == number].max() <= scores[of == number + 1].min()
+
+
+def test_no_strata_without_pairs():
+    assert matched_strata([0.0, 0.1, 0.2], [9.0, 9.1, 9.2]).tolist() == [-1] * 6
