@@ -7,6 +7,7 @@ from .runs import combine_runs
 from .units import (
     holdout_estimates,
     layer_table,
+    matched_share,
     top_images_table,
     unit_mem_tables,
     unit_table,
@@ -21,6 +22,7 @@ __all__ = [
     "holdout_estimates",
     "infer_membership",
     "layer_table",
+    "matched_share",
     "pool_trials",
     "summarize_trials",
     "summarize_tuning",

@@ -36,14 +36,10 @@ class HoldoutEstimates(NamedTuple):
     Attributes:
         member_share: Share of live units whose winning image is a member.
         gap: Mean UnitMem on members minus that on equally many non-members.
-        matched_share: The member share among images that have a counterpart in the
-            other set, with membership permuted among images that are alike; None if
-            there are no covariates.
     """
 
     member_share: Estimate
     gap: Estimate
-    matched_share: Estimate | None = None
 
 
 def holdout_estimates(
@@ -54,7 +50,6 @@ def holdout_estimates(
     reference: Mapping[str, NDArray[Any]] | None = None,
     groups: NDArray[Any] | None = None,
     strata: NDArray[Any] | None = None,
-    alike: NDArray[np.int64] | None = None,
 ) -> HoldoutEstimates:
     """Estimate member share and UnitMem gap of each layer.
 
@@ -66,8 +61,6 @@ def holdout_estimates(
             then averages over both encoders, with the roles exchanged.
         groups: Group of each image that was seen; groups are permuted as a whole.
         strata: Stratum of each image; membership is permuted within strata.
-        alike: Stratum of matched images that are alike, as
-            :func:`~lightly_memloc.functional.matched_strata` gives it.
 
     Returns:
         Both estimates; NaN for a layer without live units.
@@ -93,13 +86,28 @@ def holdout_estimates(
         if reference is None
         else (reference["largest"], reference["total"]),
     )
-    matched = None
-    if alike is not None:
-        kept = alike >= 0
-        matched = member_share(
-            wins[kept], is_member[kept], seed=seed, strata=alike[kept]
-        )
-    return HoldoutEstimates(share, gap, matched)
+    return HoldoutEstimates(share, gap)
+
+
+def matched_share(
+    counts: Mapping[str, NDArray[Any]],
+    alike: NDArray[np.int64],
+    seed: int,
+) -> Estimate:
+    """Estimate the member share among images that have a counterpart in the other set.
+
+    Membership is permuted among images that are alike. Units that another image
+    activates most are left out.
+
+    Args:
+        counts: Counts of :class:`lightly_memloc.metrics.MemberShare`.
+        alike: Stratum of each image, -1 for images without a counterpart, as
+            :func:`~lightly_memloc.functional.matched_strata` gives it.
+        seed: Random seed of the permutations.
+    """
+    is_member, kept = counts["member"].reshape(-1), alike >= 0
+    wins = counts["wins"].reshape(len(is_member), -1)
+    return member_share(wins[kept], is_member[kept], seed=seed, strata=alike[kept])
 
 
 def winner_agreement(
@@ -184,6 +192,7 @@ def unit_mem_tables(
     rectified: Sequence[bool],
     against_holdout: HoldoutEstimates | None = None,
     without_reference: HoldoutEstimates | None = None,
+    matched: Estimate | None = None,
 ) -> dict[str, pd.DataFrame]:
     """Make the tables of UnitMem, by layer and by unit.
 
@@ -196,6 +205,7 @@ def unit_mem_tables(
         rectified: Whether each layer was rectified.
         against_holdout: Member share and gap of each layer, if there is a holdout.
         without_reference: Those of the encoder alone, if there is a reference encoder.
+        matched: The member share among images that are alike, if they were matched.
     """
     columns = ("unit_mem", "mu_max", "mu_rest", "dead")
     units = unit_table(layers, **{name: values[name] for name in columns})
@@ -218,7 +228,7 @@ def unit_mem_tables(
         weak=units.groupby("layer", sort=False)["weak"].sum().to_numpy(),
         **_columns(against_holdout or _unknown(len(layers))),
         **({} if own is None else _columns(own, "_f")),
-        **_matched_columns(against_holdout),
+        **({} if matched is None else matched.columns("matched_share")),
         rectified=rectified,
     )
     return {"layers": by_layer, "units": units}
@@ -235,12 +245,6 @@ def _columns(estimates: HoldoutEstimates, suffix: str = "") -> dict[str, Any]:
     return estimates.member_share.columns(
         f"member_share{suffix}"
     ) | estimates.gap.columns(f"gap{suffix}")
-
-
-def _matched_columns(estimates: HoldoutEstimates | None) -> dict[str, Any]:
-    if estimates is None or estimates.matched_share is None:
-        return {}
-    return estimates.matched_share.columns("matched_share")
 
 
 def top_images_table(

@@ -16,6 +16,7 @@ from lightly_memloc.data import MemorizationSplit, Study, targets_of
 from lightly_memloc.errors import MemorizationError
 from lightly_memloc.estimation import (
     holdout_estimates,
+    matched_share,
     top_images_table,
     unit_mem_tables,
     winner_agreement,
@@ -191,7 +192,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         values["agreement"] = winner_agreement(
             computed(self.metrics["halves"]), values["dead"]
         )
-        own = pair = None
+        own = pair = matched = None
         blind: dict[str, float] | None = None
         if _MIXES["model"] in self.metrics:
             counts = computed(self.metrics[_MIXES["model"]])
@@ -202,8 +203,10 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
                 self.study.seed,
                 **self._assigned(counts["image"].reshape(-1)),
             )
+            own = estimated()
             blind, alike = self._blind_test(counts)
-            own = estimated(alike=alike)
+            if alike is not None:
+                matched = matched_share(counts, alike, self.study.seed)
             if "reference" in self.encoders:
                 pair = estimated(reference=computed(self.metrics[_MIXES["reference"]]))
         winners = values["winner"].tolist()
@@ -214,6 +217,7 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
             self.rectification.rectified(self.layers),
             pair or own,
             own if pair else None,
+            matched,
         )
         top = top_images_table(tables["units"], computed(self.metrics["top_images"]))
         tables |= {"top_images": top, "images": self._images(np.unique(top["index"]))}

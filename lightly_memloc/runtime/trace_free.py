@@ -32,7 +32,11 @@ def leave_no_trace(models: Iterable[nn.Module], device: torch.device) -> Iterato
 @contextmanager
 def _evaluated(model: nn.Module, device: torch.device) -> Iterator[None]:
     modes = [(module, module.training) for module in model.modules()]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    buffers = [
+        (module, name, buffer, buffer.clone())
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+    ]
     home = next((p.device for p in model.parameters()), torch.device("cpu"))
     try:
         model.eval().to(device)
@@ -42,5 +46,7 @@ def _evaluated(model: nn.Module, device: torch.device) -> Iterator[None]:
         for module, training in modes:
             module.training = training
         with torch.no_grad():
-            for buffer, before in buffers:
+            for module, name, buffer, before in buffers:
                 buffer.copy_(before)
+                # A move to another device replaces buffers.
+                setattr(module, name, buffer)

@@ -1,6 +1,7 @@
 import gc
 import multiprocessing
 import random
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from lightly_memloc import (
     measure_layer_mem,
     measure_unit_mem,
 )
+from lightly_memloc.runtime.trace_free import leave_no_trace
 
 
 class Counting(torch.nn.Module):
@@ -86,6 +88,32 @@ def test_a_measurement_leaves_no_trace(model, measurement):
     before = snapshot(model)
     measurement()
     assert_unchanged(before, snapshot(model))
+
+
+class Moved(Counting):
+    """An encoder that is moved as to a device: buffers are other tensors then."""
+
+    def to(self, *_, **__):
+        return self._apply(torch.clone)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_buffers_are_restored_after_a_move(encoders, fails):
+    model = Moved(encoders[0])
+    buffers = [(id(of), of.clone()) for of in model.buffers()]
+    parameters = [id(of) for of in model.parameters()]
+    with (
+        pytest.raises(RuntimeError) if fails else nullcontext(),
+        leave_no_trace([model], torch.device("cpu")),
+    ):
+        model(torch.rand(2, 3, 16, 16))
+        assert model.calls == 1
+        if fails:
+            raise RuntimeError
+    for (identity, before), buffer in zip(buffers, model.buffers(), strict=True):
+        assert id(buffer) == identity
+        assert torch.equal(buffer, before)
+    assert [id(of) for of in model.parameters()] == parameters
 
 
 def test_a_failed_measurement_leaves_no_trace(model, measurement, monkeypatch):
