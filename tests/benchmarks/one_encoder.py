@@ -7,6 +7,9 @@ kept: an interrupted benchmark resumes. Each encoder f is measured alone, with c
 and without, and with its pair. ``docs/results/one_encoder.csv`` has the z of each layer
 and estimate: the estimate in units of its interval's half-width over 1.96.
 
+``docs/results/one_encoder_covariates.csv`` has the mean z of the last third of layers by
+what is regressed out.
+
 Then images that no encoder was trained on are divided at random into members and held-out
 images. ``docs/results/one_encoder_null.csv`` counts how often the gaps of such sets are
 significant, with more and more covariates.
@@ -24,7 +27,7 @@ from matplotlib.figure import Figure
 from rich.progress import track
 
 import lightly_memloc as memloc
-from lightly_memloc.data import MemorizationSplit, open_dataset
+from lightly_memloc.data import MemorizationSplit, MultiViewDataset, open_dataset
 from lightly_memloc.estimation.covariates import Covariates
 from lightly_memloc.functional import adjusted_gap
 from lightly_memloc.report.charts import line_with_band
@@ -38,7 +41,9 @@ from lightly_memloc.report.style import (
     set_labels,
 )
 from lightly_memloc.results import LayerMemResult
+from lightly_memloc.runtime import estimate_running_statistics, untrained_copy
 from lightly_memloc.training import Run, TrainingConfig
+from tests.benchmarks.calibration.page import markdown, page_with
 
 RESULTS = Path(__file__).parents[2] / "docs/results"
 SIZES = {"candidate": 200, "independent": 200}
@@ -69,6 +74,7 @@ ESTIMATES = {
 }
 # Random splits of unseen images, of each encoder; images of a set.
 N_NULLS, N_SET = 100, 150
+N_COPIES = 6
 
 
 def pair_of(images: str, data: str, number: int, folder: Path) -> Run:
@@ -126,6 +132,53 @@ def measured(run: Run, number: int) -> tuple[pd.DataFrame, LayerMemResult]:
     }
     layers = alone.to_pandas()[["layer", "kind"]]
     return layers.assign(pair=number, **z), alone
+
+
+def bought(run: Run, alone: LayerMemResult, number: int) -> dict[str, float]:
+    """The mean z of the last third of layers, by what is regressed out."""
+    f = run.encoder("f")
+    copies = [untrained_copy(f, number, i) for i in range(2, 2 + N_COPIES)]
+    views = MultiViewDataset(run.dataset(), run.transform(), 2, number)
+    like = torch.cat([views[i][0] for i in run.split.external[:64]])
+    for encoder in copies:
+        estimate_running_statistics(encoder, torch.split(like, 16))
+    more = of_alone(run, seed=number, covariates=copies)
+    names = alone.to_pandas()["layer"].tolist()
+    distances = alone.distances_to_pandas()
+    of_copies = more.distances_to_pandas()
+    sets = [np.flatnonzero(distances["role"] == of) for of in ("candidate", "external")]
+    rows = np.concatenate(sets)
+    covariates = Covariates.of_result(alone)
+    assert covariates is not None
+    auto = covariates.by_layer(rows)
+
+    def logarithms(table: pd.DataFrame, encoders: list[str]) -> Any:
+        columns = [[f"{encoder}:{name}" for name in names] for encoder in encoders]
+        return np.stack([np.log(table[of].to_numpy()[rows]) for of in columns], axis=2)
+
+    untrained = logarithms(distances, ["untrained_1", "untrained_2"])
+    depths = np.repeat(untrained.reshape(len(rows), 1, -1), len(names), axis=1)
+    further = logarithms(of_copies, [f"covariate_{i + 1}" for i in range(N_COPIES)])
+    given = {
+        "nothing": None,
+        "pixels": auto[..., :5],
+        "pixels and units of an untrained encoder": auto[..., :-2],
+        "auto": auto,
+        "auto, and the untrained encoders' other layers": np.concatenate(
+            [auto, depths], axis=2
+        ),
+        "auto, and six more untrained encoders": np.concatenate(
+            [auto, further], axis=2
+        ),
+    }
+    values = distances[[f"f:{name}" for name in names]].to_numpy()
+    last = slice(-(len(names) // 3), None)
+    z = {}
+    for name, of in given.items():
+        gap = adjusted_gap(values[sets[0]], values[sets[1]], of, n_resamples=199)
+        assert gap.error is not None
+        z[name] = float((np.arctanh(gap.value) / gap.error)[last].mean())
+    return z
 
 
 def nulls(alone: LayerMemResult, seed: int) -> Iterator[dict[str, Any]]:
@@ -188,7 +241,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     sources = {"digits": "digits"} | ({"cifar": options.cifar} if options.cifar else {})
-    tables, counted = [], []
+    tables, counted, buys = [], [], []
     for number in range(1, options.pairs + 1):
         for images, data in sources.items():
             run = pair_of(images, data, number, options.runs)
@@ -196,11 +249,17 @@ def main() -> None:
             tables.append(table.assign(images=images))
             tried = pd.DataFrame(track(nulls(alone, number), f"{images}-{number}"))
             counted.append(tried.assign(images=images))
-            write(pd.concat(tables), pd.concat(counted))
+            of = bought(run, alone, number)
+            buys.append({"images": images, "pair": number, **of})
+            write(pd.concat(tables), pd.concat(counted), pd.DataFrame(buys))
 
 
-def write(table: pd.DataFrame, tried: pd.DataFrame) -> None:
+def write(table: pd.DataFrame, tried: pd.DataFrame, buys: pd.DataFrame) -> None:
     """Write what is known so far."""
+    by_set = buys.drop(columns="pair").groupby("images", sort=False).mean().T
+    by_set.rename_axis("covariates").round(2).to_csv(
+        RESULTS / "one_encoder_covariates.csv"
+    )
     table = table.sort_values(
         ["images", "pair"], kind="stable", ascending=[False, True]
     )
@@ -214,9 +273,29 @@ def write(table: pd.DataFrame, tried: pd.DataFrame) -> None:
         significant=("significant", "sum"),
         any_adjusted=("any_adjusted", "sum"),
     ).reset_index()
-    counts["share"] = (counts["significant"] / counts["tests"]).round(4)
-    counts["share_any"] = (counts["any_adjusted"] / counts["splits"]).round(4)
     counts.to_csv(RESULTS / "one_encoder_null.csv", index=False)
+    page = RESULTS / "one-encoder.md"
+    page.write_text(with_tables(page.read_text()))
+
+
+def with_tables(text: str) -> str:
+    """Return the page with the tables of the results that were written."""
+    table = pd.read_csv(RESULTS / "one_encoder.csv")
+    means = table.groupby(["images", "layer"], sort=False)[list(ESTIMATES)].mean()
+    power = means.round(1).rename(columns=ESTIMATES).reset_index()
+    buys = pd.read_csv(RESULTS / "one_encoder_covariates.csv").round(1)
+    counts = pd.read_csv(RESULTS / "one_encoder_null.csv")
+    errors = counts[["images", "covariates", "splits"]].assign(
+        significant=[f"{of:.1%}" for of in counts["significant"] / counts["tests"]],
+        **{
+            "any layer": [
+                f"{of:.1%}" for of in counts["any_adjusted"] / counts["splits"]
+            ]
+        },
+    )
+    for name, of in (("power", power), ("covariates", buys), ("type I", errors)):
+        text = page_with(text, name, markdown(of))
+    return text
 
 
 if __name__ == "__main__":
