@@ -7,6 +7,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightly_memloc.functional.blocks import block_size
+
 # Elements converted to double precision at a time: small enough to stay in a
 # core's cache, large enough to keep the batched product busy.
 _BLOCK = 1 << 18
@@ -106,8 +108,9 @@ def _offsets(views: Tensor, normalize: bool) -> Tensor:
     """Inner products of (normalized) views' offsets from the first one, (B, V, V)."""
     dtype = torch.float32 if views.device.type == "mps" else torch.float64
     n_views, n_features = views.shape[1:]
-    images_per_block = max(1, _BLOCK // (n_views * max(1, n_features)))
-    features_per_block = max(1, _BLOCK // (n_views * images_per_block))
+    size = block_size(views, _BLOCK)
+    images_per_block = max(1, size // (n_views * max(1, n_features)))
+    features_per_block = max(1, size // (n_views * images_per_block))
     grams = []
     for images in torch.split(views, images_per_block):
         gram = torch.zeros(

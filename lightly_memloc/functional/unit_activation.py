@@ -5,6 +5,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lightly_memloc.functional.blocks import block_size
+
 Rectify = Literal["auto", "relu", "abs", "none"]
 
 # Elements rectified at a time: a copy of the whole output would not fit the cache.
@@ -62,7 +64,7 @@ def unit_activation(
             f"Expected channel_dim to differ from the batch's dimension 0, got {channel_dim}."
         )
     positions = tuple(set(range(1, output.ndim)) - {channel_dim % output.ndim})
-    per_block = max(1, _BLOCK // max(1, output[:1].numel()))
+    per_block = max(1, block_size(output, _BLOCK) // max(1, output[:1].numel()))
     return torch.cat(
         [
             _average(block, positions, rectify)

@@ -1,6 +1,6 @@
 """What one encoder shows, against what a trained pair shows of the same images.
 
-    python -m tests.benchmarks.one_encoder --runs FOLDER [--cifar ZIP] [--pairs 6]
+    python -m tests.benchmarks.one_encoder --runs FOLDER [--cifar ZIP] [--pairs 5]
 
 Pairs of encoders are trained on digits and on images of CIFAR-10, in run folders that are
 kept: an interrupted benchmark resumes. Each encoder f is measured alone, with covariates
@@ -237,7 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--cifar", help="a folder of CIFAR-10's images")
-    parser.add_argument("--pairs", type=int, default=6)
+    parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
     sources = {"digits": "digits"} | ({"cifar": options.cifar} if options.cifar else {})

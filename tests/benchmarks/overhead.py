@@ -75,6 +75,9 @@ class Study:
         self.split = memloc.MemorizationSplit.random(
             images, candidate=images - 2 * third, independent=third, external=third
         )
+        self.alone = memloc.MemorizationSplit.random(
+            images, candidate=images // 2, independent=0, external=images - images // 2
+        )
 
     def unit_mem(self) -> None:
         memloc.measure_unit_mem(
@@ -93,6 +96,17 @@ class Study:
             self.g,
             self.dataset,
             self.split,
+            self.transform,
+            n_views=VIEWS,
+            batch_size=BATCH_SIZE,
+        )
+
+    def layer_mem_alone(self) -> None:
+        memloc.measure_layer_mem(
+            self.f,
+            None,
+            self.dataset,
+            self.alone,
             self.transform,
             n_views=VIEWS,
             batch_size=BATCH_SIZE,
@@ -126,6 +140,8 @@ def time_ratios(images: int, repeats: int) -> Table:
         for name, measure, passes, limit in (
             ("measure_unit_mem", study.unit_mem, [study.f], 1.15),
             ("measure_layer_mem", study.layer_mem, [study.f, study.g], 1.25),
+            # Two untrained encoders run beside the one that is measured.
+            ("measure_layer_mem, alone", study.layer_mem_alone, [study.f], 3.2),
         ):
             study.bare(passes)
             bare, measured = [], []
