@@ -28,6 +28,7 @@ ADJUSTED = dict.fromkeys(
     [
         "adjusted_gap",
         *(f"adjusted_gap_{of}" for of in ("low", "high", "p", "p_adjusted")),
+        *(f"adjusted_gap_simultaneous_{of}" for of in ("low", "high")),
     ],
     np.nan,
 )
@@ -68,7 +69,10 @@ def distance(z, pairs, normalize):
 
 def estimate(name, values):
     """Columns of an estimate."""
-    fields = ("value", "low", "high", "p", "p_adjusted", "null_low", "null_high")
+    fields = (
+        *("value", "low", "high", "p", "p_adjusted", "null_low", "null_high"),
+        *("simultaneous_low", "simultaneous_high"),
+    )
     return {
         name if field == "value" else f"{name}_{field}": getattr(values, field)
         for field in fields
@@ -102,6 +106,26 @@ def pixel_statistics(views):
     of_all = [distance(views, "all", normalize) for normalize in (False, True)]
     mean = views.sum() / views.size
     return [*np.log(of_all), mean, mean**2, np.sqrt(((views - mean) ** 2).mean())]
+
+
+def matched_share(dataset, transform, mix, wins, n_views, seed):
+    """Member share among images that are alike by their pixels and classes."""
+    views = MultiViewDataset(dataset, transform, n_views, seed)
+    images, features = np.concatenate(mix), []
+    for index in images:
+        of_image = views[index][0].numpy()
+        small = of_image.mean(axis=0).reshape(3, 4, 4, 4, 4).mean(axis=(2, 4))
+        features.append([*pixel_statistics(of_image), *small.ravel()])
+    classes = np.array(dataset.targets)[images]
+    indicators = classes[:, None] == np.unique(classes)[1:]
+    x = np.concatenate([features, indicators], axis=1)
+    n = len(mix[0])
+    strata = functional.matched_strata(*functional.blind_scores(x[:n], x[n:]))
+    kept = strata >= 0
+    is_member = np.arange(len(images)) < n
+    return functional.member_share(
+        wins[kept], is_member[kept], seed=seed, strata=strata[kept]
+    )
 
 
 def layer_mem(
@@ -370,6 +394,17 @@ def unit_mem(
         "layers": by_layer(units, "unit_mem", rectified).assign(
             **estimate("member_share", against_holdout.member_share),
             **estimate("gap", against_holdout.gap),
+            **estimate(
+                "matched_share",
+                matched_share(
+                    dataset,
+                    transform,
+                    np.split(share.mix, 2),
+                    share.compute()["wins"].numpy(),
+                    n_views,
+                    seed,
+                ),
+            ),
             null=[np.nanmean(np.array(nulls)[of]) for of in of_layer.values()],
             agreement=[units["agreement"][of].mean() for of in of_layer.values()],
             weak=[units["weak"][of].sum() for of in of_layer.values()],
