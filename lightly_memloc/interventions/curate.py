@@ -279,7 +279,8 @@ def _scored(
     if ranked["ssl_mem"].isna().any():
         raise MemorizationError(
             "Images are ranked by SSLMem, which needs a reference encoder that was "
-            "trained without the candidates."
+            "trained without the candidates. For one encoder, infer_membership "
+            "(membership) ranks them by their adjusted alignment."
         )
     samples = measured.samples_to_pandas()
     external = samples[samples["role"] == "external"]

@@ -52,7 +52,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     # Those of the demo.
     "digits": {"epochs": 80, "learning_rate": 2e-3},
     # Those of the paper's findings on two cores.
-    "cifar": {
+    "CIFAR-10": {
         "epochs": 150,
         "batch_size": 64,
         "learning_rate": 3e-3,
@@ -64,7 +64,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         },
     },
 }
-N_EXTERNAL = {"digits": 600, "cifar": 600}
+N_EXTERNAL = 600
 ESTIMATES = {
     "alignment_gap": "alignment gap",
     "adjusted": "adjusted gap, auto",
@@ -80,12 +80,12 @@ N_COPIES = 6
 def pair_of(images: str, data: str, number: int, folder: Path) -> Run:
     """Train a pair, or open the one that was trained."""
     dataset = open_dataset(data)
-    n = N_SHARED + sum(SIZES.values()) + N_EXTERNAL[images]
+    n = N_SHARED + sum(SIZES.values()) + N_EXTERNAL
     unused = np.random.default_rng(number).permutation(len(dataset))[n:]
     split = MemorizationSplit.of_dataset(
         dataset,
         **SIZES,
-        external=N_EXTERNAL[images],
+        external=N_EXTERNAL,
         seed=number,
         exclude=unused.tolist(),
     )
@@ -222,7 +222,7 @@ def draw(table: pd.DataFrame) -> Figure:
     for axes, (images, of) in zip(
         figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True
     ):
-        set_labels(axes, f"{images}: mean z over {of['pair'].nunique()} pairs", "z")
+        set_labels(axes, f"{images}, mean z over {of['pair'].nunique()} pairs", "z")
         means = of.groupby("layer", sort=False)[list(ESTIMATES)].mean().reset_index()
         for (name, called), style in zip(ESTIMATES.items(), styles, strict=True):
             line_with_band(axes, means, name, called, *style)
@@ -240,7 +240,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=5)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    sources = {"digits": "digits"} | ({"cifar": options.cifar} if options.cifar else {})
+    sources = {"digits": "digits"} | (
+        {"CIFAR-10": options.cifar} if options.cifar else {}
+    )
     tables, counted, buys = [], [], []
     for number in range(1, options.pairs + 1):
         for images, data in sources.items():
