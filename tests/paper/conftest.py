@@ -1,8 +1,11 @@
 import io
+import os
+import shutil
 import zipfile
 from dataclasses import replace
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 from run import reproduce
 from scale import CPU, smoke
@@ -34,7 +37,13 @@ def tiny():
 
 @pytest.fixture(scope="package")
 def out(archive, tiny, tmp_path_factory):
-    """A folder in which everything is made at a tiny scale."""
-    folder = tmp_path_factory.mktemp("paper") / "out"
-    reproduce(archive, folder, tiny, "the command", "cpu", workers=2)
-    return folder
+    """A folder in which everything is made at a tiny scale.
+
+    It is made once and copied: the processes of a test run share their parent folder.
+    """
+    base = tmp_path_factory.getbasetemp()
+    made = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "paper-out"
+    with FileLock(f"{made}.lock"):
+        if not made.is_dir():
+            reproduce(archive, made, tiny, "the command", "cpu", workers=2)
+    return shutil.copytree(made, tmp_path_factory.mktemp("paper") / "out")
