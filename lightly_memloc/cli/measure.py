@@ -208,7 +208,7 @@ def _measure(
         print_notice(
             f"{len(evaluator.indices)} images with {views.views} views each pass through "
             f"the encoder and {n_added} untrained copies of it, {1 + n_added} times the "
-            "work of the encoder alone. --no-covariates leaves the copies out."
+            "work of the encoder alone. layer-mem --no-covariates leaves the copies out."
         )
     with resumable(partial(kept_of_measurement, state_file), "--resume"):
         result = evaluator.run()

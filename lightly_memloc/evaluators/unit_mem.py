@@ -111,6 +111,8 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         self._outside = "independent" if len(independent) else "holdout"
         self._is_member = torch.zeros(len(study.dataset), dtype=torch.bool)
         self._is_member[members] = True
+        self._in_mix = torch.zeros_like(self._is_member)
+        self._in_mix[np.concatenate(self.mix)] = True
         self._n_pixel_features = 0
 
     def identity(self) -> dict[str, Any]:
@@ -163,11 +165,11 @@ class UnitMemEvaluator(UnitEvaluator[UnitMemResult]):
         """Update the metrics with a batch of images."""
         super().measure(batch, images)
         if "pixels" in self.metrics:
-            mix = torch.from_numpy(np.concatenate(self.mix)).to(batch.indices.device)
-            mixed = torch.isin(batch.indices, mix)
+            mixed = self._in_mix[batch.indices.cpu()]
             views = images.reshape(len(batch.indices), -1, *images.shape[1:])
             features = pixel_features(views[mixed.to(views.device)])
-            self.metrics["pixels"].update(features, batch.indices[mixed])
+            indices = batch.indices[mixed.to(batch.indices.device)]
+            self.metrics["pixels"].update(features, indices)
 
     def take(self, encoder: str, mu: Activations, batch: ViewBatch) -> None:
         """Update the metrics with activations."""

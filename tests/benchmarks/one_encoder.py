@@ -1,6 +1,6 @@
 """What one encoder shows, against what a trained pair shows of the same images.
 
-    python -m tests.benchmarks.one_encoder --runs FOLDER [--cifar ZIP] [--pairs 5]
+    python -m tests.benchmarks.one_encoder --runs FOLDER [--cifar FOLDER] [--pairs 5]
 
 Pairs of encoders are trained on digits and on images of CIFAR-10, in run folders that are
 kept: an interrupted benchmark resumes. Each encoder f is measured alone, with covariates
@@ -30,16 +30,8 @@ import lightly_memloc as memloc
 from lightly_memloc.data import MemorizationSplit, MultiViewDataset, open_dataset
 from lightly_memloc.estimation.covariates import Covariates
 from lightly_memloc.functional import adjusted_gap
-from lightly_memloc.report.charts import line_with_band
-from lightly_memloc.report.style import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    layer_ticks,
-    legend,
-    set_labels,
-)
+from lightly_memloc.report.charts import along_depth
+from lightly_memloc.report.style import BLUE, GREEN, GREY, ORANGE, set_labels
 from lightly_memloc.results import LayerMemResult
 from lightly_memloc.runtime import estimate_running_statistics, untrained_copy
 from lightly_memloc.training import Run, TrainingConfig
@@ -224,11 +216,15 @@ def draw(table: pd.DataFrame) -> Figure:
     ):
         set_labels(axes, f"{images}, mean z over {of['pair'].nunique()} pairs", "z")
         means = of.groupby("layer", sort=False)[list(ESTIMATES)].mean().reset_index()
-        for (name, called), style in zip(ESTIMATES.items(), styles, strict=True):
-            line_with_band(axes, means, name, called, *style)
+        along_depth(
+            axes,
+            means,
+            [
+                (*estimate, *style)
+                for estimate, style in zip(ESTIMATES.items(), styles, strict=True)
+            ],
+        )
         axes.axhline(1.96, color="black", linewidth=0.8, linestyle="--")
-        layer_ticks(axes, means["layer"].tolist())
-        legend(axes)
     return figure
 
 
