@@ -96,7 +96,7 @@ def test_a_custom_transform(digits, split, config, transform):
     def two_views(image):
         return [transform(image), transform(image)]
 
-    f, _ = train_pair(digits, split, config, transform=two_views)
+    f, _ = train_pair(digits, split, config, two_views)
     assert f.losses[-1] < f.losses[0]
 
 
